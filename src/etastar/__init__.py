@@ -1,0 +1,1 @@
+"""Plan the learning rate of a training run from a few short pilot runs."""
