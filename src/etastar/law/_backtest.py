@@ -1,0 +1,125 @@
+"""How well a law fitted on some runs predicts others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from etastar.runs import Run
+from etastar.schedule import InputError
+
+from ._fit import fit
+from ._law import Law
+
+
+@dataclass(frozen=True)
+class BacktestRun:
+    """Errors of one test run, over its points from the end of warmup on.
+
+    `r2` coefficient of determination, `mae` and `rmse` in the unit of the loss, `mean_rel` and
+    `worst_rel` of |predicted / measured - 1|, `final_error` predicted minus measured at the last
+    step, `covered` whether that measured loss lies in the 90% interval.
+    """
+
+    run: str
+    r2: float
+    mae: float
+    rmse: float
+    mean_rel: float
+    worst_rel: float
+    final_error: float
+    covered: bool
+    step: np.ndarray
+    measured: np.ndarray
+    predicted: np.ndarray
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Errors of every test run, and what they say together.
+
+    `rank_correlation` is Spearman's over the final losses and `selection_regret` the measured
+    final loss of the run predicted best minus the best measured; both None for a single run.
+    """
+
+    runs: tuple[BacktestRun, ...]
+    rank_correlation: float | None
+    selection_regret: float | None
+    fit_seconds: float
+    law: Law
+
+    @property
+    def average(self) -> dict[str, float]:
+        """Each number averaged over the test runs; `covered` is the share covered."""
+        return {name: float(np.mean([getattr(run, name) for run in self.runs])) for name in NUMBERS}
+
+    def to_dict(self) -> dict:
+        """The JSON object of `etastar backtest`."""
+        rows = [{"run": run.run, **{n: getattr(run, n) for n in NUMBERS}} for run in self.runs]
+        return {
+            "runs": rows,
+            "average": self.average,
+            "rank_correlation": self.rank_correlation,
+            "selection_regret": self.selection_regret,
+            "fit_seconds": self.fit_seconds,
+        }
+
+
+NUMBERS = ("r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered")
+
+
+def backtest(fit_runs: Sequence[Run], test_runs: Sequence[Run], law: Law | None = None) -> Backtest:
+    """Fit a law on `fit_runs` and measure its errors on `test_runs`.
+
+    Arguments: runs to fit, runs to test (no run may be in both); a law fitted before, if any.
+    Returns: a `Backtest`. Losses and errors in the unit of the logs.
+    Raises: InputError where a run is in both, or there is no test run with points after warmup.
+    """
+    both = {_identity(run) for run in fit_runs} & {_identity(run) for run in test_runs}
+    if both:
+        raise InputError(
+            f"run {sorted(both)[0][0]} is fitted and tested: a test on fitted runs proves nothing, "
+            "leave it out of one"
+        )
+    tested = [run for run in test_runs if not run.diverged and run.final_step >= run.schedule.warmup]
+    if not tested:
+        raise InputError("no test run to measure: each has diverged or ends before its warmup")
+    law = fit(list(fit_runs)) if law is None else law
+    rows = tuple(_measure(law, run) for run in tested)
+    rank = regret = None
+    if len(rows) > 1:
+        predicted = np.array([row.predicted[-1] for row in rows])
+        measured = np.array([row.measured[-1] for row in rows])
+        rank = float(spearmanr(predicted, measured).statistic)
+        regret = float(measured[predicted.argmin()] - measured.min())
+    return Backtest(rows, rank, regret, law.seconds, law)
+
+
+def _identity(run: Run) -> tuple:
+    return run.name, run.schedule.spec, run.step.tobytes(), run.loss.tobytes()
+
+
+def _measure(law: Law, run: Run) -> BacktestRun:
+    after = run.step >= run.schedule.warmup
+    step, measured = run.step[after], run.loss[after]
+    forecast = law.predict(run.schedule, at=step)
+    error = forecast.mean - measured
+    ratio = np.abs(forecast.mean / measured - 1)
+    variation = np.sum((measured - measured.mean()) ** 2)
+    r2 = 1 - np.sum(error**2) / variation if variation > 0 else float(error[0] == 0)
+    return BacktestRun(
+        run=run.name,
+        r2=float(r2),
+        mae=float(np.abs(error).mean()),
+        rmse=float(np.sqrt(np.mean(error**2))),
+        mean_rel=float(ratio.mean()),
+        worst_rel=float(ratio.max()),
+        final_error=float(error[-1]),
+        covered=bool(forecast.low[-1] <= measured[-1] <= forecast.high[-1]),
+        step=step,
+        measured=measured,
+        predicted=forecast.mean,
+    )

@@ -1,0 +1,153 @@
+"""Runs as padded arrays: what the fit and the forecast hand to XLA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from etastar.runs import Run
+from etastar.schedule import InputError, Schedule
+
+from ._mesh import CELLS, Mesh, make_mesh
+
+MOST_POINTS = 1024
+"""Points of one run that the fit sees; a longer log is averaged in bins."""
+
+TRANSIENT = 0.05
+"""Part of the longest run, after warmup at the least, that no law here describes."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Reference learning rate and number of steps; the law's constants are relative to them."""
+
+    rate: float
+    steps: float
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """R meshes and P points, padded to a few fixed sizes; padded points have weight 0.
+
+    `rate`, `length` (R, CELLS) in reference units; `run`, `cell`, `fraction` (P,) place a point on
+    its mesh; `step`, `loss`, `weight` (P,): the squared weights of a run sum to 1.
+    """
+
+    rate: np.ndarray
+    length: np.ndarray
+    run: np.ndarray
+    cell: np.ndarray
+    fraction: np.ndarray
+    step: np.ndarray
+    loss: np.ndarray
+    weight: np.ndarray
+    points: int
+
+    @property
+    def where(self) -> tuple[np.ndarray, ...]:
+        """The arguments of `columns_and_slopes` after theta."""
+        return self.rate, self.length, self.run, self.cell, self.fraction
+
+
+def _padded_size(count: int, smallest: int) -> int:
+    size = smallest
+    while size < count:
+        size *= 4
+    return size
+
+
+def stack_meshes(meshes: list[Mesh], units: Units) -> tuple[np.ndarray, np.ndarray]:
+    """`rate` and `length`, each (padded number of meshes, CELLS), in reference units."""
+    rows = _padded_size(len(meshes), 4)
+    rate, length = np.zeros((rows, CELLS)), np.zeros((rows, CELLS))
+    for i, mesh in enumerate(meshes):
+        rate[i] = mesh.rate / units.rate
+        length[i] = mesh.length / units.steps
+    return rate, length
+
+
+def place(
+    schedules: list[Schedule], steps: list[np.ndarray], units: Units
+) -> tuple[np.ndarray, ...]:
+    """`rate, length, run, cell, fraction` of points at `steps` of each schedule, padded."""
+    meshes = [
+        make_mesh(schedule, max(float(step[-1]), 1.0))
+        for schedule, step in zip(schedules, steps, strict=True)
+    ]
+    rate, length = stack_meshes(meshes, units)
+    count = sum(len(step) for step in steps)
+    size = _padded_size(count, 256)
+    run, cell, fraction = np.zeros(size, int), np.zeros(size, int), np.zeros(size)
+    start = 0
+    for i, (mesh, step) in enumerate(zip(meshes, steps, strict=True)):
+        here = slice(start, start + len(step))
+        run[here] = i
+        cell[here], fraction[here] = mesh.locate(step)
+        start += len(step)
+    return rate, length, run, cell, fraction
+
+
+def transient_end(runs: list[Run]) -> list[float]:
+    """The step of each run before which its points are left out of the fit."""
+    longest = max(float(run.step[-1]) for run in runs)
+    return [max(run.schedule.warmup, TRANSIENT * longest) for run in runs]
+
+
+def make_arrays(runs: list[Run]) -> tuple[Arrays, Units, list[Run]]:
+    """Arrays, units, and the runs in them: those with at least two points after the transient.
+
+    Raises: InputError where nothing is left to fit.
+    """
+    if not runs:
+        raise InputError("no runs to fit: name at least one training log")
+    kept, steps, losses, weights = [], [], [], []
+    for run, begin in zip(runs, transient_end(runs), strict=True):
+        usable = run.step >= begin
+        if usable.sum() < 2:
+            continue
+        step, loss = thinned(run.step[usable], run.loss[usable])
+        squared = np.clip(step / step[-1], 0.02, 1.0)
+        kept.append(run)
+        steps.append(step)
+        losses.append(loss)
+        weights.append(np.sqrt(squared / squared.sum()))
+    points = sum(len(step) for step in steps)
+    if points < 12:
+        raise InputError(
+            f"too few points to fit: {points} after warmup and the first {TRANSIENT:.0%} of the "
+            "longest run; log the loss more often or add runs (12 points are the least)"
+        )
+    units = Units(
+        max(run.schedule.peak for run in kept), max(float(run.step[-1]) for run in kept)
+    )
+    where = place([run.schedule for run in kept], steps, units)
+    size = len(where[2])
+
+    def padded(parts: list[np.ndarray], fill: float) -> np.ndarray:
+        out = np.full(size, fill)
+        out[:points] = np.concatenate(parts)
+        return out
+
+    arrays = Arrays(
+        *where,
+        step=padded(steps, 0.0),
+        loss=padded(losses, 1.0),
+        weight=padded(weights, 0.0),
+        points=points,
+    )
+    return arrays, units, kept
+
+
+def thinned(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most MOST_POINTS points: means over bins of equal count, the last point kept as it is.
+
+    The mean of the logarithm, because the fit measures relative errors.
+    """
+    if len(step) <= MOST_POINTS:
+        return step, loss
+    edges = np.linspace(0, len(step) - 1, MOST_POINTS).astype(int)
+    count = np.diff(edges)
+    mean_step = np.add.reduceat(step[:-1], edges[:-1]) / count
+    mean_loss = np.exp(np.add.reduceat(np.log(loss[:-1]), edges[:-1]) / count)
+    return np.append(mean_step, step[-1]), np.append(mean_loss, loss[-1])

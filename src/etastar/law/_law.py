@@ -1,0 +1,119 @@
+"""`Law`: a fitted loss law, and the losses it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+
+from etastar.schedule import InputError, Schedule
+
+from ._data import Units, place, stack_meshes
+from ._mesh import make_mesh
+from ._terms import LINEAR, NAMES, columns_and_slopes, final_columns
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Predicted losses: `step`, `mean`, `low`, `high`, float64 arrays of one length."""
+
+    step: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def final(self) -> tuple[float, float, float]:
+        """Mean, low and high at the last step."""
+        return float(self.mean[-1]), float(self.low[-1]), float(self.high[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """The loss law with its constants fitted to runs.
+
+    Formula: L(t) = floor + bias ((S + S_0)/(1 + S_0))^-s + noise int e^p K(S(t) - S) dt, with the
+    effective rate e and the intrinsic time S of `etastar.law._terms.columns`, all in units of the
+    highest peak LR and the longest step of the fit.
+
+    `theta` (7,) and `linear` (3,) are the constants, `covariance` (10, 10) that of both; `spread`
+    the relative misfit of a run's end, `trend` the relative error of a forecast to twice the
+    longest run; `steps_fitted`, `peak_range` say where the law is supported.
+    """
+
+    theta: np.ndarray
+    linear: np.ndarray
+    covariance: np.ndarray
+    units: Units
+    spread: float
+    trend: float
+    run_count: int
+    steps_fitted: float
+    peak_range: tuple[float, float]
+    residuals: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    seconds: float
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """Every constant by name, and the capacity 1/(1 - memory)."""
+        named = dict(zip((*NAMES, *LINEAR), map(float, (*self.theta, *self.linear)), strict=True))
+        named["capacity"] = 1.0 / (1.0 - named["memory"])
+        return named
+
+    def predict(
+        self, schedule: Schedule, at: ArrayLike | None = None, level: float = 0.9
+    ) -> Forecast:
+        """The loss to expect along a schedule, with intervals.
+
+        Arguments:
+            schedule: any schedule, of any horizon; the cost does not depend on the horizon.
+            at: steps (numbers of updates done), increasing, in [0, horizon]; by default 200 steps
+                that end at the horizon, none in the warmup.
+            level: probability that the measured loss lies between low and high.
+
+        Returns: a `Forecast`; losses in the unit of the runs.
+        Raises: InputError for steps outside the schedule or a level outside (0, 1).
+
+        The interval holds the covariance of the constants, the misfit between runs, and an error
+        that grows with log2(step / longest step fitted), measured by forecasting the second half
+        of the runs from the first; a Student t quantile because there are few runs.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level must be between 0 and 1, got {level!r}")
+        step = _steps(schedule, at)
+        where = place([schedule], [step], self.units)
+        value, slope = columns_and_slopes(self.theta, *where)
+        value, slope = np.asarray(value)[: len(step)], np.asarray(slope)[: len(step)]
+        mean = value @ self.linear
+        direct = np.concatenate([(slope * self.linear[:, None]).sum(1), value], 1)
+        variance = np.einsum("pi,ij,pj->p", direct, self.covariance, direct)
+        doublings = np.log2(np.maximum(step / self.steps_fitted, 1.0))
+        relative = self.spread**2 + (self.trend * doublings) ** 2
+        width = student.ppf(0.5 + level / 2, max(self.run_count, 4)) * np.sqrt(
+            np.maximum(variance, 0.0) + relative * mean**2
+        )
+        return Forecast(step, mean, np.maximum(mean - width, 0.0), mean + width)
+
+    def final_losses(self, schedules: Sequence[Schedule]) -> np.ndarray:
+        """Predicted final loss of each schedule, shape (len(schedules),)."""
+        rate, length = stack_meshes([make_mesh(schedule) for schedule in schedules], self.units)
+        return np.asarray(final_columns(self.theta, rate, length))[: len(schedules)] @ self.linear
+
+
+def _steps(schedule: Schedule, at: ArrayLike | None) -> np.ndarray:
+    if at is None:
+        start = min(max(schedule.warmup, schedule.horizon // 50), schedule.horizon - 1)
+        return np.unique(np.round(np.geomspace(max(start, 1), schedule.horizon, 200)))
+    step = np.atleast_1d(np.asarray(at, dtype=np.float64))
+    if step.ndim != 1 or step.size == 0 or not np.all(np.isfinite(step)):
+        raise InputError("at must be a list of steps, all finite")
+    if np.any(np.diff(step) <= 0) or step[0] < 0 or step[-1] > schedule.horizon:
+        raise InputError(
+            f"at must increase and lie in 0..{schedule.horizon}, the horizon; got "
+            f"{step[0]:g}..{step[-1]:g}"
+        )
+    return step
