@@ -1,0 +1,383 @@
+"""The commands: `etastar plan`, `etastar forecast`, `etastar backtest`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from etastar._terminal import guarded, note, show, working
+from etastar.schedule import InputError, Schedule, parse_schedule
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from etastar.law import Forecast, Law
+    from etastar.runs import Run
+
+# Everything slow to import (jax, polars, plotly) is imported by the command that needs it: --help
+# must answer at once.
+
+app = typer.Typer(
+    name="etastar",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUNS...",
+        help="Logs of the pilot runs: files, folders or globs. A runs.csv beside them declares"
+        " their schedules; an lr column serves otherwise.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+StepColumn = Annotated[
+    str | None, typer.Option("--step", metavar="COLUMN", help="Column of the step; guessed.")
+]
+LossColumn = Annotated[
+    str | None, typer.Option("--loss", metavar="COLUMN", help="Column of the loss; guessed.")
+]
+RateColumn = Annotated[
+    str | None, typer.Option("--lr", metavar="COLUMN", help="Column of the LR; guessed.")
+]
+RunsSchedule = Annotated[
+    str | None,
+    typer.Option(
+        "--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."
+    ),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 the input is wrong, 1 our fault.
+
+    Arguments:
+        arguments: the words after `etastar`; those of the process where None.
+
+    Raises:
+        SystemExit: always, with the exit code.
+
+    >>> import contextlib, io
+    >>> with contextlib.redirect_stdout(io.StringIO()) as out:
+    ...     try:
+    ...         main(["--version"])
+    ...     except SystemExit as end:
+    ...         print(end.code, file=__import__("sys").stderr)
+    >>> out.getvalue().startswith("etastar ")
+    True
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without the character × should print "?", not fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    words = None if arguments is None else list(arguments)
+    sys.exit(guarded(lambda: app(args=words, standalone_mode=False)))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"etastar {version('etastar')}")
+        raise typer.Exit()
+
+
+@app.callback(invoke_without_command=True)
+def _etastar(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Plan the learning rate of a training run from a few short pilot runs."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("plan")
+def plan_command(
+    runs: Runs,
+    horizon: Annotated[
+        str, typer.Option(metavar="STEPS", help="Updates of the run to plan, such as 40000 or 4e4.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write schedule.json, plan.json and report.html to this folder."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    peak_cap: Annotated[
+        float | None,
+        typer.Option(metavar="LR", help="Highest LR allowed; by default the highest of the runs."),
+    ] = None,
+    floor: Annotated[float, typer.Option(metavar="LR", help="Lowest LR after the warmup.")] = 0.0,
+    warmup: Annotated[
+        str | None, typer.Option(metavar="STEPS", help="Warmup; by default as in the runs.")
+    ] = None,
+    step: StepColumn = None,
+    loss: LossColumn = None,
+    lr: RateColumn = None,
+    runs_schedule: RunsSchedule = None,
+) -> None:
+    """Say which schedule to train with, and the loss to expect."""
+    steps = _count("--horizon", horizon)
+    warmup_steps = None if warmup is None else _count("--warmup", warmup, least=0)
+    with working("reading the logs"):
+        logs = _read(runs, step, loss, lr, runs_schedule)
+    if out is not None:
+        _prepared(out)
+    with working("fitting the law and solving for the schedule"):
+        from etastar.plan import plan
+        from etastar.plan._files import write_plan
+        from etastar.plan._json import plan_document
+
+        result = plan(logs, steps, peak_cap=peak_cap, floor=floor, warmup=warmup_steps)
+        report = None if out is None else write_plan(result, out)
+    if as_json:
+        _print_json(plan_document(result))
+        return
+    from etastar.plan._tables import plan_tables
+
+    show(plan_tables(result))
+    if report is not None:
+        print(f"\nreport: {report}")
+
+
+@app.command("forecast")
+def forecast_command(
+    runs: Runs,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC", help="Schedule to forecast: a spec string, or a schedule.json."
+        ),
+    ],
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="STEPS", help="Steps, separated by commas; by default along the run."),
+    ] = None,
+    as_json: AsJson = False,
+    step: StepColumn = None,
+    loss: LossColumn = None,
+    lr: RateColumn = None,
+    runs_schedule: RunsSchedule = None,
+) -> None:
+    """Predict the loss of a run with a given schedule."""
+    wanted = _schedule(schedule)
+    steps = _forecast_steps(at, wanted)
+    with working("reading the logs"):
+        logs = _read(runs, step, loss, lr, runs_schedule)
+    with working("fitting the law"):
+        import numpy as np
+
+        from etastar.law import fit
+
+        law = fit(logs)
+        result = law.predict(wanted, np.array(steps, dtype=np.float64))
+    _say_doubts(logs)
+    note([*law.caveats, *_reach(law, wanted)])
+    if as_json:
+        _print_json({"loss": _forecast_document(steps, result)})
+    else:
+        show(_forecast_table(wanted, steps, result))
+
+
+@app.command("backtest")
+def backtest_command(
+    fit: Annotated[
+        list[str],
+        typer.Option(metavar="RUNS", help="Logs to fit on; give it once for each.", show_default=False),
+    ],
+    test: Annotated[
+        list[str],
+        typer.Option(
+            metavar="RUNS", help="Logs to predict; give it once for each.", show_default=False
+        ),
+    ],
+    as_json: AsJson = False,
+    step: StepColumn = None,
+    loss: LossColumn = None,
+    lr: RateColumn = None,
+    runs_schedule: RunsSchedule = None,
+) -> None:
+    """Fit on some runs, predict others, and compare with what was measured.
+
+    A run named by both --fit and --test is fitted and not tested.
+    """
+    with working("reading the logs"):
+        fitted = _read(fit, step, loss, lr, runs_schedule)
+        tested = _held_out(_read(test, step, loss, lr, runs_schedule), fitted)
+    with working("fitting the law and predicting"):
+        from etastar.law import backtest
+
+        document: dict[str, Any] = backtest(fitted, tested).to_dict()
+    _say_doubts(fitted)
+    measured = {row["run"] for row in document["runs"]}
+    note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)
+    if as_json:
+        _print_json(document)
+    else:
+        show(_backtest_table(document))
+
+
+def _count(name: str, text: str, *, least: int = 1) -> int:
+    """A whole number of steps from an option, such as 40000, 40_000 or 4e4."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise InputError(f"{name} {text!r} is not a number; give steps, such as 40000") from None
+    if not least <= number < 1e15 or number != int(number):
+        raise InputError(
+            f"{name} {text!r} must be a whole number of steps from {least} to below 1e15;"
+            " count optimiser updates"
+        )
+    return int(number)
+
+
+def _read(
+    sources: list[str], step: str | None, loss: str | None, lr: str | None, schedule: str | None
+) -> list[Run]:
+    from etastar.runs import read_runs
+
+    declared = None if schedule is None else _schedule(schedule)
+    return read_runs(sources, step=step, loss=loss, lr=lr, schedule=declared)
+
+
+def _schedule(text: str) -> Schedule:
+    """A schedule from a spec string, or from the file that `plan --out` wrote."""
+    return Schedule.load(text) if text.lower().endswith(".json") else parse_schedule(text)
+
+
+def _prepared(folder: Path) -> None:
+    from etastar.plan._files import prepare_folder
+
+    prepare_folder(folder)
+
+
+def _say_doubts(runs: list[Run]) -> None:
+    """Say on stderr what is doubtful about the runs of a fit."""
+    from etastar.runs import check_together
+
+    note(dict.fromkeys(caveat for run in runs for caveat in run.caveats))
+    note(check_together(runs))
+
+
+def _held_out(tested: list[Run], fitted: list[Run]) -> list[Run]:
+    """The test runs that were not fitted on."""
+    files = {_file(run) for run in fitted}
+    held_out = [run for run in tested if _file(run) not in files]
+    if not held_out:
+        raise InputError("every --test run is a --fit run too: name other runs to test on")
+    if len(held_out) < len(tested):
+        both = [run.name for run in tested if _file(run) in files]
+        note([f"fitted, so not tested: {', '.join(both)}"])
+    note(caveat for run in held_out for caveat in run.caveats)
+    return held_out
+
+
+def _file(run: Run) -> Path:
+    return Path(str(run.metadata["file"])).resolve()
+
+
+def _forecast_steps(at: str | None, schedule: Schedule) -> list[int]:
+    horizon = schedule.horizon
+    if at is None:
+        return sorted({max(1, round(part * horizon)) for part in (0.1, 0.25, 0.5, 0.75, 1.0)})
+    steps = sorted({_count("--at", text.strip()) for text in at.split(",")})
+    if steps[-1] > horizon:
+        raise InputError(
+            f"--at {steps[-1]} lies beyond the horizon of the schedule, {horizon}; name a step up"
+            " to it"
+        )
+    return steps
+
+
+def _reach(law: Law, schedule: Schedule) -> list[str]:
+    """Where a forecast leaves what the runs show."""
+    lines = []
+    if schedule.horizon > law.steps_fitted:
+        times = schedule.horizon / law.steps_fitted
+        lines.append(f"the schedule is {times:.3g} times as long as the longest run fitted")
+    lowest, highest = law.peak_range
+    if not lowest * (1 - 1e-9) <= schedule.peak <= highest * (1 + 1e-9):
+        lines.append(
+            f"its peak LR {schedule.peak:.4g} lies outside those fitted, {lowest:.4g} to"
+            f" {highest:.4g}"
+        )
+    return lines
+
+
+def _forecast_document(steps: list[int], forecast: Forecast) -> dict[str, dict[str, float]]:
+    return {
+        str(step): {"mean": float(mean), "low": float(low), "high": float(high)}
+        for step, mean, low, high in zip(
+            steps, forecast.mean, forecast.low, forecast.high, strict=True
+        )
+    }
+
+
+def _forecast_table(schedule: Schedule, steps: list[int], forecast: Forecast) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from etastar.plan._words import loss_text, steps_text
+
+    rows = Table(box=box.SIMPLE_HEAD, title=Text(schedule.spec), title_justify="left")
+    for name in ("step", "loss", "90% from", "to"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    for step, loss in zip(steps, _forecast_document(steps, forecast).values(), strict=True):
+        rows.add_row(steps_text(step), *(loss_text(loss[key]) for key in ("mean", "low", "high")))
+    return rows
+
+
+def _backtest_table(document: dict[str, Any]) -> Any:
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    names = ["r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered"]
+    rows = Table(box=box.SIMPLE_HEAD)
+    rows.add_column("run", overflow="fold", min_width=16)
+    for name in names:
+        rows.add_column(name, justify="right", no_wrap=True)
+    for run in document["runs"]:
+        rows.add_row(Text(str(run["run"])), *(_cell(run[name]) for name in names))
+    rows.add_section()
+    average = document["average"]
+    rows.add_row("average", *(_cell(average.get(name)) for name in names), style="bold")
+    whole = ", ".join(
+        f"{name} {_cell(document[key])}"
+        for name, key in [
+            ("rank correlation", "rank_correlation"),
+            ("selection regret", "selection_regret"),
+            ("fit seconds", "fit_seconds"),
+        ]
+    )
+    return Group(rows, Text(whole))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+
+
+def _print_json(document: object) -> None:
+    from etastar.plan._json import json_text
+
+    print(json_text(document))
+
+
+if __name__ == "__main__":
+    main()

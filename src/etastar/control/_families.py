@@ -1,0 +1,98 @@
+"""The standard schedules, each at its own best peak LR under a fitted law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from etastar.law import Law
+from etastar.schedule import Schedule, make_schedule
+
+COOLDOWNS = (0.05, 0.1, 0.2, 0.4)
+RANGE = 64.0
+"""Peaks are searched from the cap down to cap / RANGE."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One schedule of a standard family and its predicted final loss."""
+
+    family: str
+    schedule: Schedule
+    loss: float
+
+
+def family_makers(warmup: int) -> dict[str, list[Callable[[int, float], Schedule]]]:
+    """For each standard family its shapes, as functions of (horizon, peak)."""
+
+    def shape(name: str, **keys) -> Callable[[int, float], Schedule]:
+        return lambda horizon, peak: make_schedule(
+            name, peak=peak, horizon=horizon, warmup=min(warmup, horizon // 2), **keys
+        )
+
+    cooldowns = [
+        shape("wsd", cooldown=part, decay=decay) for part in COOLDOWNS for decay in ("linear", "sqrt")
+    ]
+    return {
+        "constant": [shape("constant")],
+        "linear": [shape("linear")],
+        "cosine": [shape("cosine")],
+        "wsd": cooldowns,
+    }
+
+
+def best_members(law: Law, horizon: int, warmup: int, cap: float) -> list[Member]:
+    """The member of each standard family with the lowest predicted final loss, peaks up to `cap`.
+
+    Peaks on a grid of ratio 2^(1/2), then two rounds of a grid four times as fine around the best.
+
+    Arguments: a fitted law, the horizon in updates, warmup in updates, the largest peak allowed.
+    Returns: one `Member` a family: constant, linear, cosine, WSD (its best cooldown and decay).
+    """
+    out = []
+    coarse = cap * np.exp2(-np.arange(0, np.log2(RANGE) + 0.25, 0.5))
+    for family, shapes in family_makers(warmup).items():
+        candidates = [(make, peak) for make in shapes for peak in coarse]
+        ratio = 2**0.5
+        best = _best(law, horizon, family, candidates)
+        for _ in range(2):
+            finer = best[1] * ratio ** np.linspace(-0.75, 0.75, 7)
+            finer = np.unique(np.append(np.minimum(finer, cap), best[1]))
+            best = _best(law, horizon, family, [(best[0], peak) for peak in finer])
+            ratio **= 0.25
+        out.append(best[2])
+    return out
+
+
+def _best(law: Law, horizon: int, family: str, candidates: Sequence[tuple]) -> tuple:
+    schedules = [make(horizon, float(peak)) for make, peak in candidates]
+    losses = law.final_losses(schedules)
+    i = int(np.argmin(losses))
+    return (*candidates[i], Member(family, schedules[i], float(losses[i])))
+
+
+def steps_to_match(law: Law, member: Member, loss: float, cap: float) -> float | None:
+    """Steps at which the family of `member`, its peak re-tuned, reaches `loss`; None beyond 100x.
+
+    The shape is stretched to horizons on a grid from 1 to 100 times its own, its peak tuned on a
+    grid of ratio 2^(1/2), and the steps interpolated in the logarithm.
+    """
+    horizon = member.schedule.horizon
+    if member.loss <= loss:
+        return float(horizon)
+    factors = np.array([1, 1.03, 1.07, 1.12, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 30, 100])
+    best = []
+    for factor in factors:
+        stretched = member.schedule.stretched(horizon=round(horizon * factor))
+        peaks = np.minimum(member.schedule.peak * 2.0 ** np.arange(-2, 0.75, 0.5), cap)
+        losses = law.final_losses([stretched.scaled(peak=float(peak)) for peak in np.unique(peaks)])
+        best.append(losses.min())
+        if best[-1] <= loss:
+            break
+    reached = np.minimum.accumulate(np.append(min(best[0], member.loss), best[1:]))
+    if reached[-1] > loss:
+        return None
+    log_steps = np.log(horizon * factors[: len(reached)])
+    return float(np.exp(np.interp(-loss, -reached, log_steps)))

@@ -1,0 +1,158 @@
+"""The page that a report is set in: style, the script that follows light and dark, skeleton."""
+
+from __future__ import annotations
+
+import html
+
+STYLE = """
+:root { color-scheme: light dark;
+  --paper: #ffffff; --raised: #f6f8f9; --ink: #17212b; --soft: #5b6875; --line: #e2e7eb;
+  --accent: #0d9488; --accent-ink: #0b6f66; }
+@media (prefers-color-scheme: dark) { :root {
+  --paper: #11161b; --raised: #182027; --ink: #e4eaef; --soft: #97a4b0; --line: #29333c;
+  --accent: #14b8a6; --accent-ink: #4fd1c1; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55;
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif;
+  -webkit-text-size-adjust: 100%; overflow-wrap: break-word; }
+main { max-width: 56rem; margin: 0 auto; padding: 2.5rem 1.1rem 4rem; }
+h1 { font-size: 1.05rem; font-weight: 600; color: var(--soft); margin: 0 0 1.6rem; }
+h2 { font-size: 1.15rem; font-weight: 650; margin: 3.2rem 0 .6rem; letter-spacing: -.01em; }
+p { margin: .5rem 0; max-width: 42rem; }
+.soft { color: var(--soft); font-size: .9rem; }
+.head { border-left: 3px solid var(--accent); padding: .1rem 0 .1rem 1.1rem; }
+.numbers { display: flex; flex-wrap: wrap; gap: 1.1rem 2.6rem; margin: 0 0 1rem; }
+.numbers div { min-width: 0; }
+.numbers dt { color: var(--soft); font-size: .85rem; }
+.numbers dd { margin: 0; font-size: 1.9rem; line-height: 1.2; font-weight: 650;
+  letter-spacing: -.02em; font-variant-numeric: tabular-nums; }
+.numbers dd small { display: block; font-size: .85rem; font-weight: 400; letter-spacing: 0;
+  color: var(--soft); }
+dl { margin: 0; }
+.box { overflow-x: auto; margin: .8rem 0; -webkit-overflow-scrolling: touch; }
+.tall { max-height: 24rem; overflow-y: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem;
+  font-variant-numeric: tabular-nums; }
+th { text-align: right; color: var(--soft); font-weight: 500; font-size: .82rem;
+  vertical-align: bottom; }
+th, td { padding: .45rem .35rem; border-bottom: 1px solid var(--line); }
+td { text-align: right; vertical-align: top; }
+th:first-child, td:first-child, .words { text-align: left; padding-left: 0; }
+th:last-child, td:last-child { padding-right: 0; }
+tr.ours td { font-weight: 650; color: var(--accent-ink); }
+td small { display: block; color: var(--soft); font-weight: 400; font-size: .78rem; }
+td .long { overflow-wrap: anywhere; }
+.name { overflow-wrap: anywhere; min-width: 7rem; }
+.tall th { position: sticky; top: 0; background: var(--paper); }
+code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono",
+  monospace; }
+code { font-size: .86em; overflow-wrap: anywhere; }
+pre { background: var(--raised); border: 1px solid var(--line); border-radius: 8px;
+  padding: .9rem 1rem; overflow-x: auto; font-size: .82rem; line-height: 1.5; }
+pre code { font-size: 1em; overflow-wrap: normal; }
+.keys { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0;
+  margin: .6rem 0 0; font-size: .86rem; color: var(--soft); }
+.keys svg, td svg { vertical-align: .12em; margin-right: .45rem; flex: none; }
+.plot { min-height: 340px; min-width: 0; }
+ul.caveats { padding-left: 1.15rem; max-width: 42rem; }
+ul.caveats li { margin: .4rem 0; }
+ul.caveats li::marker { color: var(--accent); }
+details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
+footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+@media (max-width: 30rem) {
+  main { padding: 1.6rem 1rem 3rem; } .numbers dd { font-size: 1.6rem; }
+  h2 { margin-top: 2.6rem; } table { font-size: .86rem; } th, td { padding: .42rem .22rem; } }
+"""
+
+# Plotly draws in fixed colours, so the page repaints its figures when it turns light or dark. A
+# finger must scroll the page, not the figure: only a mouse may drag a zoom.
+SCRIPT = """
+(function () {
+  var dark = window.matchMedia("(prefers-color-scheme: dark)");
+  function paint() {
+    var style = getComputedStyle(document.documentElement);
+    var of = function (name) { return style.getPropertyValue(name).trim(); };
+    var change = { "font.color": of("--soft"),
+      "font.family": getComputedStyle(document.body).fontFamily,
+      "hoverlabel.bgcolor": of("--raised"), "hoverlabel.font.color": of("--ink"),
+      "hoverlabel.bordercolor": of("--line"),
+      "dragmode": window.matchMedia("(pointer: fine)").matches ? "zoom" : false };
+    ["xaxis", "yaxis"].forEach(function (axis) {
+      change[axis + ".gridcolor"] = of("--line");
+      change[axis + ".linecolor"] = of("--line");
+    });
+    document.querySelectorAll(".js-plotly-plot").forEach(function (plot) {
+      Plotly.relayout(plot, change);
+    });
+  }
+  paint();
+  if (dark.addEventListener) { dark.addEventListener("change", paint); }
+})();
+"""
+
+
+def page(title: str, body: str, head_script: str) -> str:
+    """A whole HTML document: nothing in it is loaded from elsewhere.
+
+    >>> page("a < b", "<p>text</p>", "").count("a &lt; b")
+    1
+    """
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>{STYLE}</style>
+<script>{head_script}</script>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script>{SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def section(title: str, *parts: str) -> str:
+    """A titled part of the page; the parts are HTML."""
+    return f"<section>\n<h2>{html.escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
+
+
+def html_table(
+    head: list[str], rows: list[list[str]], *, classes: list[str] | None = None, tall: bool = False
+) -> str:
+    """A table in a box of its own, which scrolls where the page is too narrow.
+
+    Cells are HTML, the caller escapes them; `classes` names the class of each row.
+    """
+    classes = classes or [""] * len(rows)
+    cells = "".join(f"<th>{name}</th>" for name in head)
+    lines = [
+        f'<tr class="{kind}">' + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
+        for row, kind in zip(rows, classes, strict=True)
+    ]
+    return (
+        f'<div class="box{" tall" if tall else ""}"><table><thead><tr>{cells}</tr></thead>\n<tbody>'
+        + "\n".join(lines)
+        + "</tbody></table></div>"
+    )
+
+
+def swatch(color: str, dash: str = "solid", width: float = 2.5) -> str:
+    """A short drawn line: the key to a line of a figure."""
+    pattern = {"dash": "6 3", "dot": "2 3", "dashdot": "6 2 2 2", "longdash": "9 3"}
+    pattern["longdashdot"] = "9 2 2 2"
+    dashes = f' stroke-dasharray="{pattern[dash]}"' if dash in pattern else ""
+    return (
+        f'<svg width="24" height="6" aria-hidden="true"><line x1="0" y1="3" x2="24" y2="3" '
+        f'stroke="{color}" stroke-width="{width}"{dashes}/></svg>'
+    )
+
+
+def keys(entries: list[tuple[str, str]]) -> str:
+    """The key of a figure: swatches with their (escaped) names, wrapping on narrow pages."""
+    items = "".join(f"<li>{mark}{html.escape(name)}</li>" for mark, name in entries)
+    return f'<ul class="keys">{items}</ul>'

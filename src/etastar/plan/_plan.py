@@ -1,0 +1,171 @@
+"""The decision: from pilot runs to a schedule, with its evidence, its rivals and its caveats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from etastar.control import Member, Solution, optimal_schedule, steps_to_match
+from etastar.law import Law, fit
+from etastar.runs import Run, check_together
+from etastar.schedule import InputError, Schedule
+
+from ._evidence import phase_of
+from ._types import Alternative, Estimate, Plan, Transfer
+
+MOST_STEPS = 10**13
+FAR = 8.0
+"""Horizon over the longest pilot beyond which a plan warns of extrapolation."""
+
+TRANSFER = (0.25, 0.5, 2.0, 4.0)
+
+
+def plan(
+    runs: Sequence[Run],
+    horizon: int,
+    *,
+    peak_cap: float | None = None,
+    floor: float = 0.0,
+    warmup: int | None = None,
+    monotone: bool = True,
+) -> Plan:
+    """Plan a training of `horizon` updates from the logs of pilot runs.
+
+    Fits the loss law, finds the schedule with the lowest predicted final loss, and compares it with
+    constant, linear, cosine and WSD schedules, each at its own best peak LR.
+
+    Arguments:
+        runs: pilots, from `read_runs`; one batch size and one kind of loss.
+        horizon: number of updates of the training to plan.
+        peak_cap: largest LR allowed; by default the largest peak LR of a pilot that did not
+            diverge: beyond it the logs say nothing.
+        floor: smallest LR allowed.
+        warmup: updates of linear warmup; by default the median of the pilots'.
+        monotone: whether the LR may not rise after the warmup.
+
+    Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
+    Raises: InputError for a horizon that is not a whole number in 8..1e13, or what `fit` and
+        `optimal_schedule` refuse.
+    """
+    horizon = _horizon(horizon)
+    runs = list(runs)
+    law = fit(runs)
+    used = [run for run in runs if run.name in law.residuals and not run.diverged]
+    if warmup is None:
+        warmup = min(round(float(np.median([run.schedule.warmup for run in used]))), horizon // 10)
+    cap = law.peak_range[1] if peak_cap is None else peak_cap
+    solution = optimal_schedule(
+        law, horizon, cap=cap, floor=floor, warmup=warmup, monotone=monotone
+    )
+    forecast = law.predict(solution.schedule)
+    mean, low, high = forecast.final
+    phase = phase_of(law)
+    alternatives = tuple(
+        _alternative(law, member, mean, cap)
+        for member in sorted(solution.baselines, key=lambda member: member.loss)
+    )
+    return Plan(
+        horizon=horizon,
+        schedule=solution.schedule,
+        loss=Estimate(mean, low, high),
+        forecast=forecast,
+        phase=phase,
+        nearest=alternatives[0],
+        comparison=alternatives,
+        transfer=_transfer(law, solution, horizon, warmup, cap),
+        caveats=(*_caveats(law, solution, used, horizon, cap, peak_cap), *_reading(runs), *law.caveats),
+        runs=tuple(used),
+        left_out=tuple(run for run in runs if not any(run is other for other in used)),
+        law=law,
+    )
+
+
+def _horizon(horizon: int) -> int:
+    whole = isinstance(horizon, int | np.integer) or (
+        isinstance(horizon, float) and horizon.is_integer()
+    )
+    if isinstance(horizon, bool) or not whole or not 8 <= horizon <= MOST_STEPS:
+        raise InputError(
+            f"horizon must be a whole number of updates from 8 to {MOST_STEPS:.0e}, got {horizon!r}"
+        )
+    return int(horizon)
+
+
+def _alternative(law: Law, member: Member, loss: float, cap: float) -> Alternative:
+    steps = steps_to_match(law, member, loss, cap)
+    return Alternative(member.family, member.schedule, member.loss, member.loss - loss, steps)
+
+
+def _transfer(
+    law: Law, solution: Solution, horizon: int, warmup: int, cap: float
+) -> tuple[Transfer, ...]:
+    """The optimal schedule's peak at other horizons, and the loss it would reach there."""
+    rows = [Transfer(horizon, solution.schedule.peak, solution.loss)]
+    for factor in TRANSFER:
+        other = round(horizon * factor)
+        if not 8 * 4 <= other <= MOST_STEPS:
+            continue
+        best = optimal_schedule(
+            law, other, cap=cap, warmup=min(warmup, other // 10), tolerance=1e-9
+        )
+        rows.append(Transfer(other, best.schedule.peak, best.loss))
+    return tuple(sorted(rows, key=lambda row: row.horizon))
+
+
+def _reading(runs: Sequence[Run]) -> list[str]:
+    lines = list(check_together(list(runs)))
+    for run in runs:
+        lines += [line for line in run.caveats if line not in lines]
+    return lines
+
+
+def _caveats(
+    law: Law,
+    solution: Solution,
+    runs: Sequence[Run],
+    horizon: int,
+    cap: float,
+    peak_cap: float | None,
+) -> list[str]:
+    lines = []
+    reach = horizon / law.steps_fitted
+    if reach > FAR:
+        lines.append(
+            f"the horizon is {reach:.1f} times the longest pilot: forecasts were checked only to "
+            f"twice it; a pilot of {horizon / FAR:.0f} steps would make the plan safer"
+        )
+    lowest, highest = law.peak_range
+    if solution.schedule.peak >= 0.999 * cap:
+        source = "the largest of the pilots" if peak_cap is None else "the cap that was given"
+        lines.append(
+            f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot at "
+            f"{2 * cap:g} would tell"
+        )
+    elif solution.schedule.peak < 0.999 * lowest:
+        lines.append(
+            f"the planned peak LR {solution.schedule.peak:.3g} is below every pilot's "
+            f"({lowest:g} at the least)"
+        )
+    if lowest == highest:
+        lines.append(
+            f"all pilots have the peak LR {highest:g}: how the loss depends on the peak is guessed "
+            "from the shapes alone; add a pilot at half of it"
+        )
+    if len(runs) < 4:
+        lines.append(f"only {len(runs)} pilots: intervals are wide and lean on a prior")
+    if not any(_anneals(run.schedule) for run in runs):
+        lines.append(
+            "no pilot lowers its LR by half or more: the gain from annealing is extrapolated; add "
+            "a pilot with a cooldown"
+        )
+    for run in runs:
+        _, ratio = law.residuals[run.name]
+        late = float(np.mean(ratio[-max(len(ratio) // 10, 1) :]))
+        if abs(late) > max(3 * law.spread, 0.01):
+            lines.append(f"{run.name}: its end lies {-late:+.1%} from the law fitted to all runs")
+    return lines
+
+
+def _anneals(schedule: Schedule) -> bool:
+    return schedule(schedule.horizon) <= 0.5 * schedule.peak

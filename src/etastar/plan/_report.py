@@ -1,0 +1,277 @@
+"""report.html: a plan on one page that loads nothing and reads well on a phone."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+
+from etastar.runs import Run
+
+from ._figures import (
+    ACCENT,
+    ACCENT_FAINT,
+    GREY,
+    alternative_style,
+    fit_figure,
+    forecast_figure,
+    run_colors,
+    schedule_figure,
+)
+from ._page import html_table, keys, page, section, swatch
+from ._types import Alternative, Estimate, Plan
+from ._words import (
+    loss_text,
+    multiple_text,
+    phase_meaning,
+    rate_text,
+    regret_text,
+    shape_in_words,
+    steps_text,
+)
+
+SNIPPET = """\
+import torch
+from etastar.schedule import Schedule
+
+schedule = Schedule.load("schedule.json")
+optimizer = torch.optim.AdamW(
+    model.parameters(), lr=schedule.peak
+)
+scheduler = torch.optim.lr_scheduler.LambdaLR(
+    optimizer,
+    lambda step: schedule(step) / schedule.peak,
+)
+
+# after each optimizer.step():
+scheduler.step()
+"""
+
+
+def report(plan: Plan) -> str:
+    """A plan as one self-contained HTML page, plotly.js included (about 5 MB).
+
+    It holds the recommendation, the planned schedule beside the standard ones, the comparison, the
+    forecast with its 90% band, the fitted curves over the logs, the peak LR at other horizons, the
+    evidence, the caveats and code to paste. All text from logs is escaped; nothing is fetched.
+
+    Arguments:
+        plan: what `etastar.plan.plan` returned.
+
+    Returns:
+        The HTML text, UTF-8 when written.
+    """
+    body = "\n".join(
+        [
+            _headline(plan),
+            _schedules(plan),
+            _forecast(plan),
+            _caveats(plan),
+            _snippet(plan),
+            _transfer(plan),
+            _fit(plan),
+            _evidence(plan),
+            _footer(),
+        ]
+    )
+    title = f"Learning rate plan for {steps_text(plan.horizon)} steps"
+    return page(title, body, get_plotlyjs())
+
+
+def _headline(plan: Plan) -> str:
+    loss, words = plan.loss, shape_in_words(plan.schedule)
+    return f"""<h1>Learning rate plan, from {_count(len(plan.runs), "pilot run")}</h1>
+<div class="head">
+<dl class="numbers">
+<div><dt>peak LR</dt><dd>{rate_text(plan.peak_lr)}</dd></div>
+<div><dt>steps</dt><dd>{steps_text(plan.horizon)}</dd></div>
+<div><dt>expected final loss</dt><dd>{loss_text(loss.value)}
+<small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
+</dl>
+<p>{escape(words[:1].upper() + words[1:])}.</p>
+<p>{escape(phase_meaning(plan.phase))}</p>
+</div>"""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _plot(figure: go.Figure, name: str) -> str:
+    drawn = to_html(
+        figure,
+        include_plotlyjs=False,
+        full_html=False,
+        default_height="340px",
+        div_id=f"figure-{name}",
+        config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
+    )
+    return f'<div class="plot">{drawn}</div>'
+
+
+def _schedules(plan: Plan) -> str:
+    styles = [alternative_style(i) for i in range(len(plan.comparison))]
+    marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
+    names = ["planned", *(other.family for other in plan.comparison)]
+    rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
+    rows += [
+        [
+            f"{mark}{escape(other.family)}<small>{_spec(other)}</small>",
+            rate_text(other.schedule.peak),
+            loss_text(other.loss),
+            regret_text(other.regret),
+            escape(multiple_text(other.steps_to_match, plan.horizon)),
+        ]
+        for mark, other in zip(marks[1:], plan.comparison, strict=True)
+    ]
+    head = ["schedule", "peak LR", "loss", "regret", "steps to match"]
+    return section(
+        "The schedule beside the standard ones",
+        _plot(schedule_figure(plan), "schedules"),
+        keys(list(zip(marks, names, strict=True))),
+        html_table(head, rows, classes=["ours"] + [""] * len(plan.comparison)),
+        '<p class="soft">Each standard schedule stands at its own best peak LR. Regret is its'
+        " predicted final loss minus the plan’s; steps to match is the length of a run of that"
+        " family that reaches the plan’s loss, as a multiple of the horizon.</p>",
+    )
+
+
+def _spec(other: Alternative) -> str:
+    spec = other.schedule.spec
+    return f'<code class="long">{escape(spec if len(spec) <= 160 else spec[:157] + "...")}</code>'
+
+
+def _forecast(plan: Plan) -> str:
+    band = f'<svg width="24" height="10" aria-hidden="true"><rect width="24" height="10" \
+fill="{ACCENT_FAINT}"/></svg>'
+    entries = [
+        (swatch(ACCENT, width=4), "planned run"),
+        (band, "90% interval"),
+        (swatch(GREY, width=1.5), "pilots, as measured"),
+    ]
+    longest = max(run.final_step for run in plan.runs)
+    return section(
+        "Forecast",
+        f"<p>The planned run is {plan.horizon / longest:.3g} times as long as the longest pilot"
+        f" ({steps_text(longest)} steps).</p>",
+        _plot(forecast_figure(plan), "forecast"),
+        keys(entries),
+    )
+
+
+def _fit(plan: Plan) -> str:
+    colors = run_colors(plan.runs)
+    order = sorted(
+        range(len(plan.runs)),
+        key=lambda i: (plan.runs[i].schedule.peak, plan.runs[i].schedule.horizon),
+    )
+    rows = [_run_row(plan, plan.runs[i], swatch(colors[i], width=4)) for i in order]
+    rows += [
+        [_run_name(run, swatch("transparent")), loss_text(run.final_loss), "left out", ""]
+        for run in plan.left_out
+    ]
+    return section(
+        "The fit over the logs",
+        _plot(fit_figure(plan), "fit"),
+        '<p class="soft">Points are measured, lines are fitted; the hue goes from the lowest peak'
+        " LR to the highest. A long log is drawn with fewer points than it has, and lines begin"
+        " after the warmup.</p>",
+        html_table(["run", "final loss", "fitted", "error"], rows, tall=True),
+    )
+
+
+def _run_row(plan: Plan, run: Run, mark: str) -> list[str]:
+    fitted = float(np.asarray(plan.law.predict(run.schedule, np.array([run.final_step])).mean)[-1])
+    error = (fitted - run.final_loss) / run.final_loss
+    return [
+        _run_name(run, mark),
+        loss_text(run.final_loss),
+        loss_text(fitted),
+        f"{error:+.2%}" if np.isfinite(error) else "",
+    ]
+
+
+def _run_name(run: Run, mark: str) -> str:
+    schedule = run.schedule
+    detail = f"peak {rate_text(schedule.peak)}, {steps_text(schedule.horizon)} steps"
+    return f'<div class="name">{mark}{escape(run.name)}<small>{detail}</small></div>'
+
+
+def _transfer(plan: Plan) -> str:
+    if not plan.transfer:
+        return ""
+    rows = [
+        [
+            steps_text(other.horizon),
+            escape(multiple_text(other.horizon, plan.horizon)),
+            rate_text(other.peak_lr),
+            loss_text(other.loss),
+        ]
+        for other in plan.transfer
+    ]
+    classes = ["ours" if other.horizon == plan.horizon else "" for other in plan.transfer]
+    head = ["steps", "of this horizon", "peak LR", "loss"]
+    return section(
+        "The peak LR at other horizons",
+        html_table(head, rows, classes=classes),
+    )
+
+
+def _evidence(plan: Plan) -> str:
+    phase = plan.phase
+    rows = [
+        [_named("source", "how fast the loss falls in intrinsic time"), *_interval(phase.source)],
+        [_named("capacity", "how fast the noise is forgotten"), *_interval(phase.capacity)],
+        [_named("xi", "peak LR ~ horizon<sup>−xi</sup>"), *_interval(phase.xi)],
+    ]
+    constants = [[escape(name), f"{value:.5g}"] for name, value in plan.law.constants.items()]
+    return section(
+        "Evidence",
+        f"<p>Phase: <strong>{escape(phase.name)}</strong>. It is easy where source is above"
+        " 1 − 1/capacity, hard where it is below, and undetermined where the 90% interval of the"
+        " difference holds zero.</p>",
+        html_table(["exponent", "estimate", "90% interval"], rows),
+        "<details><summary>All constants of the fitted law</summary>",
+        html_table(["constant", "value"], constants),
+        "</details>",
+    )
+
+
+def _named(name: str, meaning: str) -> str:
+    return f"{name}<small>{meaning}</small>"
+
+
+def _interval(estimate: Estimate) -> list[str]:
+    numbers = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (f"{number:.3f}" if np.isfinite(number) else "unknown" for number in numbers)
+    return [value, f"{low} to {high}"]
+
+
+def _caveats(plan: Plan) -> str:
+    if not plan.caveats:
+        return section("Caveats", "<p>None.</p>")
+    items = "\n".join(f"<li>{escape(caveat)}</li>" for caveat in plan.caveats)
+    return section("Caveats", f'<ul class="caveats">{items}</ul>')
+
+
+def _snippet(plan: Plan) -> str:
+    nearest = plan.nearest
+    return section(
+        "Use it",
+        "<p>In PyTorch, with the file <code>schedule.json</code> that lies beside this report:</p>",
+        f"<pre><code>{escape(SNIPPET)}</code></pre>",
+        "<p>Or put the nearest standard schedule into an existing configuration; it is predicted to"
+        f" end {escape(regret_text(nearest.regret))} in loss from the plan:</p>",
+        f"<pre><code>{escape(nearest.schedule.spec)}</code></pre>",
+    )
+
+
+def _footer() -> str:
+    return (
+        '<footer class="soft">Made by etastar. Steps are optimiser updates; learning rates and'
+        " losses are in the units of the logs (nats for a cross-entropy in natural logarithms)."
+        "</footer>"
+    )

@@ -1,0 +1,79 @@
+"""What a plan holds: plain values, so that a report and a JSON file can be made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etastar.law import Forecast, Law
+from etastar.runs import Run
+from etastar.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 90% interval, `low <= value <= high`."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Which phase the fitted law is in.
+
+    `name` is "easy", "hard" or "undetermined" (the interval of source - (1 - 1/capacity) straddles
+    zero). `xi` is the exponent of the peak LR in the horizon, peak ~ T^-xi.
+    """
+
+    name: str
+    xi: Estimate
+    capacity: Estimate
+    source: Estimate
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A standard schedule at its own best peak LR, beside the planned one.
+
+    `loss` is the predicted final loss, `regret` that loss minus the plan's, and `steps_to_match`
+    the steps this family needs to reach the plan's loss (None: not within 100 times the horizon).
+    """
+
+    family: str
+    schedule: Schedule
+    loss: float
+    regret: float
+    steps_to_match: float | None
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The best peak LR and the predicted loss at another horizon."""
+
+    horizon: int
+    peak_lr: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The schedule to train with, and all that speaks for and against it."""
+
+    horizon: int
+    schedule: Schedule
+    loss: Estimate
+    forecast: Forecast
+    phase: Phase
+    nearest: Alternative
+    comparison: tuple[Alternative, ...]
+    transfer: tuple[Transfer, ...]
+    caveats: tuple[str, ...]
+    runs: tuple[Run, ...]
+    left_out: tuple[Run, ...]
+    law: Law
+
+    @property
+    def peak_lr(self) -> float:
+        """The highest learning rate of the planned schedule."""
+        return self.schedule.peak

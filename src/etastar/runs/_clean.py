@@ -1,0 +1,146 @@
+"""Rows of a log in order: resumed runs, losses that are not finite, steps beyond the horizon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from etastar.runs._run import risen
+from etastar.runs._table import Table
+from etastar.schedule import InputError
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values at strictly increasing steps, each with its row in the table."""
+
+    step: np.ndarray
+    value: np.ndarray
+    row: np.ndarray
+
+    def where(self, keep: np.ndarray | slice) -> Curve:
+        """The rows that a mask or an index keeps."""
+        return Curve(self.step[keep], self.value[keep], self.row[keep])
+
+
+def check_steps(table: Table, step: np.ndarray, there: np.ndarray) -> None:
+    """Steps must count updates.
+
+    Raises:
+        InputError: a step that is not finite, negative or not whole, with its line.
+    """
+    with np.errstate(invalid="ignore"):
+        bad = there & ~(np.isfinite(step) & (step >= 0) & (step == np.round(step)))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"{table.where(row)}: step is {step[row]:g}; steps count updates and are whole numbers"
+            " >= 0"
+        )
+
+
+def in_order(table: Table, curve: Curve) -> tuple[Curve, list[str]]:
+    """The rows that a later row did not write again.
+
+    A run that resumes from step s writes the steps from s on again: of the rows before, those at or
+    beyond s belong to an abandoned branch. A log that runs backwards throughout is turned round.
+    """
+    step = curve.step
+    if len(step) > 2 and np.all(np.diff(step) < 0):
+        return curve.where(slice(None, None, -1)), [
+            f"{table.path}: steps run backwards; the log is turned round"
+        ]
+    later = np.minimum.accumulate(step[::-1])[::-1]
+    keep = np.ones(len(step), dtype=bool)
+    keep[:-1] = step[:-1] < later[1:]
+    if keep.all():
+        return curve, []
+    resumed = 1 + int(np.argmax(np.diff(step) <= 0))
+    gone = int((~keep).sum())
+    return curve.where(keep), [
+        f"{table.where(int(curve.row[resumed]))}: steps go back to {step[resumed]:g} (a resumed or"
+        f" unsorted log); rows left out, repeated or abandoned: {gone}"
+    ]
+
+
+def losses(table: Table, step: np.ndarray, loss: np.ndarray, there: np.ndarray, noun: str) -> Curve:
+    """The rows that hold a loss.
+
+    Raises:
+        InputError: a loss without a step, or one that is zero or negative, with its line.
+    """
+    orphan = there & np.isnan(step)
+    if orphan.any():
+        row = int(np.argmax(orphan))
+        raise InputError(
+            f"{table.where(row)}: {noun} without a step; add the step or remove the line"
+        )
+    with np.errstate(invalid="ignore"):
+        low = there & np.isfinite(loss) & (loss <= 0)
+    if low.any():
+        row = int(np.argmax(low))
+        raise InputError(
+            f"{table.where(row)}: {noun} is {loss[row]:g}; losses must be positive, as"
+            " laws are fitted to their logarithm; correct the line or name another column with the"
+            " option loss"
+        )
+    row = np.flatnonzero(there)
+    return Curve(step[row], loss[row], row)
+
+
+def finite(table: Table, curve: Curve, noun: str) -> tuple[Curve, list[str], bool]:
+    """The rows with a finite loss, and whether the run diverged.
+
+    Raises:
+        InputError: none is left, or a single one of a run that did not diverge.
+    """
+    diverged = risen(curve.value)
+    good = np.isfinite(curve.value)
+    caveats = []
+    if not good.all():
+        first = int(np.argmin(good))
+        caveats.append(
+            f"{table.where(int(curve.row[first]))}: {noun} is {curve.value[first]:g};"
+            f" rows left out, not finite: {int((~good).sum())}"
+        )
+        curve = curve.where(good)
+    if diverged:
+        caveats.append(f"{table.path}: the run diverged; fits leave it out")
+    _enough(table, curve, noun, needed=1 if diverged else 2)
+    return curve, caveats, diverged
+
+
+def within(table: Table, curve: Curve, horizon: int) -> tuple[Curve, list[str]]:
+    """The rows up to the horizon of the schedule.
+
+    Raises:
+        InputError: fewer than two are left.
+    """
+    inside = curve.step <= horizon
+    if inside.all():
+        return curve, []
+    first = int(np.argmin(inside))
+    if inside.sum() < min(2, len(inside)):
+        raise InputError(
+            f"{table.path}: {_count(inside.sum())} row within the horizon {horizon} of its"
+            " schedule; a run needs at least two: correct the horizon"
+        )
+    return curve.where(inside), [
+        f"{table.where(int(curve.row[first]))}: step {curve.step[first]:g} lies beyond the horizon"
+        f" {horizon} of the schedule; rows left out: {int((~inside).sum())}"
+    ]
+
+
+def _enough(table: Table, curve: Curve, noun: str, needed: int) -> None:
+    if len(curve.step) >= needed:
+        return
+    raise InputError(
+        f"{table.path}: {_count(len(curve.step))} row with a finite {noun}; a run"
+        " needs at least two: log more often, name another column with the option loss, or leave"
+        " the file out"
+    )
+
+
+def _count(rows: int) -> str:
+    return "no" if rows == 0 else "only one"

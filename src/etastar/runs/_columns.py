@@ -1,0 +1,161 @@
+"""Which columns of a log are the step, the loss and the learning rate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from etastar.runs._table import Table, numbers
+from etastar.schedule import InputError
+
+ENOUGH = 5
+"""A validation loss with fewer points gives way to one with more: no curve can be fitted to it."""
+
+# In order of preference. Compared in lower case, with / - . and blanks as underscores, so that
+# val/loss, Val-Loss and val_loss are one name. Validation losses stand before training losses.
+STEP = (
+    "global_step",
+    "trainer_global_step",
+    "train_global_step",
+    "step",
+    "iteration",
+    "iter",
+    "steps",
+    "iterations",
+    "iters",
+    "_step",
+)
+LOSS = (
+    "val_loss",
+    "validation_loss",
+    "valid_loss",
+    "eval_loss",
+    "loss_val",
+    "loss_validation",
+    "loss_eval",
+    "val_loss_epoch",
+    "loss",
+    "train_loss",
+    "training_loss",
+    "loss_train",
+    "train_loss_step",
+    "train_loss_epoch",
+)
+RATE = ("lr", "learning_rate", "train_lr", "train_learning_rate")
+
+
+def ordinary(name: str) -> str:
+    """A column name in the spelling that the lists above use."""
+    return re.sub(r"[/\-. ]+", "_", name.strip().lower())
+
+
+def _listing(table: Table) -> str:
+    found = [name.split("\n")[0] for name in table.frame.columns]
+    text = ", ".join(found[:20])
+    return text + (f" and {len(found) - 20} more" if len(found) > 20 else "")
+
+
+def _checked(table: Table, column: str, noun: str) -> str:
+    if column in table.duplicates:
+        raise InputError(
+            f"{table.path}: the header has two columns named {column!r}; rename one of them"
+            f" ({noun})"
+        )
+    return column
+
+
+def named(table: Table, column: str, noun: str) -> str:
+    """The column that the user named, in any case.
+
+    Raises:
+        InputError: no such column; lists those found.
+    """
+    for same in (lambda a, b: a == b, lambda a, b: a.lower() == b.lower()):
+        for found in table.frame.columns:
+            if same(found, column):
+                return _checked(table, found, noun)
+    raise InputError(
+        f"{table.path}: no column {column!r} for the {noun}; found {_listing(table)};"
+        f" name one of these with the option {noun}"
+    )
+
+
+def guesses(table: Table, names: Sequence[str], noun: str) -> list[str]:
+    """Columns that could be the noun, the likeliest first.
+
+    Raises:
+        InputError: two columns are spelled alike, so that neither is the likelier.
+    """
+    found = []
+    for name in names:
+        alike = [column for column in table.frame.columns if ordinary(column) == name]
+        if len(alike) > 1:
+            raise InputError(
+                f"{table.path}: {alike[0]!r} and {alike[1]!r} could both be the {noun};"
+                f" name one with the option {noun}"
+            )
+        found += [_checked(table, column, noun) for column in alike]
+    return found
+
+
+def step_column(table: Table, option: str | None) -> str:
+    """The step column, named or guessed.
+
+    Raises:
+        InputError: there is none; lists the columns found.
+    """
+    found = [named(table, option, "step")] if option else guesses(table, STEP, "step")
+    if not found:
+        raise _none(table, "step")
+    return found[0]
+
+
+def loss_column(table: Table, option: str | None, step: str) -> tuple[str, str | None]:
+    """The loss column, named or guessed, and a caveat where the likeliest had too few points.
+
+    Raises:
+        InputError: there is none; lists the columns found.
+    """
+    if option:
+        return named(table, option, "loss"), None
+    found = guesses(table, LOSS, "loss")
+    if not found:
+        raise _none(table, "loss")
+    if len(found) == 1:
+        return found[0], None
+    table, columns = numbers(table, [step, *found])
+    counts = {name: int((columns[name][1] & columns[step][1]).sum()) for name in found}
+    if counts[found[0]] >= ENOUGH:
+        return found[0], None
+    best = next((name for name in found if counts[name] >= ENOUGH), None)
+    best = best or max(found, key=lambda name: counts[name])
+    if best == found[0]:
+        return best, None
+    return best, (
+        f"{table.path}: {found[0]} has only {counts[found[0]]} points, so {best} is taken as the"
+        " loss"
+    )
+
+
+def rate_column(table: Table, option: str | None) -> tuple[str | None, str | None]:
+    """The learning rate column, if any, and a caveat where several groups have one each."""
+    if option:
+        return named(table, option, "lr"), None
+    found = guesses(table, RATE, "lr")
+    if found:
+        return found[0], None
+    # Lightning's LearningRateMonitor writes lr-AdamW, or lr-AdamW/pg1, lr-AdamW/pg2 for groups.
+    groups = [column for column in table.frame.columns if re.match(r"lr[-/]", column.lower())]
+    if not groups:
+        return None, None
+    if len(groups) == 1:
+        return _checked(table, groups[0], "lr"), None
+    return _checked(table, groups[0], "lr"), (
+        f"{table.path}: {len(groups)} learning rates are logged; {groups[0]} is taken"
+    )
+
+
+def _none(table: Table, noun: str) -> InputError:
+    return InputError(
+        f"{table.path}: no {noun} column; found {_listing(table)}; name it with the option {noun}"
+    )

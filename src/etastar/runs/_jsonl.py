@@ -1,0 +1,72 @@
+"""JSON lines: one object a line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from etastar.runs._table import Reader, Table, table_of_records
+from etastar.runs._text import read_text
+from etastar.schedule import InputError
+
+
+class JsonLines(Reader):
+    """JSONL: objects whose keys may differ from line to line; `NaN`, `Infinity` are understood."""
+
+    def accepts(self, path: Path) -> bool:
+        return path.suffix.lower() in (".jsonl", ".ndjson")
+
+    def read(self, path: Path) -> Table:
+        return read_json_lines(path, read_text(path), name=path.stem)
+
+
+def read_json_lines(path: Path, text: str, name: str) -> Table:
+    """The keys of the objects as columns.
+
+    Raises:
+        InputError: a line before the last that is not a JSON object.
+    """
+    lines = pl.Series(text.split("\n"), dtype=pl.String)
+    filled = (lines.str.strip_chars().str.len_bytes() > 0).arg_true()
+    line = filled.to_numpy().astype(np.int64) + 1
+    frame = _at_once(text, len(line))
+    if frame is not None:
+        return Table(path, name, frame, line)
+    return _line_by_line(path, name, lines.gather(filled).to_list(), line)
+
+
+def _at_once(text: str, rows: int) -> pl.DataFrame | None:
+    """All lines in one call; None where one needs the patient way (NaN, a cut line, an error)."""
+    try:
+        frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    return frame if frame.height == rows and frame.width > 0 else None
+
+
+def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> Table:
+    records: list[Mapping[str, object]] = []
+    for number, text in zip(line, lines, strict=True):
+        record = _object(text)
+        if record is None:
+            if len(records) == len(lines) - 1 and records:
+                break
+            raise InputError(f"{path}:{number}: not a JSON object; correct or remove the line")
+        records.append(record)
+    if len(records) == len(lines):
+        return Table(path, name, table_of_records(records), line)
+    table = Table(path, name, table_of_records([*records, {}]), line)
+    return table.without_last("cut mid-line (not a whole JSON object)")
+
+
+def _object(text: str) -> Mapping[str, object] | None:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None

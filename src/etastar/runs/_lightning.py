@@ -1,0 +1,25 @@
+"""Lightning's `CSVLogger`: `metrics.csv` in one folder a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from etastar.runs._delimited import read_delimited
+from etastar.runs._table import Reader, Table
+from etastar.runs._text import read_text, run_folder_name
+
+
+class Lightning(Reader):
+    """`version_0/metrics.csv`: a `step` column and sparse ones, named by the user's `self.log`
+    calls.
+
+    Training, validation and learning rate (`lr-AdamW`, from LearningRateMonitor) stand on rows of
+    their own; nulls are dropped column by column, as for every format. The folder gives the run its
+    name.
+    """
+
+    def accepts(self, path: Path) -> bool:
+        return path.name == "metrics.csv"
+
+    def read(self, path: Path) -> Table:
+        return read_delimited(path, read_text(path), name=run_folder_name(path))

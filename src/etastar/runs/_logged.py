@@ -1,0 +1,129 @@
+"""Logged learning rates: a schedule where none is declared, a check where one is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from etastar.runs._clean import Curve, in_order
+from etastar.runs._table import Table
+from etastar.schedule import InputError, Schedule, table
+
+TOLERANCE = 0.01
+"""A logged rate contradicts the schedule beyond this share of the peak ..."""
+FEW = 3
+"""... at more rows than this, or at every row of a shorter log."""
+KNOT_TOLERANCE = 1e-5
+"""Knots that lie on the line between others, to this share of the peak, are not kept."""
+
+
+def rates(
+    log: Table, step: np.ndarray, rate: np.ndarray, there: np.ndarray
+) -> tuple[Curve, list[str]]:
+    """The logged learning rates, in order, without those that are not finite or negative."""
+    row = np.flatnonzero(there & ~np.isnan(step))
+    curve = Curve(step[row], rate[row], row)
+    with np.errstate(invalid="ignore"):
+        good = np.isfinite(curve.value) & (curve.value >= 0)
+    caveats = []
+    if not good.all():
+        first = int(np.argmin(good))
+        caveats.append(
+            f"{log.where(int(curve.row[first]))}: lr is {curve.value[first]:g};"
+            f" {int((~good).sum())} logged rates that are negative or not finite are left out"
+        )
+    curve, _ = in_order(log, curve.where(good))
+    return curve, caveats
+
+
+def contradictions(log: Table, curve: Curve, schedule: Schedule) -> list[str]:
+    """A caveat where the logged rates are not those of the declared schedule.
+
+    Loggers differ in whether they write the rate of the update before, of the next one, or count
+    steps
+    from one: any of `schedule(step - 1)`, `schedule(step)`, `schedule(step + 1)` agrees.
+    """
+    curve = curve.where(curve.step <= schedule.horizon)
+    if len(curve.step) == 0:
+        return []
+    shifts = (0, -1, 1)
+    near = [np.clip(curve.step + shift, 0, schedule.horizon) for shift in shifts]
+    gap = np.min([np.abs(schedule(step) - curve.value) for step in near], axis=0)
+    # Logs round: a rate that equals the bound in decimals must not depend on the last bit.
+    bad = gap > TOLERANCE * schedule.peak * (1 + 1e-9)
+    if bad.sum() <= FEW and not bad.all():
+        return []
+    first = int(np.argmax(bad))
+    step = int(curve.step[first])
+    return [
+        f"{log.where(int(curve.row[first]))}: the logged lr {curve.value[first]:g} at step {step}"
+        f" contradicts the declared schedule, which has {schedule(step):g} ({int(bad.sum())} of"
+        f" {len(bad)} rows differ by more than 1% of the peak); the declared schedule is used"
+    ]
+
+
+def logged_schedule(
+    log: Table, curve: Curve, last: float, horizon: int | None
+) -> tuple[Schedule, list[str]]:
+    """A table schedule through the logged rates, and what had to be assumed around them.
+
+    Before the first logged rate: a linear warmup from 0 where the first rates lie on one, else that
+    rate held. After the last one, up to `horizon` or the last loss: that rate held.
+
+    Raises:
+        InputError: no logged rate is positive.
+    """
+    if len(curve.step) == 0 or curve.value.max() <= 0:
+        raise InputError(f"{log.path}: no positive lr is logged; declare the schedule in runs.csv")
+    end = float(horizon) if horizon is not None else max(float(curve.step[-1]), last)
+    step, value, caveats = curve.step, curve.value, []
+    if step[0] > 0:
+        start, assumed = _start(step, value)
+        if step[0] > 1:
+            caveats.append(
+                f"{log.where(int(curve.row[0]))}: the first lr is logged at step {step[0]:g};"
+                " before it,"
+                f" {assumed} is assumed"
+            )
+        step, value = np.r_[0.0, step], np.r_[start, value]
+    gap = float(np.median(np.diff(curve.step))) if len(curve.step) > 1 else 0.0
+    if end > step[-1]:
+        if end > step[-1] + gap:
+            caveats.append(
+                f"{log.where(int(curve.row[-1]))}: the last lr is logged at step {step[-1]:g}; from"
+                f" there to step {end:g} it is assumed to hold"
+            )
+        step, value = np.r_[step, end], np.r_[value, value[-1]]
+    if end < step[-1]:
+        value = np.r_[value[step < end], np.interp(end, step, value)]
+        step = np.r_[step[step < end], end]
+    kept = _knots(step, value, KNOT_TOLERANCE * float(value.max()))
+    return table(step[kept], value[kept]), caveats
+
+
+def _start(step: np.ndarray, value: np.ndarray) -> tuple[float, str]:
+    """The rate at step 0, and in words what holds between there and the first logged one."""
+    if len(step) > 1 and value[1] > value[0] > 0:
+        slope = value[:2] / step[:2]
+        # Off by one in the count of steps is a slope that differs by 1/step.
+        if abs(slope[1] / slope[0] - 1) <= 2 / step[0] + 0.02:
+            return 0.0, "a linear warmup from 0"
+    return float(value[0]), f"a constant lr of {value[0]:g}"
+
+
+def _knots(step: np.ndarray, value: np.ndarray, tolerance: float) -> np.ndarray:
+    """Knots whose polyline is within a tolerance of all (Douglas and Peucker 1973)."""
+    kept = {0, len(step) - 1}
+    stack = [(0, len(step) - 1)]
+    while stack:
+        low, high = stack.pop()
+        if high - low < 2:
+            continue
+        inside = slice(low + 1, high)
+        chord = np.interp(step[inside], step[[low, high]], value[[low, high]])
+        gap = np.abs(value[inside] - chord)
+        worst = int(np.argmax(gap))
+        if gap[worst] > tolerance:
+            middle = low + 1 + worst
+            kept.add(middle)
+            stack += [(low, middle), (middle, high)]
+    return np.array(sorted(kept))

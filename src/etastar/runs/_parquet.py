@@ -1,0 +1,30 @@
+"""Parquet tables."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from etastar.runs._table import Reader, Table
+from etastar.runs._text import read_bytes
+from etastar.schedule import InputError
+
+
+class Parquet(Reader):
+    """Parquet: columns by name; messages count rows from 1."""
+
+    def accepts(self, path: Path) -> bool:
+        return path.suffix.lower() == ".parquet"
+
+    def read(self, path: Path) -> Table:
+        try:
+            frame = pl.read_parquet(io.BytesIO(read_bytes(path)))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+            raise InputError(f"{path}: not a whole Parquet file; write it again") from None
+        if frame.height == 0:
+            raise InputError(f"{path}: a table with no rows; remove the file or log to it")
+        line = np.arange(1, frame.height + 1)
+        return Table(path, path.stem, frame, line, place="{path} row {line}")

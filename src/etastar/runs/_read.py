@@ -1,0 +1,185 @@
+"""From files to runs: find, read, choose columns, clean, give each its schedule."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from etastar.runs import _clean, _columns, _logged
+from etastar.runs._formats import read_table
+from etastar.runs._run import Run
+from etastar.runs._sources import Source, Sources, find_logs
+from etastar.runs._table import Table, numbers
+from etastar.schedule import InputError, Schedule, parse_schedule
+
+
+@dataclass(frozen=True)
+class _Options:
+    step: str | None
+    loss: str | None
+    lr: str | None
+    schedule: Schedule | str | None
+    horizon: int | None
+
+
+def read_runs(
+    sources: Sources,
+    *,
+    step: str | None = None,
+    loss: str | None = None,
+    lr: str | None = None,
+    schedule: Schedule | str | None = None,
+    horizon: int | None = None,
+) -> list[Run]:
+    """Read training logs.
+
+    Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
+    TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
+    logs in it, or, where it holds none, for those in its subfolders.
+
+    The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
+    the folder of the log (or up to two above), whose `run` column names the log; `schedule`; a
+    table through the logged learning rates. Other columns of `runs.csv` become metadata, except
+    `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
+    `momentum`.
+
+    Left out with a caveat on the run: rows that a resumed run wrote again (the later one counts),
+    losses that are not finite, steps beyond the horizon, a last line cut by a killed process. A run
+    that
+    diverged is kept and marked: see `Run.diverged`. Logged learning rates that contradict the
+    declared schedule are a caveat too.
+
+    Arguments:
+        sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
+        step, loss, lr: names of the columns; guessed where None, validation losses before training
+            ones.
+        schedule: a schedule or spec string for the runs that no `runs.csv` declares.
+        horizon: steps, for specs that name none and for schedules made from logged learning rates.
+
+    Returns:
+        One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
+
+    Raises:
+        InputError: a source that does not exist or is not a log, a missing column, a cell that is
+            not a number, a loss <= 0, fewer than two points, or no way to know the schedule: one
+            line with the file, its line, and the mend.
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> log = "step,lr,val_loss\\n0,0.1,4\\n50,0.1,3\\n100,0.1,2.5\\n"
+    >>> _ = (folder / "pilot.csv").write_text(log)
+    >>> (run,) = read_runs(folder)
+    >>> run.name, run.final_loss, run.schedule(70)
+    ('pilot', 2.5, 0.1)
+    """
+    if horizon is not None and not 1 <= horizon < np.inf:
+        raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
+    options = _Options(step, loss, lr, schedule, horizon)
+    return _distinct([_run(source, options) for source in find_logs(sources)])
+
+
+def _run(source: Source, options: _Options) -> Run:
+    log = _chosen(read_table(source.path), options)
+    curve, order_notes = _clean.in_order(log.table, log.losses)
+    curve, finite_notes, diverged = _clean.finite(log.table, curve, log.loss_column)
+    schedule, schedule_notes = _schedule(source, options, log, float(curve.step[-1]))
+    curve, horizon_notes = _clean.within(log.table, curve, schedule.horizon)
+    row = source.declaration
+    caveats = (*log.caveats, *order_notes, *finite_notes, *schedule_notes, *horizon_notes)
+    metadata = {**log.table.metadata, **(row.metadata if row else {})}
+    metadata |= {
+        "file": str(source.path),
+        "loss_column": log.loss_column,
+        "diverged": diverged,
+    }
+    return Run(
+        name=row.run if row else log.table.name,
+        step=curve.step,
+        loss=curve.value,
+        schedule=schedule,
+        batch_size=row.batch_size if row else None,
+        momentum=row.momentum if row else None,
+        metadata=metadata,
+        caveats=(*source.caveats, *caveats),
+    )
+
+
+@dataclass(frozen=True)
+class _Log:
+    """A table with its columns chosen."""
+
+    table: Table
+    losses: _clean.Curve
+    loss_column: str
+    rates: _clean.Curve | None
+    caveats: tuple[str, ...]
+
+
+def _chosen(table: Table, options: _Options) -> _Log:
+    step_name = _columns.step_column(table, options.step)
+    loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
+    rate_name, rate_note = _columns.rate_column(table, options.lr)
+    names = [step_name, loss_name, *([rate_name] if rate_name else [])]
+    table, columns = numbers(table, list(dict.fromkeys(names)))
+    table, columns = _without_stray_end(table, columns, step_name)
+    step, has_step = columns[step_name]
+    _clean.check_steps(table, step, has_step)
+    losses = _clean.losses(table, step, *columns[loss_name], loss_name)
+    rates, rates_notes = None, []
+    if rate_name:
+        rates, rates_notes = _logged.rates(table, step, *columns[rate_name])
+    if loss_name in table.averaged:
+        loss_note = f"{loss_note or table.path}: " + (
+            f"{loss_name} is a training loss averaged since the row before, and lags behind its"
+            " step"
+        )
+    notes = [*table.caveats, *filter(None, (loss_note, rate_note)), *rates_notes]
+    return _Log(table, losses, loss_name, rates, tuple(notes))
+
+
+def _without_stray_end(
+    table: Table, columns: dict[str, tuple[np.ndarray, np.ndarray]], step: str
+) -> tuple[Table, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Leave out an unterminated last line whose step goes back: a step cut, not a resumed run."""
+    steps, there = columns[step]
+    if not table.unterminated or len(steps) < 3 or not there[-2:].all() or steps[-1] > steps[-2]:
+        return table, columns
+    if np.all(np.diff(steps) < 0):
+        return table, columns
+    table = table.without_last("cut mid-line (no newline at the end, and its step goes back)")
+    return table, {name: (values[:-1], mask[:-1]) for name, (values, mask) in columns.items()}
+
+
+def _schedule(
+    source: Source, options: _Options, log: _Log, last: float
+) -> tuple[Schedule, list[str]]:
+    """The declared schedule, checked against the logged rates, or one made from these."""
+    row = source.declaration
+    declared = row.parsed(options.horizon) if row else None
+    if declared is None and options.schedule is not None:
+        given = options.schedule
+        declared = (
+            parse_schedule(given, horizon=options.horizon) if isinstance(given, str) else given
+        )
+    if declared is not None:
+        rates = log.rates
+        return declared, _logged.contradictions(log.table, rates, declared) if rates else []
+    if log.rates is None or len(log.rates.step) == 0:
+        raise InputError(
+            f"{source.path}: its schedule is unknown; declare it in the schedule column of a"
+            " runs.csv beside it, log an lr column (or name it with the option lr), or give"
+            " --schedule SPEC"
+        )
+    horizon = row.horizon if row and row.horizon is not None else options.horizon
+    return _logged.logged_schedule(log.table, log.rates, last, horizon)
+
+
+def _distinct(runs: list[Run]) -> list[Run]:
+    """Runs of one name from different folders, renamed after their files."""
+    counts = Counter(run.name for run in runs)
+    return [
+        run if counts[run.name] == 1 else replace(run, name=str(run.metadata["file"]))
+        for run in runs
+    ]

@@ -1,0 +1,142 @@
+"""One training run: what was measured, and the schedule it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from etastar.schedule import InputError, Schedule
+
+RISE = 3.0
+"""A run has diverged where its loss stands above this multiple of its own minimum so far."""
+
+
+def risen(loss: np.ndarray) -> bool:
+    """Whether a loss, in the order it was logged, rises beyond recovery.
+
+    A row is bad when it is NaN, infinite, or above `RISE` times the smallest loss before it. One
+    bad row that the next row undoes is a spike; two in a row, or a bad last row, are a divergence.
+    """
+    if len(loss) == 0:
+        return False
+    finite = np.where(np.isfinite(loss), loss, np.inf)
+    bad = ~np.isfinite(loss) | (finite > RISE * np.minimum.accumulate(finite))
+    return bool(bad[-1] or np.any(bad[:-1] & bad[1:]))
+
+
+def _frozen(values: object, name: str, field_name: str) -> np.ndarray:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"run {name}: {field_name} must be numbers; pass a float array") from None
+    if array.ndim != 1:
+        raise InputError(
+            f"run {name}: {field_name} has shape {array.shape}; pass a one-dimensional array"
+        )
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A training log: losses at steps, and the schedule that produced them.
+
+    A loss at step s is the loss after the s updates t = 0..s-1, whose learning rates are
+    `schedule(t)`. Arrays are copied and made read-only; two runs are equal only if they are one
+    object.
+
+    Arguments:
+        name: what the run is called in tables and messages.
+        step: shape (n,), strictly increasing updates done when each loss was measured, >= 0.
+        loss: shape (n,), losses in nats (or the user's own unit), finite and > 0.
+        schedule: the learning rate of every update, in the user's own unit.
+        batch_size: examples (or sequences, or tokens) an update; None if unknown.
+        momentum: heavy-ball coefficient or Adam's first beta, in [0, 1); None if unknown.
+        metadata: anything else; `read_runs` puts `file`, `loss_column` and the other columns of
+            `runs.csv` here, and `diverged`.
+        caveats: one line each: what was left out or doubted on reading.
+
+    Raises:
+        InputError: for empty arrays, shapes that differ, steps that do not increase, losses that
+            are not finite and positive, a batch size <= 0, or a momentum outside [0, 1).
+
+    >>> from etastar.schedule import parse_schedule
+    >>> run = Run("pilot", [100, 200], [4.0, 3.5], parse_schedule("constant:peak=1e-3,horizon=200"))
+    >>> run.final_loss, run.final_step, run.diverged
+    (3.5, 200.0, False)
+    """
+
+    name: str
+    step: np.ndarray
+    loss: np.ndarray
+    schedule: Schedule
+    batch_size: float | None = None
+    momentum: float | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        step = _frozen(self.step, self.name, "step")
+        loss = _frozen(self.loss, self.name, "loss")
+        problem = _problem(step, loss, self.batch_size, self.momentum)
+        if problem:
+            raise InputError(f"run {self.name}: {problem}")
+        object.__setattr__(self, "step", step)
+        object.__setattr__(self, "loss", loss)
+        object.__setattr__(self, "metadata", dict(self.metadata))
+        object.__setattr__(self, "caveats", tuple(self.caveats))
+
+    @property
+    def final_loss(self) -> float:
+        """Loss at the last step of the log.
+
+        >>> from etastar.schedule import parse_schedule
+        >>> Run("a", [1, 2], [4.0, 3.5], parse_schedule("constant:peak=1,horizon=2")).final_loss
+        3.5
+        """
+        return float(self.loss[-1])
+
+    @property
+    def final_step(self) -> float:
+        """Last step of the log, in updates; the horizon of the schedule may lie beyond it.
+
+        >>> from etastar.schedule import parse_schedule
+        >>> Run("a", [1, 2], [4.0, 3.5], parse_schedule("constant:peak=1,horizon=9")).final_step
+        2.0
+        """
+        return float(self.step[-1])
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run blew up, so that fits must leave it out.
+
+        True where the log turned NaN or infinite, or where the loss stood above three times its own
+        smallest value so far, at two successive rows or at the last one (one row that recovers is a
+        spike). `read_runs` keeps such a run, with a caveat, and records `metadata["diverged"]`,
+        because the rows that were not finite are no longer in `loss`.
+
+        >>> from etastar.schedule import parse_schedule
+        >>> constant = parse_schedule("constant:peak=1,horizon=4")
+        >>> Run("a", [1, 2, 3, 4], [4.0, 2.0, 7.0, 9.0], constant).diverged
+        True
+        """
+        return bool(self.metadata.get("diverged", False)) or risen(self.loss)
+
+
+def _problem(
+    step: np.ndarray, loss: np.ndarray, batch_size: float | None, momentum: float | None
+) -> str | None:
+    """What is wrong with the fields of a run, or None."""
+    if len(step) == 0 or step.shape != loss.shape:
+        return f"{len(step)} steps and {len(loss)} losses; pass as many of each, at least one"
+    if not np.all(np.isfinite(step)) or step[0] < 0 or np.any(np.diff(step) <= 0):
+        return "steps must be finite, >= 0 and strictly increasing; sort them, keep one row a step"
+    if not np.all(np.isfinite(loss)) or np.any(loss <= 0):
+        return "losses must be finite and positive; leave the other rows out"
+    if batch_size is not None and not 0 < batch_size < np.inf:
+        return f"batch_size={batch_size} must be positive"
+    if momentum is not None and not 0 <= momentum < 1:
+        return f"momentum={momentum} must lie in [0, 1)"
+    return None

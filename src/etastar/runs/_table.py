@@ -1,0 +1,161 @@
+"""A log file as columns, before any is chosen; and what every reader of a format provides."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from etastar.schedule import InputError
+
+MISSING = ("", "none", "null", "na", "n/a", "<na>", "-")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a reader found: columns as the file spells them, and where each row stands.
+
+    `averaged` names columns that hold means since the row before. `place` turns a row's `line` into
+    the words that name it in messages. `unterminated` says that a text file does not end in a
+    newline, as when the process writing it was killed.
+    """
+
+    path: Path
+    name: str
+    frame: pl.DataFrame
+    line: np.ndarray
+    place: str = "{path}:{line}"
+    unterminated: bool = False
+    duplicates: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def where(self, row: int) -> str:
+        """The place of one row, such as `log.csv:12`."""
+        return self.place.format(path=self.path, line=int(self.line[row]))
+
+    def without_last(self, why: str) -> Table:
+        """The table less its last row, with the caveat that says why."""
+        caveat = f"{self.where(-1)}: {why}; the line is left out"
+        return replace(
+            self,
+            frame=self.frame.head(self.frame.height - 1),
+            line=self.line[:-1],
+            unterminated=False,
+            caveats=(*self.caveats, caveat),
+        )
+
+
+class Reader(abc.ABC):
+    """One log format."""
+
+    @abc.abstractmethod
+    def accepts(self, path: Path) -> bool:
+        """Whether the name of the file says that it has this format."""
+
+    @abc.abstractmethod
+    def read(self, path: Path) -> Table:
+        """The columns of the file; raises InputError where it is not what its name says."""
+
+
+def table_of_records(records: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+    """Records with differing keys as columns; a key that a record lacks is null."""
+    names = dict.fromkeys(key for record in records for key in record)
+    return pl.DataFrame([_series(name, [record.get(name) for record in records]) for name in names])
+
+
+def _series(name: str, values: list[object]) -> pl.Series:
+    if any(isinstance(value, bool | list | dict) for value in values):
+        # Kept as a column, so that messages list it, but of no use as numbers.
+        return pl.Series(name, [value is not None for value in values], dtype=pl.Boolean)
+    if any(isinstance(value, str) for value in values):
+        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+    return pl.Series(name, [None if v is None else _float(v) for v in values], dtype=pl.Float64)
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return float("inf")
+
+
+def _as_numbers(series: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values (NaN where missing), which are present, and which are not numbers."""
+    if series.dtype != pl.String:
+        values = series.cast(pl.Float64)
+        return values.fill_null(np.nan).to_numpy(), values.is_not_null().to_numpy(), _none(series)
+    text = series.str.strip_chars()
+    values = text.cast(pl.Float64, strict=False)
+    odd = text.is_not_null() & values.is_null()
+    if odd.any():
+        odd = odd & ~text.str.to_lowercase().is_in(MISSING)
+    return (
+        values.fill_null(np.nan).to_numpy(),
+        values.is_not_null().to_numpy(),
+        odd.fill_null(False).to_numpy(),
+    )
+
+
+def _none(series: pl.Series) -> np.ndarray:
+    return np.zeros(len(series), dtype=bool)
+
+
+def _not_a_number(table: Table, column: str, row: int) -> InputError:
+    cell = str(table.frame[column][row]).strip()
+    if cell.replace(",", "").replace(".", "").lstrip("+-").isdigit() and "," in cell:
+        mend = "write numbers with a decimal point and no commas"
+    else:
+        mend = "correct or remove the line"
+    return InputError(f"{table.where(row)}: {column} is {cell[:40]!r}, not a number; {mend}")
+
+
+def _cut(table: Table, columns: Sequence[str]) -> str | None:
+    """Why the last line looks cut in the middle of a number, or None.
+
+    A cut number still parses (3.1520 becomes 3.1), so its length is compared with that of all
+    others.
+    """
+    if not table.unterminated or table.frame.height < 3:
+        return None
+    last = table.frame.columns[-1]
+    if last not in columns:
+        return None
+    lengths = table.frame[last].str.len_chars().fill_null(0)
+    if lengths[-1] < lengths.head(len(lengths) - 1).min():  # type: ignore[operator]
+        return f"the file does not end in a newline and its last {last} is shorter than all others"
+    return None
+
+
+def numbers(
+    table: Table, columns: Sequence[str]
+) -> tuple[Table, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Chosen columns as float64, each with the mask of rows that hold a value.
+
+    Only the last line may fail to parse: it is then left out as cut by a killed process.
+
+    Raises:
+        InputError: a column that does not hold numbers, or a cell that is none, with its line.
+    """
+    for column in columns:
+        dtype = table.frame.schema[column]
+        if dtype != pl.String and dtype != pl.Null and not dtype.is_numeric():
+            raise InputError(f"{table.path}: column {column} does not hold numbers; name another")
+    why = _cut(table, columns)
+    if why:
+        table = table.without_last(why)
+    parsed = {column: _as_numbers(table.frame[column]) for column in columns}
+    odd = {column: np.flatnonzero(bad) for column, (_, _, bad) in parsed.items() if bad.any()}
+    if not odd:
+        return table, {column: (values, there) for column, (values, there, _) in parsed.items()}
+    column, row = min(((c, int(rows[0])) for c, rows in odd.items()), key=lambda pair: pair[1])
+    problem = _not_a_number(table, column, row)
+    if row < table.frame.height - 1 or row == 0 or "comma" in str(problem):
+        raise problem
+    cell = str(table.frame[column][row])[:40]
+    return numbers(table.without_last(f"cut mid-line ({column} is {cell!r})"), columns)

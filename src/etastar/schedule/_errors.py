@@ -1,0 +1,34 @@
+"""The one error that bad input raises, and how it names what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What a user gave is wrong: one line saying what, where, and how to mend it.
+
+    >>> from etastar.schedule import InputError, parse_schedule
+    >>> try:
+    ...     parse_schedule("cosin:peak=1e-3,horizon=100")
+    ... except InputError as error:
+    ...     print(str(error).split(":")[0])
+    unknown schedule 'cosin'
+    """
+
+    def __init__(self, message: str) -> None:
+        # Text quoted from a file may hold line ends; the promise is one line.
+        super().__init__(" ".join(str(message).split()))
+
+
+def known_names(name: object, names: Iterable[str]) -> str:
+    """Say which names there are, the nearest one first if one is near.
+
+    >>> known_names("cosin", ["cosine", "linear"])
+    "did you mean 'cosine'? known: cosine, linear"
+    """
+    names = list(names)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}known: {', '.join(names)}"

@@ -1,0 +1,85 @@
+"""Schedules from arbitrary knots: arrays, or a file of them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._checks import shown
+from ._errors import InputError
+from ._schedule import Schedule
+from ._shapes import Table
+
+COLUMNS = ("step", "lr")
+
+
+def table(
+    steps: ArrayLike, lrs: ArrayLike, *, horizon: int | None = None, warmup: int = 0
+) -> Schedule:
+    """A schedule by linear interpolation between knots (steps[i], lrs[i]).
+
+    `steps` (n,), increasing, at least 0; `lrs` (n,), at least 0, the highest of them is the peak.
+    Before the first knot and after the last the rate is held. `horizon` is the last knot's step
+    unless given; a `warmup` rises from 0 to the table's own value at that step.
+
+    Raises: InputError for knots that are not finite, not in order, negative, or beyond the horizon.
+
+    >>> from etastar.schedule import table
+    >>> schedule = table([0, 10, 100], [0.0, 0.2, 0.1])
+    >>> schedule.peak, schedule.horizon, schedule([5, 10, 100])
+    (0.2, 100, array([0.1, 0.2, 0.1]))
+    """
+    columns = []
+    for name, values in (("steps", steps), ("lrs", lrs)):
+        try:
+            column = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{name} must be numbers, got {shown(values)}") from None
+        if column.ndim != 1:
+            raise InputError(f"{name} must be a flat list, got an array of shape {column.shape}")
+        columns.append(column.tolist())
+    if len(columns[0]) != len(columns[1]):
+        raise InputError(
+            f"steps has {len(columns[0])} values and lrs {len(columns[1])}: give pairs"
+        )
+    shape = Table(tuple(zip(*columns, strict=True)))
+    return Schedule(
+        shape, shape.own_peak, shape.own_horizon if horizon is None else horizon, warmup
+    )
+
+
+def read_knots(path: Path) -> tuple[tuple[float, float], ...]:
+    """Read the columns step, lr of a CSV file; errors name the file and the line."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines)
+            header = [name.strip() for name in next(reader, [])]
+            for column in COLUMNS:
+                if column not in header:
+                    raise InputError(
+                        f"{path}:1: no column {column!r} in {shown(header)}: a file of knots has "
+                        "a header with step and lr"
+                    )
+            places = [header.index(column) for column in COLUMNS]
+            return tuple(
+                _knot(row, places, f"{path}:{reader.line_num}") for row in reader if any(row)
+            )
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not a CSV text file: {error}") from None
+
+
+def _knot(row: list[str], places: list[int], where: str) -> tuple[float, float]:
+    values = []
+    for place, column in zip(places, COLUMNS, strict=True):
+        if place >= len(row):
+            raise InputError(f"{where}: the row ends before column {column!r}")
+        try:
+            values.append(float(row[place]))
+        except ValueError:
+            raise InputError(f"{where}: {column} is not a number: {shown(row[place])}") from None
+    return values[0], values[1]

@@ -1,0 +1,1 @@
+"""Reference trainings that produce real logs (needs the extra `torch`)."""
