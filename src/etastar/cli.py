@@ -49,9 +49,7 @@ RateColumn = Annotated[
 ]
 RunsSchedule = Annotated[
     str | None,
-    typer.Option(
-        "--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."
-    ),
+    typer.Option("--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."),
 ]
 
 
@@ -94,7 +92,9 @@ def _etastar(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Plan the learning rate of a training run from a few short pilot runs."""
@@ -195,7 +195,9 @@ def forecast_command(
 def backtest_command(
     fit: Annotated[
         list[str],
-        typer.Option(metavar="RUNS", help="Logs to fit on; give it once for each.", show_default=False),
+        typer.Option(
+            metavar="RUNS", help="Logs to fit on; give it once for each.", show_default=False
+        ),
     ],
     test: Annotated[
         list[str],

@@ -12,10 +12,10 @@ from etastar.runs import Run
 from etastar.schedule import Schedule
 
 from ._types import Plan
-from ._words import sampled
+from ._words import rising_steps, sampled
 
 ACCENT = "#0d9488"
-ACCENT_FAINT = "rgba(13, 148, 136, 0.22)"
+ACCENT_FAINT = "rgba(13, 148, 136, 0.28)"
 GREY = "#94a3b8"
 # Distinct for the common kinds of colour blindness, and readable on white and on near-black.
 OTHERS = ("#d97706", "#6366f1", "#db2777", "#64748b", "#0284c7", "#84852a", "#9d4edd")
@@ -23,6 +23,12 @@ DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
 POINTS_DRAWN = 6000
 """Measured points that one figure draws; a browser on a phone stays quick with these."""
+
+MANY = 12
+"""Runs beyond which lines are drawn thin and coloured by their peak LR alone."""
+
+FAR = 20
+"""Horizon over the longest pilot beyond which the forecast is drawn against log steps."""
 
 STEP, RATE, LOSS = "step [updates]", "learning rate [per update]", "loss [nats]"
 
@@ -33,11 +39,10 @@ def schedule_figure(plan: Plan) -> go.Figure:
     for i, other in enumerate(plan.comparison):
         color, dash = alternative_style(i)
         name = other.family
-        figure.add_trace(
-            _rates(other.schedule, name, {"color": color, "dash": dash, "width": 1.6})
-        )
+        figure.add_trace(_rates(other.schedule, name, {"color": color, "dash": dash, "width": 1.6}))
     figure.add_trace(_rates(plan.schedule, "planned", {"color": ACCENT, "width": 3.2}))
-    return _laid_out(figure, STEP, RATE)
+    # Plotly would write 0.0003 as 300µ.
+    return _laid_out(figure, STEP, RATE).update_yaxes(tickformat=".3~g", rangemode="tozero")
 
 
 def alternative_style(index: int) -> tuple[str, str]:
@@ -60,6 +65,8 @@ def _rates(schedule: Schedule, name: str, line: dict[str, object]) -> go.Scatter
 def fit_figure(plan: Plan) -> go.Figure:
     """Loss against step for every fitted run: points as measured, lines as fitted."""
     figure = go.Figure()
+    many = len(plan.runs) > MANY
+    size, width = (2.5, 0.9) if many else (4, 1.6)
     for run, color in zip(plan.runs, run_colors(plan.runs), strict=True):
         drawn = _drawn(run, POINTS_DRAWN // len(plan.runs))
         steps, losses = run.step[drawn], run.loss[drawn]
@@ -70,7 +77,7 @@ def fit_figure(plan: Plan) -> go.Figure:
                 y=losses,
                 mode="markers",
                 name=name,
-                marker={"color": color, "size": 4, "opacity": 0.55},
+                marker={"color": color, "size": size, "opacity": 0.55},
                 hovertemplate=f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} measured<extra></extra>",
             )
         )
@@ -83,7 +90,7 @@ def fit_figure(plan: Plan) -> go.Figure:
                     y=np.asarray(plan.law.predict(run.schedule, fitted).mean),
                     mode="lines",
                     name=name,
-                    line={"color": color, "width": 1.6},
+                    line={"color": color, "width": width},
                     hovertemplate=f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} fitted<extra></extra>",
                 )
             )
@@ -92,15 +99,22 @@ def fit_figure(plan: Plan) -> go.Figure:
 
 
 def run_colors(runs: tuple[Run, ...]) -> list[str]:
-    """A colour for each run, in the order of peak LR and then horizon, so that a hue means a rate."""
-    order = sorted(range(len(runs)), key=lambda i: (runs[i].schedule.peak, runs[i].schedule.horizon))
+    """A colour for each run, from the lowest peak LR to the highest.
+
+    Few runs each have their own; of many, those of one peak share a colour.
+    """
+    order = sorted(
+        range(len(runs)), key=lambda i: (runs[i].schedule.peak, runs[i].schedule.horizon)
+    )
+    ranks = {i: place for place, i in enumerate(order)}
+    if len(runs) > MANY:
+        peaks = sorted({run.schedule.peak for run in runs})
+        ranks = {i: peaks.index(run.schedule.peak) for i, run in enumerate(runs)}
+    count = max(ranks.values(), default=0) + 1
     # The ends of the scale vanish on a dark and on a white page.
-    places = np.linspace(0.12, 0.82, max(len(runs), 2))[: len(runs)]
-    scale = sample_colorscale("Turbo", places.tolist())
-    colors = [""] * len(runs)
-    for place, i in enumerate(order):
-        colors[i] = str(scale[place])
-    return colors
+    places = np.linspace(0.2, 0.86, max(count, 2))[:count]
+    scale = sample_colorscale("Plasma", places.tolist())
+    return [str(scale[ranks[i]]) for i in range(len(runs))]
 
 
 def forecast_figure(plan: Plan) -> go.Figure:
@@ -117,15 +131,21 @@ def forecast_figure(plan: Plan) -> go.Figure:
                 name="pilots",
                 legendgroup="pilots",
                 showlegend=i == 0,
-                line={"color": GREY, "width": 1},
+                line={"color": GREY, "width": 1.2},
                 hovertemplate=f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} measured<extra></extra>",
             )
         )
-    forecast = plan.forecast
+    longest = max(run.final_step for run in plan.runs)
+    first = rising_steps(plan.schedule) + 1
+    forecast, far = plan.forecast, plan.horizon > FAR * longest
+    if far:
+        # Steps of the forecast itself may begin beyond the pilots.
+        at = np.unique(np.round(np.geomspace(first, plan.horizon, 240)))
+        forecast = plan.law.predict(plan.schedule, at)
     step, mean, low, high = (
         np.asarray(values) for values in (forecast.step, forecast.mean, forecast.low, forecast.high)
     )
-    begun = step > plan.schedule.warmup
+    begun = step >= first
     step, mean, low, high = step[begun], mean[begun], low[begun], high[begun]
     figure.add_trace(
         go.Scatter(
@@ -153,10 +173,9 @@ def forecast_figure(plan: Plan) -> go.Figure:
     figure = _laid_out(figure, STEP, LOSS)
     curves = [*((run.step, run.loss) for run in plan.runs), (step, low), (step, high)]
     figure.update_yaxes(range=_loss_range(curves))
-    longest = max(run.final_step for run in plan.runs)
-    if plan.horizon > 20 * longest:
-        first = 0.02 * min(run.final_step for run in plan.runs)
-        ends = np.log10([max(first, 1.0), plan.horizon])
+    if far:
+        begin = max(0.02 * min(run.final_step for run in plan.runs), 1.0)
+        ends = np.log10([begin, plan.horizon])
         figure.update_xaxes(type="log", range=ends.tolist(), dtick=1)
     return figure
 
@@ -171,10 +190,8 @@ def _drawn(run: Run, points: int) -> np.ndarray:
 
 
 def _loss_range(curves: list[tuple[np.ndarray, np.ndarray]]) -> list[float] | None:
-    """Loss axis that shows where curves end: their first twentieth would flatten all the rest."""
-    kept = [
-        loss[step >= 0.05 * step[-1]] for step, loss in curves if len(step) and len(loss)
-    ]
+    """Loss axis that shows where curves end: their first tenth would flatten all the rest."""
+    kept = [loss[step >= 0.1 * step[-1]] for step, loss in curves if len(step) and len(loss)]
     values = np.concatenate(kept) if kept else np.empty(0)
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -201,5 +218,3 @@ def _laid_out(figure: go.Figure, x: str, y: str) -> go.Figure:
     figure.update_xaxes(**axis, title_text=x)
     figure.update_yaxes(**axis, title_text=y)
     return figure
-
-

@@ -12,7 +12,7 @@ STYLE = """
   --paper: #11161b; --raised: #182027; --ink: #e4eaef; --soft: #97a4b0; --line: #29333c;
   --accent: #14b8a6; --accent-ink: #4fd1c1; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55;
+body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif;
   -webkit-text-size-adjust: 100%; overflow-wrap: break-word; }
 main { max-width: 56rem; margin: 0 auto; padding: 2.5rem 1.1rem 4rem; }
@@ -36,13 +36,16 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem;
 th { text-align: right; color: var(--soft); font-weight: 500; font-size: .82rem;
   vertical-align: bottom; }
 th, td { padding: .45rem .35rem; border-bottom: 1px solid var(--line); }
-td { text-align: right; vertical-align: top; }
-th:first-child, td:first-child, .words { text-align: left; padding-left: 0; }
+td { text-align: right; vertical-align: top; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
 th:last-child, td:last-child { padding-right: 0; }
 tr.ours td { font-weight: 650; color: var(--accent-ink); }
 td small { display: block; color: var(--soft); font-weight: 400; font-size: .78rem; }
-td .long { overflow-wrap: anywhere; }
-.name { overflow-wrap: anywhere; min-width: 7rem; }
+tr.lead td:first-child, tr.ours td:first-child { white-space: nowrap; }
+tr.lead td { border-bottom: 0; padding-bottom: 0; }
+tr.detail td { padding-top: .1rem; color: var(--soft); font-size: .86em; }
+.name { display: flex; min-width: 8rem; } .name svg { margin-top: .55em; }
+.name div { overflow-wrap: anywhere; min-width: 0; }
 .tall th { position: sticky; top: 0; background: var(--paper); }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono",
   monospace; }
@@ -50,6 +53,7 @@ code { font-size: .86em; overflow-wrap: anywhere; }
 pre { background: var(--raised); border: 1px solid var(--line); border-radius: 8px;
   padding: .9rem 1rem; overflow-x: auto; font-size: .82rem; line-height: 1.5; }
 pre code { font-size: 1em; overflow-wrap: normal; }
+pre.wrapped { white-space: pre-wrap; }
 .keys { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0;
   margin: .6rem 0 0; font-size: .86rem; color: var(--soft); }
 .keys svg, td svg { vertical-align: .12em; margin-right: .45rem; flex: none; }
@@ -61,7 +65,8 @@ details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); font
 footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 @media (max-width: 30rem) {
   main { padding: 1.6rem 1rem 3rem; } .numbers dd { font-size: 1.6rem; }
-  h2 { margin-top: 2.6rem; } table { font-size: .86rem; } th, td { padding: .42rem .22rem; } }
+  h2 { margin-top: 2.6rem; } table { font-size: .86rem; } pre { font-size: .76rem; }
+  th, td { padding: .42rem .22rem; } }
 """
 
 # Plotly draws in fixed colours, so the page repaints its figures when it turns light or dark. A
@@ -126,12 +131,13 @@ def html_table(
 ) -> str:
     """A table in a box of its own, which scrolls where the page is too narrow.
 
-    Cells are HTML, the caller escapes them; `classes` names the class of each row.
+    Cells are HTML, the caller escapes them; `classes` names the class of each row. A row of one
+    cell spans the table.
     """
     classes = classes or [""] * len(rows)
     cells = "".join(f"<th>{name}</th>" for name in head)
     lines = [
-        f'<tr class="{kind}">' + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
+        f'<tr class="{kind}">{_cells(row, len(head))}</tr>'
         for row, kind in zip(rows, classes, strict=True)
     ]
     return (
@@ -139,6 +145,22 @@ def html_table(
         + "\n".join(lines)
         + "</tbody></table></div>"
     )
+
+
+def _cells(row: list[str], width: int) -> str:
+    if len(row) == 1 < width:
+        return f'<td colspan="{width}">{row[0]}</td>'
+    return "".join(f"<td>{cell}</td>" for cell in row)
+
+
+def spec_code(spec: str) -> str:
+    """A spec string as code that breaks after its commas only; a very long one is cut.
+
+    >>> spec_code("linear:peak=1,horizon=9")
+    '<code>linear:peak=1,<wbr>horizon=9</code>'
+    """
+    shown = spec if len(spec) <= 200 else spec[:197] + "..."
+    return f"<code>{html.escape(shown).replace(',', ',<wbr>')}</code>"
 
 
 def swatch(color: str, dash: str = "solid", width: float = 2.5) -> str:

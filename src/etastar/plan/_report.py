@@ -21,7 +21,7 @@ from ._figures import (
     run_colors,
     schedule_figure,
 )
-from ._page import html_table, keys, page, section, swatch
+from ._page import html_table, keys, page, section, spec_code, swatch
 from ._types import Alternative, Estimate, Plan
 from ._words import (
     loss_text,
@@ -31,19 +31,21 @@ from ._words import (
     regret_text,
     shape_in_words,
     steps_text,
+    times_text,
 )
 
+# Lines of at most 40 characters: they fit a phone.
 SNIPPET = """\
-import torch
+from torch import optim
 from etastar.schedule import Schedule
 
-schedule = Schedule.load("schedule.json")
-optimizer = torch.optim.AdamW(
-    model.parameters(), lr=schedule.peak
+plan = Schedule.load("schedule.json")
+optimizer = optim.AdamW(
+    model.parameters(), lr=plan.peak
 )
-scheduler = torch.optim.lr_scheduler.LambdaLR(
+scheduler = optim.lr_scheduler.LambdaLR(
     optimizer,
-    lambda step: schedule(step) / schedule.peak,
+    lambda t: plan(t) / plan.peak,
 )
 
 # after each optimizer.step():
@@ -117,31 +119,30 @@ def _schedules(plan: Plan) -> str:
     marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
     names = ["planned", *(other.family for other in plan.comparison)]
     rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
-    rows += [
-        [
-            f"{mark}{escape(other.family)}<small>{_spec(other)}</small>",
-            rate_text(other.schedule.peak),
-            loss_text(other.loss),
-            regret_text(other.regret),
-            escape(multiple_text(other.steps_to_match, plan.horizon)),
-        ]
-        for mark, other in zip(marks[1:], plan.comparison, strict=True)
-    ]
+    classes = ["ours"]
+    for mark, other in zip(marks[1:], plan.comparison, strict=True):
+        rows += [_alternative(mark, other, plan.horizon), [spec_code(other.schedule.spec)]]
+        classes += ["lead", "detail"]
     head = ["schedule", "peak LR", "loss", "regret", "steps to match"]
     return section(
-        "The schedule beside the standard ones",
+        "Planned and standard schedules",
         _plot(schedule_figure(plan), "schedules"),
         keys(list(zip(marks, names, strict=True))),
-        html_table(head, rows, classes=["ours"] + [""] * len(plan.comparison)),
+        html_table(head, rows, classes=classes),
         '<p class="soft">Each standard schedule stands at its own best peak LR. Regret is its'
         " predicted final loss minus the plan’s; steps to match is the length of a run of that"
         " family that reaches the plan’s loss, as a multiple of the horizon.</p>",
     )
 
 
-def _spec(other: Alternative) -> str:
-    spec = other.schedule.spec
-    return f'<code class="long">{escape(spec if len(spec) <= 160 else spec[:157] + "...")}</code>'
+def _alternative(mark: str, other: Alternative, horizon: int) -> list[str]:
+    return [
+        mark + escape(other.family),
+        rate_text(other.schedule.peak),
+        loss_text(other.loss),
+        regret_text(other.regret),
+        escape(multiple_text(other.steps_to_match, horizon)),
+    ]
 
 
 def _forecast(plan: Plan) -> str:
@@ -155,7 +156,7 @@ fill="{ACCENT_FAINT}"/></svg>'
     longest = max(run.final_step for run in plan.runs)
     return section(
         "Forecast",
-        f"<p>The planned run is {plan.horizon / longest:.3g} times as long as the longest pilot"
+        f"<p>The planned run is {times_text(plan.horizon / longest)} times as long as the longest pilot"
         f" ({steps_text(longest)} steps).</p>",
         _plot(forecast_figure(plan), "forecast"),
         keys(entries),
@@ -190,14 +191,14 @@ def _run_row(plan: Plan, run: Run, mark: str) -> list[str]:
         _run_name(run, mark),
         loss_text(run.final_loss),
         loss_text(fitted),
-        f"{error:+.2%}" if np.isfinite(error) else "",
+        f"{error:+.2%}".replace("-0.00%", "0.00%").replace("+0.00%", "0.00%"),
     ]
 
 
 def _run_name(run: Run, mark: str) -> str:
     schedule = run.schedule
     detail = f"peak {rate_text(schedule.peak)}, {steps_text(schedule.horizon)} steps"
-    return f'<div class="name">{mark}{escape(run.name)}<small>{detail}</small></div>'
+    return f'<div class="name">{mark}<div>{escape(run.name)}<small>{detail}</small></div></div>'
 
 
 def _transfer(plan: Plan) -> str:
@@ -264,8 +265,8 @@ def _snippet(plan: Plan) -> str:
         "<p>In PyTorch, with the file <code>schedule.json</code> that lies beside this report:</p>",
         f"<pre><code>{escape(SNIPPET)}</code></pre>",
         "<p>Or put the nearest standard schedule into an existing configuration; it is predicted to"
-        f" end {escape(regret_text(nearest.regret))} in loss from the plan:</p>",
-        f"<pre><code>{escape(nearest.schedule.spec)}</code></pre>",
+        f" end at a loss {escape(regret_text(nearest.regret).lstrip('+'))} above the plan’s:</p>",
+        f'<pre class="wrapped">{spec_code(nearest.schedule.spec)}</pre>',
     )
 
 

@@ -12,8 +12,8 @@ from ._types import Phase
 
 PHASE_MEANING = {
     "easy": (
-        "Easy phase: the best peak LR falls as the horizon grows, and the LR should fall over the"
-        " whole run rather than only at its end."
+        "Easy phase: the best peak LR falls as the horizon grows, and the LR should fall over a"
+        " large part of the run rather than only at its end."
     ),
     "hard": (
         "Hard phase: the best peak LR does not move with the horizon; hold it, and anneal in a"
@@ -74,7 +74,16 @@ def multiple_text(steps: float | None, horizon: int) -> str:
     >>> multiple_text(50000.0, 40000), multiple_text(None, 40000)
     ('1.25×', '> 100×')
     """
-    return "> 100×" if steps is None else f"{steps / horizon:.3g}×"
+    return "> 100×" if steps is None else f"{times_text(steps / horizon)}×"
+
+
+def times_text(ratio: float) -> str:
+    """A ratio with three digits, in groups where it is large.
+
+    >>> times_text(4.0123), times_text(41777.6)
+    ('4.01', '41,778')
+    """
+    return f"{ratio:.3g}" if ratio < 1000 else steps_text(ratio)
 
 
 def phase_meaning(phase: Phase) -> str:
@@ -96,8 +105,7 @@ def shape_in_words(schedule: Schedule) -> str:
     steps, rates = sampled(schedule, 4000)
     horizon, peak = schedule.horizon, schedule.peak
     parts = []
-    # Knots may hold a warmup of their own.
-    rise = schedule.warmup or float(steps[np.argmax(rates >= 0.999 * peak)])
+    rise = rising_steps(schedule)
     if rates[0] < 0.5 * peak:
         parts.append(f"warmup over {steps_text(rise)} steps")
     after = steps >= rise
@@ -118,8 +126,21 @@ def shape_in_words(schedule: Schedule) -> str:
     if rates[-1] < 0.5 * peak:
         parts.append(f"half of it at {at(last_above(0.5))}")
     end = rates[-1] / peak
-    parts.append("0 at the end" if end < 5e-4 else f"{end:.2g} of the peak at the end")
+    parts.append("0 at the end" if end < 5e-4 else f"{end:.2%} of the peak at the end")
     return ", ".join(parts)
+
+
+def rising_steps(schedule: Schedule) -> float:
+    """Steps of warmup; of knots, which may hold a warmup of their own, those before the peak.
+
+    >>> from etastar.schedule import table
+    >>> rising_steps(table([0, 10, 100], [0.0, 0.2, 0.1]))
+    10.0
+    """
+    if schedule.warmup:
+        return float(schedule.warmup)
+    steps, rates = sampled(schedule, 4000)
+    return float(steps[np.argmax(rates >= 0.999 * schedule.peak)])
 
 
 def _rounded(step: float, horizon: int) -> float:

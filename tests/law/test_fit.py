@@ -1,0 +1,134 @@
+"""The fit finds a known law again, in any units, and refuses what cannot be fitted."""
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest_law import TRUTH, make_run, true_losses
+from etastar.law import fit
+from etastar.law._data import MOST_POINTS, make_arrays, thinned
+from etastar.law._terms import columns_and_slopes
+from etastar.runs import Run
+from etastar.schedule import InputError, parse_schedule
+
+
+def test_a_known_law_is_forecast_at_four_times_the_horizon(law):
+    for spec in (
+        "cosine:peak=1e-3,horizon=16000,warmup=100",
+        "wsd:peak=2e-3,horizon=16000,warmup=100,cooldown=0.1",
+    ):
+        schedule = parse_schedule(spec)
+        truth = true_losses(schedule, np.array([16000.0]))[0]
+        mean, low, high = law.predict(schedule).final
+        assert mean == pytest.approx(truth, rel=2e-3)
+        assert low <= truth <= high
+
+
+def test_source_and_memory_lie_near_the_truth(law):
+    sd = np.sqrt(np.diag(law.covariance))
+    for i in (0, 1, 3):
+        assert abs(law.theta[i] - TRUTH[i]) < max(4 * sd[i], 0.1)
+
+
+def test_fitted_curves_follow_the_logs(law, pilots):
+    for run in pilots:
+        _, ratio = law.residuals[run.name]
+        assert np.sqrt(np.mean(ratio**2)) < 2e-3
+
+
+def test_units_of_the_learning_rate_do_not_matter(law, pilots):
+    scaled = [
+        replace(run, schedule=run.schedule.scaled(peak=1000 * run.schedule.peak)) for run in pilots
+    ]
+    other = fit(scaled)
+    schedule = parse_schedule("cosine:peak=1e-3,horizon=8000,warmup=100")
+    here = law.predict(schedule).final
+    there = other.predict(schedule.scaled(peak=1.0)).final
+    np.testing.assert_allclose(here, there, rtol=1e-5)
+
+
+def test_the_order_of_the_runs_does_not_matter(law, pilots):
+    other = fit(pilots[::-1])
+    schedule = parse_schedule("linear:peak=1e-3,horizon=8000,warmup=100")
+    np.testing.assert_allclose(
+        law.predict(schedule).final, other.predict(schedule).final, rtol=1e-4
+    )
+
+
+def test_fits_of_one_size_share_one_compilation(pilots):
+    fit(pilots[:9])
+    before = columns_and_slopes._cache_size()
+    for i in range(3):
+        fit(pilots[i : i + 9])
+    assert columns_and_slopes._cache_size() == before
+
+
+def test_diverged_runs_are_left_out_and_named(law, pilots):
+    bad = Run(
+        "blown up", [100, 200, 300, 400], [3.0, 2.9, 20.0, 30.0],
+        parse_schedule("constant:peak=0.1,horizon=400"), metadata={"diverged": True},
+    )  # fmt: skip
+    assert bad.diverged
+    other = fit([*pilots, bad])
+    assert any("blown up" in line for line in other.caveats)
+    np.testing.assert_allclose(other.theta, law.theta, rtol=1e-9)
+
+
+def test_two_runs_give_a_usable_law(pilots):
+    two = fit([pilots[1], pilots[7]])
+    schedule = parse_schedule("cosine:peak=5e-4,horizon=8000,warmup=100")
+    mean, low, high = two.predict(schedule).final
+    truth = true_losses(schedule, np.array([8000.0]))[0]
+    assert np.isfinite([mean, low, high]).all()
+    assert mean == pytest.approx(truth, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [([], "no runs"), ("short", "too few points"), ("diverged", "every run diverged")],
+)
+def test_what_cannot_be_fitted_is_refused(runs, message):
+    schedule = parse_schedule("constant:peak=0.1,horizon=400")
+    if runs == "short":
+        runs = [Run("one", [300, 400], [3.0, 2.9], schedule)]
+    elif runs == "diverged":
+        runs = [Run("bad", [300, 400], [3.0, 90.0], schedule, metadata={"diverged": True})]
+    with pytest.raises(InputError, match=message):
+        fit(runs)
+
+
+def test_long_logs_are_averaged_to_a_fixed_number_of_points():
+    run = make_run("cosine:peak=1e-3,horizon=4000,warmup=100", every=1)
+    step, loss = thinned(run.step, run.loss)
+    assert len(step) == MOST_POINTS
+    assert step[-1] == 4000
+    assert loss[-1] == run.loss[-1]
+    assert np.all(np.diff(step) > 0)
+    truth = true_losses(run.schedule, step)
+    assert np.abs(loss / truth - 1)[100:].mean() < 4e-4
+
+
+def test_every_run_counts_the_same(pilots):
+    arrays, _, kept = make_arrays([*pilots[:3], make_run(pilots[3].name, every=5)])
+    weight, index = arrays.weight[: arrays.points], arrays.run[: arrays.points]
+    total = [np.sum(weight[index == i] ** 2) for i in range(len(kept))]
+    np.testing.assert_allclose(total, 1.0)
+
+
+@pytest.mark.parametrize("horizon", [10**6, 10**9, 10**13])
+def test_a_forecast_does_not_grow_with_the_horizon(law, horizon):
+    schedule = parse_schedule(f"wsd:peak=1e-3,horizon={horizon},warmup=100,cooldown=0.2")
+    law.predict(schedule)
+    tracemalloc.start()
+    mean, low, high = law.predict(schedule).final
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 <= low < mean < high
+    assert peak < 2e6
+
+
+@pytest.mark.parametrize("at", [[], [-1], [5, 5], [10**9], [float("nan")]])
+def test_steps_outside_the_schedule_are_refused(law, at):
+    with pytest.raises(InputError, match="at must"):
+        law.predict(parse_schedule("constant:peak=1e-3,horizon=4000"), at=at)
