@@ -99,8 +99,8 @@ def optimal_schedule(
 class _Grid:
     """Knots of the schedule on the law's mesh, and the map from variables to rates.
 
-    Variables: log of the first knot over the reference rate, then the fall of the log rate from
-    knot to knot, at least 0 when monotone.
+    Variables: the log of every knot's rate above the floor; when monotone the first of them and
+    then its fall from knot to knot, at least 0.
     """
 
     law: Law
@@ -116,11 +116,11 @@ class _Grid:
     @classmethod
     def make(cls, law, horizon, warmup, cap, floor, monotone) -> _Grid:
         flat = make_schedule("constant", peak=1.0, horizon=horizon, warmup=warmup)
-        mesh = make_mesh(flat)
-        after = mesh.node[mesh.node >= warmup]
-        after = np.unique(np.round(after))
-        pick = np.unique(np.round(np.linspace(0, len(after) - 1, KNOTS)).astype(int))
-        step = after[pick]
+        node = make_mesh(flat).node
+        after = np.unique(np.round(node[node >= warmup]))
+        step = after[np.unique(np.round(np.linspace(0, len(after) - 1, KNOTS)).astype(int))]
+        # The mesh of every table with these knots: the solver sees the loss that the law reports.
+        mesh = make_mesh(_knotted(step, np.ones(len(step)), warmup))
         # A cell's mean rate over its steps t = a..b-1 is the rate at (a + b - 1) / 2.
         middle = np.clip((mesh.node[:-1] + mesh.node[1:] - 1) / 2, warmup, horizon)
         j = np.clip(np.searchsorted(step, middle, side="right") - 1, 0, len(step) - 2)
@@ -137,14 +137,16 @@ class _Grid:
         )
 
     def rates(self, x: np.ndarray) -> np.ndarray:
-        return self.floor + np.exp(x[0] - np.concatenate([[0.0], np.cumsum(x[1:])]))
+        log_rate = x[0] - np.append(0.0, np.cumsum(x[1:])) if self.monotone else x
+        return self.floor + np.exp(log_rate)
 
     def variables(self, rate: np.ndarray) -> np.ndarray:
         low = LOWEST * self.cap
         log_rate = np.log(np.clip(rate - self.floor, low, self.cap - self.floor))
-        if self.monotone:
-            log_rate = np.minimum.accumulate(log_rate)
-        return np.concatenate([log_rate[:1], -np.diff(log_rate)])
+        if not self.monotone:
+            return log_rate
+        log_rate = np.minimum.accumulate(log_rate)
+        return np.append(log_rate[0], -np.diff(log_rate))
 
     def sampled(self, schedule: Schedule) -> np.ndarray:
         return self.variables(schedule(self.step))
@@ -156,13 +158,15 @@ class _Grid:
             self.law.theta, self.law.linear, self.spread @ rate / unit, self.length
         )
         by_log = (self.spread.T @ np.asarray(slope)) / unit * (rate - self.floor)
+        if not self.monotone:
+            return float(loss), by_log
         total = np.cumsum(by_log[::-1])[::-1]
-        return float(loss), np.concatenate([total[:1], -total[1:]])
+        return float(loss), np.append(total[0], -total[1:])
 
     def minimise(self, start: np.ndarray, tolerance: float) -> tuple[float, np.ndarray]:
         top = np.log(self.cap - self.floor)
-        fall = (0.0, 3.0) if self.monotone else (-3.0, 3.0)
-        bounds = [(top + np.log(LOWEST), top)] + [fall] * (len(start) - 1)
+        rest = (0.0, 3.0) if self.monotone else (top + np.log(LOWEST), top)
+        bounds = [(top + np.log(LOWEST), top)] + [rest] * (len(start) - 1)
         # The loss varies by parts in a thousand: scaled so that the solver's tolerances bite.
         scale = 1e3
 
@@ -182,10 +186,13 @@ class _Grid:
 
     def schedule(self, x: np.ndarray) -> Schedule:
         rate = np.minimum(self.rates(x), self.cap)
-        step = self.step
-        if self.warmup > 0:
-            step, rate = np.append(0.0, step), np.append(0.0, rate)
-        return table(step.astype(int), rate)
+        return _knotted(self.step, rate, self.warmup)
+
+
+def _knotted(step: np.ndarray, rate: np.ndarray, warmup: int) -> Schedule:
+    if warmup > 0:
+        step, rate = np.append(0.0, step), np.append(0.0, rate)
+    return table(step.astype(int), rate)
 
 
 def _closed_form(grid: _Grid) -> np.ndarray:

@@ -11,7 +11,7 @@ from etastar.schedule import Schedule
 CELLS = 192
 """Cells of every mesh: one array shape for every schedule, so that XLA compiles once."""
 
-_MOST_PIECES = 12
+_MOST_PIECES = 80
 
 
 @dataclass(frozen=True)

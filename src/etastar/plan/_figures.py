@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -65,37 +66,38 @@ def _rates(schedule: Schedule, name: str, line: dict[str, object]) -> go.Scatter
 def fit_figure(plan: Plan) -> go.Figure:
     """Loss against step for every fitted run: points as measured, lines as fitted."""
     figure = go.Figure()
-    many = len(plan.runs) > MANY
-    size, width = (2.5, 0.9) if many else (4, 1.6)
+    count = len(plan.runs)
+    size, width = (2.5, 0.9) if count > MANY else (4.0, 1.6)
     for run, color in zip(plan.runs, run_colors(plan.runs), strict=True):
-        drawn = _drawn(run, POINTS_DRAWN // len(plan.runs))
+        drawn = _drawn(run, POINTS_DRAWN // count)
         steps, losses = run.step[drawn], run.loss[drawn]
-        name = html.escape(run.name)
         figure.add_trace(
-            go.Scatter(
-                x=steps,
-                y=losses,
+            _run_trace(
+                run,
+                "measured",
+                steps,
+                losses,
                 mode="markers",
-                name=name,
                 marker={"color": color, "size": size, "opacity": 0.55},
-                hovertemplate=f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} measured<extra></extra>",
             )
         )
         # Within the warmup a law of intrinsic time has not begun to hold.
-        fitted = steps[steps > max(run.schedule.warmup, 0)]
-        if len(fitted):
-            figure.add_trace(
-                go.Scatter(
-                    x=fitted,
-                    y=np.asarray(plan.law.predict(run.schedule, fitted).mean),
-                    mode="lines",
-                    name=name,
-                    line={"color": color, "width": width},
-                    hovertemplate=f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} fitted<extra></extra>",
-                )
-            )
+        steps = steps[steps > run.schedule.warmup]
+        if len(steps):
+            losses = np.asarray(plan.law.predict(run.schedule, steps).mean)
+            line = {"color": color, "width": width}
+            figure.add_trace(_run_trace(run, "fitted", steps, losses, mode="lines", line=line))
     figure = _laid_out(figure, STEP, LOSS)
     return figure.update_yaxes(range=_loss_range([(run.step, run.loss) for run in plan.runs]))
+
+
+def _run_trace(
+    run: Run, what: str, steps: np.ndarray, losses: np.ndarray, **style: Any
+) -> go.Scatter:
+    """A curve of a run; its name is escaped, because Plotly reads names as HTML."""
+    name = html.escape(run.name)
+    hover = f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} {what}<extra></extra>"
+    return go.Scatter(x=steps, y=losses, name=name, hovertemplate=hover, **style)
 
 
 def run_colors(runs: tuple[Run, ...]) -> list[str]:
@@ -119,34 +121,10 @@ def run_colors(runs: tuple[Run, ...]) -> list[str]:
 
 def forecast_figure(plan: Plan) -> go.Figure:
     """Loss against step: the planned run with its 90% band, beside the pilots as measured."""
-    figure = go.Figure()
-    for i, run in enumerate(plan.runs):
-        drawn = _drawn(run, POINTS_DRAWN // len(plan.runs))
-        name = html.escape(run.name)
-        figure.add_trace(
-            go.Scatter(
-                x=run.step[drawn],
-                y=run.loss[drawn],
-                mode="lines",
-                name="pilots",
-                legendgroup="pilots",
-                showlegend=i == 0,
-                line={"color": GREY, "width": 1.2},
-                hovertemplate=f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} measured<extra></extra>",
-            )
-        )
     longest = max(run.final_step for run in plan.runs)
-    first = rising_steps(plan.schedule) + 1
-    forecast, far = plan.forecast, plan.horizon > FAR * longest
-    if far:
-        # Steps of the forecast itself may begin beyond the pilots.
-        at = np.unique(np.round(np.geomspace(first, plan.horizon, 240)))
-        forecast = plan.law.predict(plan.schedule, at)
-    step, mean, low, high = (
-        np.asarray(values) for values in (forecast.step, forecast.mean, forecast.low, forecast.high)
-    )
-    begun = step >= first
-    step, mean, low, high = step[begun], mean[begun], low[begun], high[begun]
+    far = plan.horizon > FAR * longest
+    step, mean, low, high = _forecast_curves(plan, again=far)
+    figure = go.Figure([_pilot_line(run, len(plan.runs)) for run in plan.runs])
     figure.add_trace(
         go.Scatter(
             x=np.concatenate([step, step[::-1]]),
@@ -178,6 +156,28 @@ def forecast_figure(plan: Plan) -> go.Figure:
         ends = np.log10([begin, plan.horizon])
         figure.update_xaxes(type="log", range=ends.tolist(), dtick=1)
     return figure
+
+
+def _forecast_curves(plan: Plan, *, again: bool) -> list[np.ndarray]:
+    """Steps, mean, low and high of the forecast after the warmup.
+
+    `again` asks the law for steps from the warmup on, where those of a far forecast would begin
+    beyond the pilots.
+    """
+    first = min(rising_steps(plan.schedule) + 1, plan.horizon)
+    forecast = plan.forecast
+    if again:
+        at = np.unique(np.round(np.geomspace(first, plan.horizon, 240)))
+        forecast = plan.law.predict(plan.schedule, at)
+    begun = np.asarray(forecast.step) >= first
+    curves = (forecast.step, forecast.mean, forecast.low, forecast.high)
+    return [np.asarray(values)[begun] for values in curves]
+
+
+def _pilot_line(run: Run, count: int) -> go.Scatter:
+    drawn = _drawn(run, POINTS_DRAWN // count)
+    line = {"color": GREY, "width": 1.2}
+    return _run_trace(run, "measured", run.step[drawn], run.loss[drawn], mode="lines", line=line)
 
 
 def _drawn(run: Run, points: int) -> np.ndarray:

@@ -156,8 +156,8 @@ fill="{ACCENT_FAINT}"/></svg>'
     longest = max(run.final_step for run in plan.runs)
     return section(
         "Forecast",
-        f"<p>The planned run is {times_text(plan.horizon / longest)} times as long as the longest pilot"
-        f" ({steps_text(longest)} steps).</p>",
+        f"<p>The planned run is {times_text(plan.horizon / longest)} times as long as the longest"
+        f" pilot ({steps_text(longest)} steps).</p>",
         _plot(forecast_figure(plan), "forecast"),
         keys(entries),
     )

@@ -123,10 +123,11 @@ def shape_in_words(schedule: Schedule) -> str:
     near = last_above(0.95)
     near_peak = near - rise > 0.1 * horizon
     parts.append(f"near its peak until {at(near)}" if near_peak else "falling from the start")
-    if rates[-1] < 0.5 * peak:
-        parts.append(f"half of it at {at(last_above(0.5))}")
+    half = at(last_above(0.5))
+    if rates[-1] < 0.5 * peak and half not in parts[-1]:
+        parts.append(f"half of it at {half}")
     end = rates[-1] / peak
-    parts.append("0 at the end" if end < 5e-4 else f"{end:.2%} of the peak at the end")
+    parts.append("0 at the end" if end < 5e-4 else f"{100 * end:.2g}% of the peak at the end")
     return ", ".join(parts)
 
 
@@ -156,8 +157,8 @@ def sampled(schedule: Schedule, points: int) -> tuple[np.ndarray, np.ndarray]:
     drawn as jumps. What it costs does not grow with the horizon.
 
     >>> from etastar.schedule import parse_schedule
-    >>> sampled(parse_schedule("step:peak=1,horizon=9,at=5,factor=0.5"), 2)
-    (array([0., 4., 5., 8., 9.]), array([1. , 1. , 0.5, 0.5, 0.5]))
+    >>> sampled(parse_schedule("step:peak=1,horizon=9,at=5,factor=0.5"), 3)
+    (array([0. , 4. , 4.5, 5. , 8. , 9. ]), array([1. , 1. , 1. , 0.5, 0.5, 0.5]))
     """
     kinks = np.asarray(schedule.breakpoints)
     if len(kinks) > points:

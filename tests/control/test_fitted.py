@@ -1,0 +1,112 @@
+"""The optimal schedule of a law: never beaten by a standard one, within its constraints."""
+
+import numpy as np
+import pytest
+from conftest_law import law, pilots  # noqa: F401
+from etastar.control import best_members, optimal_schedule, steps_to_match
+from etastar.law._terms import final_columns, final_loss_and_slope
+from etastar.schedule import InputError, make_schedule, table
+
+HORIZON, WARMUP = 8000, 100
+
+
+@pytest.fixture(scope="module")
+def solution(law):  # noqa: F811
+    return optimal_schedule(law, HORIZON, warmup=WARMUP)
+
+
+@pytest.mark.parametrize("horizon", [500, 4000, 40_000, 10**9])
+def test_the_optimum_is_at_or_below_every_standard_family(law, horizon):  # noqa: F811
+    found = optimal_schedule(law, horizon, warmup=20)
+    assert {member.family for member in found.baselines} == {"constant", "linear", "cosine", "wsd"}
+    assert all(found.loss <= member.loss for member in found.baselines)
+    assert found.loss == pytest.approx(law.final_losses([found.schedule])[0], rel=1e-12)
+    assert found.gap < 5e-5
+
+
+def test_random_schedules_are_not_better(law, solution):  # noqa: F811
+    random = np.random.default_rng(0)
+    step = np.linspace(WARMUP, HORIZON, 12).astype(int)
+    for _ in range(200):
+        rate = np.sort(random.uniform(0, law.peak_range[1], 12))[::-1]
+        other = table(np.append(0, step), np.append(0.0, rate))
+        assert law.final_losses([other])[0] > solution.loss
+
+
+def test_small_changes_do_not_improve_it(law, solution):  # noqa: F811
+    steps = np.unique(np.round(np.linspace(WARMUP, HORIZON, 30)).astype(int))
+    rate = solution.schedule(steps)
+    base = law.final_losses([table(np.append(0, steps), np.append(0.0, rate))])[0]
+    for i in range(1, len(steps) - 1):
+        for factor in (0.97, 1.03):
+            changed = rate.copy()
+            changed[i] *= factor
+            changed = np.minimum.accumulate(np.minimum(changed, law.peak_range[1]))
+            loss = law.final_losses([table(np.append(0, steps), np.append(0.0, changed))])[0]
+            assert loss > min(base, solution.loss) - 1e-5
+
+
+def test_it_respects_cap_floor_warmup_and_does_not_rise(law):  # noqa: F811
+    cap, floor = 1e-3, 2e-4
+    found = optimal_schedule(law, HORIZON, cap=cap, floor=floor, warmup=WARMUP)
+    rate = found.schedule(np.arange(WARMUP, HORIZON + 1))
+    assert rate.max() <= cap * (1 + 1e-12)
+    assert rate.min() >= floor * (1 - 1e-9)
+    assert np.all(np.diff(rate) <= 1e-12)
+    assert found.schedule(0) == 0.0
+    assert found.schedule(WARMUP // 2) == pytest.approx(found.schedule(WARMUP) / 2)
+
+
+def test_without_monotony_it_is_no_worse(law, solution):  # noqa: F811
+    free = optimal_schedule(law, HORIZON, warmup=WARMUP, monotone=False)
+    assert free.loss <= solution.loss + 1e-6
+
+
+def test_the_default_cap_is_the_largest_peak_of_the_pilots(law, solution):  # noqa: F811
+    assert solution.schedule.peak <= law.peak_range[1] * (1 + 1e-12)
+
+
+def test_each_family_is_at_its_own_best_peak(law):  # noqa: F811
+    cap = law.peak_range[1]
+    for member in best_members(law, HORIZON, WARMUP, cap):
+        peaks = np.geomspace(cap / 60, cap, 80)
+        losses = law.final_losses([member.schedule.scaled(peak=float(peak)) for peak in peaks])
+        assert member.loss <= losses.min() + 1e-6
+
+
+def test_steps_to_match_reach_the_loss(law, solution):  # noqa: F811
+    cap = law.peak_range[1]
+    for member in solution.baselines:
+        steps = steps_to_match(law, member, solution.loss, cap)
+        if steps is None:
+            continue
+        assert steps >= HORIZON
+        peaks = np.minimum(np.geomspace(member.schedule.peak / 4, cap, 60), cap)
+        longer = member.schedule.stretched(horizon=round(steps))
+        reached = law.final_losses([longer.scaled(peak=float(peak)) for peak in peaks]).min()
+        assert reached == pytest.approx(solution.loss, abs=0.1 * (member.loss - solution.loss) + 1e-4)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"horizon": 7}, {"warmup": 7999}, {"cap": 0.0}, {"floor": 1.0}, {"floor": -1e-3}],
+)
+def test_impossible_constraints_are_refused(law, keys):  # noqa: F811
+    with pytest.raises(InputError):
+        optimal_schedule(law, **{"horizon": HORIZON, **keys})
+
+
+def test_many_solves_share_one_compilation(law):  # noqa: F811
+    optimal_schedule(law, 1000, warmup=10)
+    before = final_loss_and_slope._cache_size(), final_columns._cache_size()
+    for horizon in (777, 3131, 10**7):
+        optimal_schedule(law, horizon, warmup=horizon // 50)
+    assert (final_loss_and_slope._cache_size(), final_columns._cache_size()) == before
+
+
+def test_a_warmup_of_any_length_is_a_schedule(law):  # noqa: F811
+    for warmup in (0, 1, 2, 4000):
+        found = optimal_schedule(law, HORIZON, warmup=warmup)
+        reference = make_schedule("constant", peak=1.0, horizon=HORIZON, warmup=warmup)
+        assert found.schedule(warmup) == found.schedule.peak
+        assert found.schedule.horizon == reference.horizon
