@@ -236,6 +236,8 @@ def test_bad_sources_are_one_line_and_exit_2(capsys, tmp_path, logs):
     bad = tmp_path / "bad.csv"
     bad.write_text("step,lr,loss\n1,0.1,x\n2,0.1,3\n")
     assert_wrong_input(run(capsys, "plan", bad, *plan), "bad.csv")
+    words = ["--fit", logs / "low.csv", logs / "high.csv", "--test", logs]
+    assert_wrong_input(run(capsys, "backtest", *words), "high.csv", "quote a glob")
     words = ["--fit", logs, "--test", logs]
     assert_wrong_input(run(capsys, "backtest", *words), "every --test run is a --fit run")
 

@@ -85,7 +85,10 @@ def _failed(error: Exception) -> int:
     # Typer brings its own copy of click in some releases, so its errors are known by their method.
     usage = getattr(error, "format_message", None)
     if usage is not None:
-        print(f"error: {_one_line(usage())}; see --help", file=sys.stderr)
+        text = _one_line(usage())
+        # The shell has expanded a glob behind an option that takes one value.
+        extra = "quote a glob, or give the option once for each; " if "extra arg" in text else ""
+        print(f"error: {text}; {extra}see --help", file=sys.stderr)
         return WRONG_INPUT
     text = _one_line(str(error)) or "no message"
     print(

@@ -128,6 +128,8 @@ def test_a_far_forecast_is_drawn_from_the_pilots_on(plan_of):
     assert figure.layout.xaxis.type == "log"
     assert line.x[0] < 100
     assert line.x[-1] == horizon
+    assert np.all(np.diff(line.x) > 0)
+    np.testing.assert_allclose(line.y, law.predict(schedule, line.x).mean, rtol=1e-12)
     assert len(report(plan)) < len(get_plotlyjs()) + 10**6
 
 

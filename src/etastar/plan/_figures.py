@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from etastar.law import Forecast
 from etastar.runs import Run
-from etastar.schedule import Schedule
+from etastar.schedule import Schedule, join
 
 from ._types import Plan
 from ._words import rising_steps, sampled
@@ -165,13 +167,30 @@ def _forecast_curves(plan: Plan, *, again: bool) -> list[np.ndarray]:
     beyond the pilots.
     """
     first = min(rising_steps(plan.schedule) + 1, plan.horizon)
-    forecast = plan.forecast
-    if again:
-        at = np.unique(np.round(np.geomspace(first, plan.horizon, 240)))
-        forecast = plan.law.predict(plan.schedule, at)
-    begun = np.asarray(forecast.step) >= first
-    curves = (forecast.step, forecast.mean, forecast.low, forecast.high)
-    return [np.asarray(values)[begun] for values in curves]
+    forecasts = _decade_forecasts(plan, first) if again else [plan.forecast]
+    curves = [
+        np.concatenate([np.asarray(getattr(forecast, name)) for forecast in forecasts])
+        for name in ("step", "mean", "low", "high")
+    ]
+    return [values[curves[0] >= first] for values in curves]
+
+
+def _decade_forecasts(plan: Plan, first: float) -> list[Forecast]:
+    """Forecasts of the planned schedule from step `first` on, one for each decade of steps.
+
+    A loss depends on the rates before it alone. A law resolves a schedule on a mesh of fixed size,
+    too coarse early in a far horizon, so each decade is asked of the schedule cut at its end.
+    """
+    ends = [plan.horizon]
+    while ends[-1] > 10 * first:
+        ends.append(math.ceil(ends[-1] / 10))
+    forecasts = []
+    for end in reversed(ends):
+        cut = plan.schedule if end == plan.horizon else join([(plan.schedule, end)])
+        at = np.unique(np.round(np.geomspace(first, end, 60)))
+        forecasts.append(plan.law.predict(cut, at[1:] if forecasts else at))
+        first = end
+    return forecasts
 
 
 def _pilot_line(run: Run, count: int) -> go.Scatter:

@@ -66,7 +66,7 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line);
 @media (max-width: 30rem) {
   main { padding: 1.6rem 1rem 3rem; } .numbers dd { font-size: 1.6rem; }
   h2 { margin-top: 2.6rem; } table { font-size: .86rem; } pre { font-size: .76rem; }
-  th, td { padding: .42rem .22rem; } }
+  th, td { padding: .42rem .18rem; } td svg { width: 15px; margin-right: .3rem; } }
 """
 
 # Plotly draws in fixed colours, so the page repaints its figures when it turns light or dark. A

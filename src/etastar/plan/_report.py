@@ -15,6 +15,7 @@ from ._figures import (
     ACCENT,
     ACCENT_FAINT,
     GREY,
+    MANY,
     alternative_style,
     fit_figure,
     forecast_figure,
@@ -174,13 +175,15 @@ def _fit(plan: Plan) -> str:
         [_run_name(run, swatch("transparent")), loss_text(run.final_loss), "left out", ""]
         for run in plan.left_out
     ]
+    tall = len(rows) > MANY
     return section(
         "The fit over the logs",
         _plot(fit_figure(plan), "fit"),
         '<p class="soft">Points are measured, lines are fitted; the hue goes from the lowest peak'
         " LR to the highest. A long log is drawn with fewer points than it has, and lines begin"
         " after the warmup.</p>",
-        html_table(["run", "final loss", "fitted", "error"], rows, tall=True),
+        html_table(["run", "final loss", "fitted", "error"], rows, tall=tall),
+        f'<p class="soft">{len(rows)} runs; the table scrolls.</p>' if tall else "",
     )
 
 

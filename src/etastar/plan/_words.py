@@ -141,7 +141,7 @@ def rising_steps(schedule: Schedule) -> float:
     if schedule.warmup:
         return float(schedule.warmup)
     steps, rates = sampled(schedule, 4000)
-    return float(steps[np.argmax(rates >= 0.999 * schedule.peak)])
+    return float(steps[np.argmax(rates >= (1 - 1e-6) * schedule.peak)])
 
 
 def _rounded(step: float, horizon: int) -> float:
