@@ -24,5 +24,5 @@ runs | while read -r spec seed; do
   peak=${keys#peak=}
   horizon=${keys#*horizon=}
   echo "$spec" "$seed" "${shape}_${peak%%,*}_${horizon%%,*}"
-done | xargs -P "$JOBS" -L 1 bash -c '"$0" -m etastar.train.gpt --layers 2 --batch 2 --eval-every 200 \
+done | xargs -P "$JOBS" -L 1 bash -c '"$0" -m etastar.train.gpt --eval-every 200 \
   --schedule "$1" --seed "$2" --out pilots --name "$3"' "$PYTHON"

@@ -59,6 +59,7 @@ def best_members(law: Law, horizon: int, warmup: int, cap: float) -> list[Member
         best = _best(law, horizon, family, candidates)
         for _ in range(2):
             finer = best[1] * ratio ** np.linspace(-0.75, 0.75, 7)
+            finer = [float(f"{peak:.3g}") for peak in finer]  # a peak that one would write down
             finer = np.unique(np.append(np.minimum(finer, cap), best[1]))
             best = _best(law, horizon, family, [(best[0], peak) for peak in finer])
             ratio **= 0.25

@@ -12,6 +12,7 @@ CELLS = 192
 """Cells of every mesh: one array shape for every schedule, so that XLA compiles once."""
 
 _MOST_PIECES = 80
+_MOST_ANCHORS = 12
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,10 @@ class Mesh:
 def make_mesh(schedule: Schedule, end: float | None = None) -> Mesh:
     """The mesh of a schedule from step 0 to `end` (its horizon by default).
 
-    Nodes are geometric from both ends of every smooth piece: the loss relaxes on all time scales
-    after a jump of the learning rate, and the last steps before the end decide the final loss.
+    Every break of the schedule is a node. The others lie densest, in proportion to one over the
+    distance, near the start, the end, and the breaks (of a table with many knots only the sharpest):
+    the loss relaxes on all time scales after a jump of the learning rate, and the last steps before
+    the end decide the final loss.
 
     >>> from etastar.schedule import parse_schedule
     >>> mesh = make_mesh(parse_schedule("constant:peak=0.5,horizon=1000000000"))
@@ -45,49 +48,70 @@ def make_mesh(schedule: Schedule, end: float | None = None) -> Mesh:
     ((193,), 1000000000.0, 500000000.0)
     """
     end = float(schedule.horizon if end is None else end)
-    edges = _edges(schedule, end)
-    node = np.concatenate(
-        [[0.0]]
-        + [
-            _graded(a, b, n)
-            for a, b, n in zip(edges[:-1], edges[1:], _share(np.diff(edges)), strict=True)
-        ]
-    )
+    edge, sharp = _edges(schedule, end)
+    node = _fill(edge, _Density(sharp, end))
     time = schedule.intrinsic_time(node)
     length = np.diff(node)
     rate = np.diff(time) / np.where(length > 0, length, 1.0)
     return Mesh(node, np.where(length > 0, np.maximum(rate, 0.0), 0.0), length)
 
 
-def _edges(schedule: Schedule, end: float) -> np.ndarray:
+def _edges(schedule: Schedule, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """Steps that must be nodes, and those of them near which cells are small."""
     inside = np.array([b for b in schedule.breakpoints if 0 < b < end])
-    most = _MOST_PIECES - 1
-    if len(inside) > most:
-        # A table has a kink at every knot; only the sharpest decide where cells must end.
+    sharp = inside
+    if len(inside) >= _MOST_ANCHORS:
+        # A table has a kink at every knot: the warmup's end and the sharpest kinks are the breaks.
         width = end / (4 * len(inside))
         before, here, after = (schedule(np.clip(inside + d * width, 0, end)) for d in (-1, 0, 1))
-        kink = np.abs(after - 2 * here + before)
-        inside = np.sort(inside[np.argsort(kink)[-most:]])
-    return np.concatenate([[0.0], inside, [end]])
+        order = np.argsort(np.abs(after - 2 * here + before))
+        inside = np.sort(inside[order[-(_MOST_PIECES - 1) :]])
+        jump = np.abs(schedule(inside + 1e-3 * end) - schedule(np.maximum(inside - 1e-3 * end, 0)))
+        sharp = inside[jump > 0.2 * schedule.peak][:_MOST_ANCHORS]
+    edge = np.concatenate([[0.0], inside, [end]])
+    return edge, np.concatenate([[0.0], sharp, [end]])
 
 
-def _share(length: np.ndarray) -> np.ndarray:
-    """How many cells each piece gets: at least two, in proportion to the log of its length."""
-    want = np.log1p(length)
-    count = np.maximum(2, np.floor(CELLS * want / want.sum()).astype(int))
+@dataclass(frozen=True)
+class _Density:
+    """Cells per step, sum over the anchors of 1 / (distance + offset), and its integral."""
+
+    anchor: np.ndarray
+    end: float
+
+    @property
+    def offset(self) -> np.ndarray:
+        """Distance at which the density stops growing: fine at the start, for early forecasts."""
+        offset = np.full(len(self.anchor), max(1.0, self.end / 2000))
+        offset[0] = max(1.0, min(self.end / 2000, self.end ** (1 / 3)))
+        return offset
+
+    def integral(self, step: np.ndarray) -> np.ndarray:
+        away = np.subtract.outer(step, self.anchor)
+        return np.sum(np.sign(away) * np.log1p(np.abs(away) / self.offset), -1)
+
+    def steps(self, value: np.ndarray) -> np.ndarray:
+        """The steps at which the integral takes the values, by interpolation."""
+        away = self.offset[:, None] * np.expm1(
+            np.log1p(self.end / self.offset)[:, None] * np.linspace(0, 1, 48)
+        )
+        near = np.concatenate([self.anchor[:, None] - away, self.anchor[:, None] + away])
+        grid = np.unique(np.clip(near, 0.0, self.end))
+        return np.interp(value, self.integral(grid), grid)
+
+
+def _fill(edge: np.ndarray, density: _Density) -> np.ndarray:
+    """CELLS + 1 nodes: the edges, and between them nodes at equal parts of the integral."""
+    at_edge = density.integral(edge)
+    want = np.diff(at_edge)
+    count = np.maximum(1, np.floor(CELLS * want / want.sum()).astype(int))
     while count.sum() != CELLS:
-        step = 1 if count.sum() < CELLS else -1
-        count[np.argmax(step * (want / count))] += step
-    return count
-
-
-def _graded(a: float, b: float, cells: int) -> np.ndarray:
-    """`cells` nodes in (a, b], geometric from both ends, the smallest cell about one step."""
-    x = np.arange(1, cells + 1) / cells
-    growth = np.log1p(min(max((b - a) / 4.0, 1.0), 200.0))
-    half = np.expm1(growth)
-    up = np.expm1(2 * np.minimum(x, 0.5) * growth)
-    down = np.expm1(2 * (1 - np.maximum(x, 0.5)) * growth)
-    graded = a + (b - a) * np.where(x < 0.5, up, 2 * half - down) / (2 * half)
-    graded[-1] = b
-    return graded
+        more = count.sum() < CELLS
+        room = want / count if more else np.where(count > 1, -want / count, -np.inf)
+        count[np.argmax(room)] += 1 if more else -1
+    first = np.repeat(np.arange(len(want)), count)
+    part = np.concatenate([np.arange(n) / n for n in count])
+    value = at_edge[first] + part * want[first]
+    node = np.append(density.steps(value), edge[-1])
+    node[np.append(np.concatenate([[0], np.cumsum(count)[:-1]]), CELLS)] = edge
+    return np.maximum.accumulate(node)

@@ -64,11 +64,11 @@ class Settings:
 
     schedule: Schedule
     seed: int = 0
-    layers: int = 4
+    layers: int = 2
     width: int = 64
     heads: int = 2
-    context: int = 64
-    batch: int = 12
+    context: int = 32
+    batch: int = 4
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.1
