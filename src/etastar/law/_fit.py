@@ -25,10 +25,15 @@ PRIOR_SPREAD = np.array([0.4, 0.3, 3.0, 0.3, 3.0, 3.0, 2.0])
 """A weak normal prior: it decides only what the runs leave open (two runs fix few constants)."""
 
 SCALE = 2e-3
-"""Relative residual at which the robust loss turns from squared to linear."""
+"""Relative residual at which the robust loss turns from squared to linear, or the misfit of the
+runs' ends where that is larger."""
+
+FLOOR_MEAN, FLOOR_SPREAD = 0.85, 0.15
+"""The same for the floor, as a part of the smallest loss seen."""
 
 NOISE = 3e-4
-"""Relative error of a run's mean residual that the prior is weighed against."""
+"""Least relative error of a run's mean residual; the prior is weighed against it, and against the
+misfit of the runs' ends where that is larger: a law that fits badly must not overrule the prior."""
 
 STARTS = 48
 POLISHED = 3
@@ -40,6 +45,7 @@ class _Problem:
 
     arrays: Arrays
     cache: dict
+    noise: float = NOISE
 
     def terms(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         key = theta.tobytes()
@@ -57,40 +63,52 @@ class _Problem:
     def loss(self) -> np.ndarray:
         return self.arrays.loss[: self.arrays.points]
 
+    @property
+    def floor_row(self) -> np.ndarray:
+        """The prior of the floor as one more row: its slope by the linear constants, its target."""
+        slope = self.noise / (FLOOR_SPREAD * self.loss.min())
+        return np.array([slope, 0.0, 0.0, self.noise * FLOOR_MEAN / FLOOR_SPREAD])
+
+    def prior(self, theta: np.ndarray) -> np.ndarray:
+        """Residuals of the prior of theta."""
+        return self.noise * (theta - PRIOR_MEAN) / PRIOR_SPREAD
+
     def projected(self, theta: np.ndarray):
-        """Residual, slope by theta and linear constants, these eliminated by least squares.
+        """Residual with the prior's, slope by theta, and linear constants, these eliminated.
 
         Variable projection (Golub and Pereyra 1973) with Kaufman's slope; the linear constants are
         non-negative, so the projection is on the columns of the positive ones.
         """
         value, slope = self.terms(theta)
         scale = (self.weight / self.loss)[:, None]
-        design = value * scale
-        linear, _ = nnls(design, self.weight)
+        row = self.floor_row
+        design = np.concatenate([value * scale, row[None, :3]])
+        target = np.append(self.weight, row[3])
+        linear, _ = nnls(design, target)
         basis, _ = np.linalg.qr(design[:, linear > 0])
         direct = (slope * linear[:, None]).sum(1) * scale
-        residual = design @ linear - self.weight
-        return residual, direct - basis @ (basis.T @ direct), linear
+        direct = np.concatenate([direct, np.zeros((1, len(theta)))])
+        residual = np.append(design @ linear - target, self.prior(theta))
+        slope = np.concatenate(
+            [direct - basis @ (basis.T @ direct), np.diag(self.noise / PRIOR_SPREAD)]
+        )
+        return residual, slope, linear
 
     def joint(self, constants: np.ndarray):
         """Robust residual and slope by all constants (theta, linear)."""
         theta, linear = constants[: len(NAMES)], constants[len(NAMES) :]
         value, slope = self.terms(theta)
         ratio = value @ linear / self.loss - 1.0
-        residual, gain = _robust(ratio)
+        residual, gain = _robust(ratio, max(SCALE, self.noise))
         direct = np.concatenate([(slope * linear[:, None]).sum(1), value], 1) / self.loss[:, None]
         return self.weight * residual, (self.weight * gain)[:, None] * direct
 
 
-def _robust(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _robust(ratio: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Signed square root of the soft-L1 loss 2 c^2 (sqrt(1 + (r/c)^2) - 1), and its slope."""
-    root = np.sqrt(1.0 + (ratio / SCALE) ** 2)
+    root = np.sqrt(1.0 + (ratio / scale) ** 2)
     value = ratio * np.sqrt(2.0 / (1.0 + root))
     return value, np.sqrt((1.0 + root) / 2.0) / root
-
-
-def _prior(theta: np.ndarray) -> np.ndarray:
-    return NOISE * (theta - PRIOR_MEAN) / PRIOR_SPREAD
 
 
 def _starts() -> np.ndarray:
@@ -102,26 +120,29 @@ def _starts() -> np.ndarray:
 
 
 def _project_from(problem: _Problem, theta: np.ndarray):
-    def residual(th: np.ndarray) -> np.ndarray:
-        return np.append(problem.projected(th)[0], _prior(th))
-
-    def slope(th: np.ndarray) -> np.ndarray:
-        return np.concatenate([problem.projected(th)[1], np.diag(NOISE / PRIOR_SPREAD)])
-
     return least_squares(
-        residual, theta, slope, bounds=(LOWER, UPPER), x_scale=PRIOR_SPREAD, max_nfev=40
+        lambda th: problem.projected(th)[0],
+        theta,
+        lambda th: problem.projected(th)[1],
+        bounds=(LOWER, UPPER),
+        x_scale=PRIOR_SPREAD,
+        max_nfev=40,
     )
 
 
 def _polish(problem: _Problem, constants: np.ndarray, tolerance: float = 1e-8):
     n = len(NAMES)
 
+    row = problem.floor_row
+
     def residual(x: np.ndarray) -> np.ndarray:
-        return np.append(problem.joint(x)[0], _prior(x[:n]))
+        floor = row[:3] @ x[n:] - row[3]
+        return np.concatenate([problem.joint(x)[0], problem.prior(x[:n]), [floor]])
 
     def slope(x: np.ndarray) -> np.ndarray:
-        prior = np.zeros((n, len(x)))
-        prior[:, :n] = np.diag(NOISE / PRIOR_SPREAD)
+        prior = np.zeros((n + 1, len(x)))
+        prior[:n, :n] = np.diag(problem.noise / PRIOR_SPREAD)
+        prior[n, n:] = row[:3]
         return np.concatenate([problem.joint(x)[1], prior])
 
     lower = np.append(LOWER, np.zeros(len(LINEAR)))
@@ -139,7 +160,7 @@ def _solve(problem: _Problem):
     cost = []
     for theta in starts:
         residual = problem.projected(theta)[0]
-        cost.append(residual @ residual + np.sum(_prior(theta) ** 2))
+        cost.append(residual @ residual)
     best = None
     for index in np.argsort(cost)[:POLISHED]:
         found = _project_from(problem, starts[index])
@@ -179,6 +200,10 @@ def fit(runs: list[Run]) -> Law:
     arrays, units, kept = make_arrays(good)
     problem = _Problem(arrays, {})
     found = _solve(problem)
+    misfit = _end_spread(problem, found.x)
+    if misfit > 2 * NOISE:
+        problem = replace(problem, noise=misfit)
+        found = _solve(problem)
     covariance, spread = _covariance(problem, found.x)
     trend = _hindcast(problem, found.x)
     n = len(NAMES)
@@ -232,7 +257,8 @@ def _covariance(problem: _Problem, constants: np.ndarray) -> tuple[np.ndarray, f
     runs = index.max() + 1
     n = len(NAMES)
     prior = np.zeros(len(constants))
-    prior[:n] = (NOISE / PRIOR_SPREAD) ** 2
+    prior[:n] = (problem.noise / PRIOR_SPREAD) ** 2
+    prior[n] = problem.floor_row[0] ** 2
     curvature = np.linalg.inv(slope.T @ slope + np.diag(prior) + 1e-18 * np.eye(len(prior)))
     score = np.stack([slope[index == i].T @ residual[index == i] for i in range(runs)])
     independent = np.array([_independent(residual[index == i]) for i in range(runs)])
@@ -241,16 +267,21 @@ def _covariance(problem: _Problem, constants: np.ndarray) -> tuple[np.ndarray, f
     )
     freedom = max(independent.sum() - len(constants), 0.25 * independent.sum())
     variance *= independent.sum() / freedom / runs
-    covariance = curvature * (variance + NOISE**2)
+    covariance = curvature * max(variance, problem.noise**2)
     covariance = covariance + curvature @ (score.T @ score) @ curvature
+    return covariance, _end_spread(problem, constants)
+
+
+def _end_spread(problem: _Problem, constants: np.ndarray) -> float:
+    """Relative spread of the runs' ends (the last tenth of their points) around the law."""
     ratio = _ratio(problem, constants)
+    index = problem.arrays.run[: problem.arrays.points]
     step = problem.arrays.step[: problem.arrays.points]
-    ends = []
-    for i in range(runs):
-        late = (index == i) & (step >= 0.9 * step[index == i].max())
-        ends.append(ratio[late].mean())
-    spread = np.sqrt(np.sum(np.square(ends)) / max(runs - 2, 1) + NOISE**2)
-    return covariance, float(spread)
+    runs = index.max() + 1
+    ends = [
+        ratio[(index == i) & (step >= 0.9 * step[index == i].max())].mean() for i in range(runs)
+    ]
+    return float(np.sqrt(np.sum(np.square(ends)) / max(runs - 2, 1) + NOISE**2))
 
 
 def _independent(residual: np.ndarray) -> float:
@@ -285,7 +316,7 @@ def _hindcast(problem: _Problem, constants: np.ndarray) -> float:
         here = np.flatnonzero(early & (index == i))
         squared = step[here]
         weight[here] = np.sqrt(squared / squared.sum())
-    half = _Problem(replace(arrays, weight=weight), {})
+    half = _Problem(replace(arrays, weight=weight), {}, problem.noise)
     found = _polish(half, constants, tolerance=1e-5)
     ratio = _ratio(half, found.x)
     ends = [
