@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check docs format clean
 
 demo: $(VENV)/.core
-	$(BIN)/etastar plan examples/gpt/pilots --horizon 8000 --out out/demo
+	$(BIN)/etastar plan examples/gpt/pilots --horizon 56000 --out out/demo
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -n 2

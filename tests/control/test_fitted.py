@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest_law import law, pilots  # noqa: F401
+from conftest_law import compilations, law, pilots  # noqa: F401
+
 from etastar.control import best_members, optimal_schedule, steps_to_match
 from etastar.law._terms import final_columns, final_loss_and_slope
 from etastar.schedule import InputError, make_schedule, table
@@ -84,7 +85,9 @@ def test_steps_to_match_reach_the_loss(law, solution):  # noqa: F811
         peaks = np.minimum(np.geomspace(member.schedule.peak / 4, cap, 60), cap)
         longer = member.schedule.stretched(horizon=round(steps))
         reached = law.final_losses([longer.scaled(peak=float(peak)) for peak in peaks]).min()
-        assert reached == pytest.approx(solution.loss, abs=0.1 * (member.loss - solution.loss) + 1e-4)
+        assert reached == pytest.approx(
+            solution.loss, abs=0.1 * (member.loss - solution.loss) + 1e-4
+        )
 
 
 @pytest.mark.parametrize(
@@ -98,10 +101,10 @@ def test_impossible_constraints_are_refused(law, keys):  # noqa: F811
 
 def test_many_solves_share_one_compilation(law):  # noqa: F811
     optimal_schedule(law, 1000, warmup=10)
-    before = final_loss_and_slope._cache_size(), final_columns._cache_size()
+    before = compilations(final_loss_and_slope), compilations(final_columns)
     for horizon in (777, 3131, 10**7):
         optimal_schedule(law, horizon, warmup=horizon // 50)
-    assert (final_loss_and_slope._cache_size(), final_columns._cache_size()) == before
+    assert (compilations(final_loss_and_slope), compilations(final_columns)) == before
 
 
 def test_a_warmup_of_any_length_is_a_schedule(law):  # noqa: F811

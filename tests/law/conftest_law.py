@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from etastar.law._data import Units, place
 from etastar.law._terms import columns_and_slopes
 from etastar.runs import Run
@@ -40,3 +41,8 @@ def law(pilots):
     from etastar.law import fit
 
     return fit(pilots)
+
+
+def compilations(compiled) -> int:
+    """How many array shapes a jitted function has been compiled for."""
+    return compiled._cache_size()

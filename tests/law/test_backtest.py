@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest_law import make_run
+
 from etastar.law import backtest
 from etastar.runs import read_runs
 from etastar.schedule import InputError
@@ -42,6 +43,7 @@ def test_numbers_are_those_of_their_definitions(pilots, law):
     assert row.rmse == pytest.approx(np.sqrt(np.mean(error**2)))
     assert row.final_error == pytest.approx(error[-1])
     assert row.worst_rel == pytest.approx(np.abs(error / test[0].loss[after]).max())
+    assert result.selection_regret is not None
     assert result.selection_regret >= 0
     assert set(result.to_dict()) == {
         "runs", "average", "rank_correlation", "selection_regret", "fit_seconds",

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest_law import TRUTH, make_run, true_losses
+from conftest_law import TRUTH, compilations, make_run, true_losses
+
 from etastar.law import fit
 from etastar.law._data import MOST_POINTS, make_arrays, thinned
 from etastar.law._terms import columns_and_slopes
@@ -58,15 +59,15 @@ def test_the_order_of_the_runs_does_not_matter(law, pilots):
 
 def test_fits_of_one_size_share_one_compilation(pilots):
     fit(pilots[:9])
-    before = columns_and_slopes._cache_size()
+    before = compilations(columns_and_slopes)
     for i in range(3):
         fit(pilots[i : i + 9])
-    assert columns_and_slopes._cache_size() == before
+    assert compilations(columns_and_slopes) == before
 
 
 def test_diverged_runs_are_left_out_and_named(law, pilots):
     bad = Run(
-        "blown up", [100, 200, 300, 400], [3.0, 2.9, 20.0, 30.0],
+        "blown up", np.array([100.0, 200, 300, 400]), np.array([3.0, 2.9, 20.0, 30.0]),
         parse_schedule("constant:peak=0.1,horizon=400"), metadata={"diverged": True},
     )  # fmt: skip
     assert bad.diverged
@@ -91,9 +92,17 @@ def test_two_runs_give_a_usable_law(pilots):
 def test_what_cannot_be_fitted_is_refused(runs, message):
     schedule = parse_schedule("constant:peak=0.1,horizon=400")
     if runs == "short":
-        runs = [Run("one", [300, 400], [3.0, 2.9], schedule)]
+        runs = [Run("one", np.array([300.0, 400]), np.array([3.0, 2.9]), schedule)]
     elif runs == "diverged":
-        runs = [Run("bad", [300, 400], [3.0, 90.0], schedule, metadata={"diverged": True})]
+        runs = [
+            Run(
+                "bad",
+                np.array([300.0, 400]),
+                np.array([3.0, 90.0]),
+                schedule,
+                metadata={"diverged": True},
+            )
+        ]
     with pytest.raises(InputError, match=message):
         fit(runs)
 

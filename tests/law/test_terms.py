@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from etastar.law._mesh import CELLS, make_mesh
 from etastar.law._terms import (
     _EIGENVALUE,

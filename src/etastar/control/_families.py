@@ -33,7 +33,9 @@ def family_makers(warmup: int) -> dict[str, list[Callable[[int, float], Schedule
         )
 
     cooldowns = [
-        shape("wsd", cooldown=part, decay=decay) for part in COOLDOWNS for decay in ("linear", "sqrt")
+        shape("wsd", cooldown=part, decay=decay)
+        for part in COOLDOWNS
+        for decay in ("linear", "sqrt")
     ]
     return {
         "constant": [shape("constant")],

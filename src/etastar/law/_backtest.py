@@ -84,7 +84,9 @@ def backtest(fit_runs: Sequence[Run], test_runs: Sequence[Run], law: Law | None 
             f"run {sorted(both)[0][0]} is fitted and tested: a test on fitted runs proves nothing, "
             "leave it out of one"
         )
-    tested = [run for run in test_runs if not run.diverged and run.final_step >= run.schedule.warmup]
+    tested = [
+        run for run in test_runs if not run.diverged and run.final_step >= run.schedule.warmup
+    ]
     if not tested:
         raise InputError("no test run to measure: each has diverged or ends before its warmup")
     law = fit(list(fit_runs)) if law is None else law

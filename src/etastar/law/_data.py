@@ -118,9 +118,7 @@ def make_arrays(runs: list[Run]) -> tuple[Arrays, Units, list[Run]]:
             f"too few points to fit: {points} after warmup and the first {TRANSIENT:.0%} of the "
             "longest run; log the loss more often or add runs (12 points are the least)"
         )
-    units = Units(
-        max(run.schedule.peak for run in kept), max(float(run.step[-1]) for run in kept)
-    )
+    units = Units(max(run.schedule.peak for run in kept), max(float(run.step[-1]) for run in kept))
     where = place([run.schedule for run in kept], steps, units)
     size = len(where[2])
 

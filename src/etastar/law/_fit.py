@@ -112,9 +112,9 @@ def _robust(ratio: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _starts() -> np.ndarray:
-    cube = qmc.Sobol(len(NAMES), seed=0, scramble=True).random(STARTS - 16)
+    cube = qmc.Sobol(len(NAMES), rng=0).random(STARTS - 16)
     wide = LOWER + (0.05 + 0.9 * cube) * (UPPER - LOWER)
-    cube = qmc.Sobol(len(NAMES), seed=1, scramble=True).random(16)
+    cube = qmc.Sobol(len(NAMES), rng=1).random(16)
     near = np.clip(PRIOR_MEAN + (2 * cube - 1) * PRIOR_SPREAD, LOWER + 0.01, UPPER - 0.01)
     return np.concatenate([PRIOR_MEAN[None], near, wide])
 
@@ -123,7 +123,7 @@ def _project_from(problem: _Problem, theta: np.ndarray):
     return least_squares(
         lambda th: problem.projected(th)[0],
         theta,
-        lambda th: problem.projected(th)[1],
+        jac=lambda th: problem.projected(th)[1],  # type: ignore[arg-type]
         bounds=(LOWER, UPPER),
         x_scale=PRIOR_SPREAD,
         max_nfev=40,
@@ -132,7 +132,6 @@ def _project_from(problem: _Problem, theta: np.ndarray):
 
 def _polish(problem: _Problem, constants: np.ndarray, tolerance: float = 1e-8):
     n = len(NAMES)
-
     row = problem.floor_row
 
     def residual(x: np.ndarray) -> np.ndarray:
@@ -150,7 +149,13 @@ def _polish(problem: _Problem, constants: np.ndarray, tolerance: float = 1e-8):
     scale = np.append(PRIOR_SPREAD, np.maximum(np.abs(constants[n:]), 1e-3))
     inside = np.clip(constants, lower + 1e-9, upper)
     return least_squares(
-        residual, inside, slope, bounds=(lower, upper), x_scale=scale, ftol=tolerance, max_nfev=60
+        residual,
+        inside,
+        jac=slope,  # type: ignore[arg-type]
+        bounds=(lower, upper),
+        x_scale=scale,
+        ftol=tolerance,
+        max_nfev=60,
     )
 
 

@@ -60,7 +60,10 @@ class Law:
     @property
     def constants(self) -> dict[str, float]:
         """Every constant by name, and the capacity 1/(1 - memory)."""
-        named = dict(zip((*NAMES, *LINEAR), map(float, (*self.theta, *self.linear)), strict=True))
+        values = (*self.theta, *self.linear)
+        named: dict[str, float] = {
+            name: float(value) for name, value in zip((*NAMES, *LINEAR), values, strict=True)
+        }
         named["capacity"] = 1.0 / (1.0 - named["memory"])
         return named
 

@@ -38,9 +38,9 @@ def make_mesh(schedule: Schedule, end: float | None = None) -> Mesh:
     """The mesh of a schedule from step 0 to `end` (its horizon by default).
 
     Every break of the schedule is a node. The others lie densest, in proportion to one over the
-    distance, near the start, the end, and the breaks (of a table with many knots only the sharpest):
-    the loss relaxes on all time scales after a jump of the learning rate, and the last steps before
-    the end decide the final loss.
+    distance, near the start, the end, and the breaks (of a table with many knots only the
+    sharpest): the loss relaxes on all time scales after a jump of the learning rate, and the last
+    steps before the end decide the final loss.
 
     >>> from etastar.schedule import parse_schedule
     >>> mesh = make_mesh(parse_schedule("constant:peak=0.5,horizon=1000000000"))

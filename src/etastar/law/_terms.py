@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import etastar._precision  # noqa: F401, I001  # first: double precision
-
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+import etastar._precision  # noqa: F401  # first: double precision
 
 NAMES = (
     "source",  # s: excess loss falls like S^-s

@@ -74,7 +74,11 @@ def plan(
         nearest=alternatives[0],
         comparison=alternatives,
         transfer=_transfer(law, solution, horizon, warmup, cap),
-        caveats=(*_caveats(law, solution, used, horizon, cap, peak_cap), *_reading(runs), *law.caveats),
+        caveats=(
+            *_caveats(law, solution, used, horizon, cap, peak_cap),
+            *_reading(runs),
+            *law.caveats,
+        ),
         runs=tuple(used),
         left_out=tuple(run for run in runs if not any(run is other for other in used)),
         law=law,
@@ -139,8 +143,8 @@ def _caveats(
     if solution.schedule.peak >= 0.999 * cap:
         source = "the largest of the pilots" if peak_cap is None else "the cap that was given"
         lines.append(
-            f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot at "
-            f"{2 * cap:g} would tell"
+            f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot "
+            f"at {2 * cap:g} would tell"
         )
     elif solution.schedule.peak < 0.999 * lowest:
         lines.append(
@@ -154,6 +158,11 @@ def _caveats(
         )
     if len(runs) < 4:
         lines.append(f"only {len(runs)} pilots: intervals are wide and lean on a prior")
+    if law.spread > 0.01:
+        lines.append(
+            f"the law misses the ends of the pilots by {law.spread:.1%}: longer pilots, or none at "
+            "peak LRs far above the best, would narrow the forecast"
+        )
     if not any(_anneals(run.schedule) for run in runs):
         lines.append(
             "no pilot lowers its LR by half or more: the gain from annealing is extrapolated; add "

@@ -170,7 +170,7 @@ def _schedule(
         raise InputError(
             f"{source.path}: its schedule is unknown; declare it in the schedule column of a"
             " runs.csv beside it, log an lr column (or name it with the option lr), or give"
-            " --schedule SPEC"
+            " --runs-schedule SPEC"
         )
     horizon = row.horizon if row and row.horizon is not None else options.horizon
     return _logged.logged_schedule(log.table, log.rates, last, horizon)
