@@ -95,7 +95,7 @@ def backtest(fit_runs: Sequence[Run], test_runs: Sequence[Run], law: Law | None 
     if len(rows) > 1:
         predicted = np.array([row.predicted[-1] for row in rows])
         measured = np.array([row.measured[-1] for row in rows])
-        rank = float(spearmanr(predicted, measured).statistic)
+        rank = float(spearmanr(predicted, measured)[0])  # type: ignore[arg-type]
         regret = float(measured[predicted.argmin()] - measured.min())
     return Backtest(rows, rank, regret, law.seconds, law)
 
