@@ -349,8 +349,9 @@ def _backtest_table(document: dict[str, Any]) -> Any:
     from rich.text import Text
 
     names = ["r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered"]
-    rows = Table(box=box.SIMPLE_HEAD)
-    rows.add_column("run", overflow="fold", min_width=16)
+    # Close columns: eight of them must leave room for the run's name in 80 characters.
+    rows = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    rows.add_column("run", overflow="fold", min_width=12)
     for name in names:
         rows.add_column(name, justify="right", no_wrap=True)
     for run in document["runs"]:
@@ -372,7 +373,7 @@ def _backtest_table(document: dict[str, Any]) -> Any:
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+    return f"{value:.3g}" if isinstance(value, int | float) else "-"
 
 
 def _print_json(document: object) -> None:
