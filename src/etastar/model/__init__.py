@@ -1,0 +1,30 @@
+"""The solvable model: spectrum, exact moments, segments, phases, simulation."""
+
+from ._exact import exact_losses
+from ._loss import loss
+from ._phase import Phase, phase
+from ._power_law import LinearModel, Model, Modes, PowerLaw, modes_of
+from ._segments import Cells, Drift, segment_loss, segment_losses
+from ._simulate import simulate
+from ._spectrum import Spectrum
+from ._width import project, project_equivalent
+
+__all__ = [
+    "Cells",
+    "Drift",
+    "LinearModel",
+    "Model",
+    "Modes",
+    "Phase",
+    "PowerLaw",
+    "Spectrum",
+    "exact_losses",
+    "loss",
+    "modes_of",
+    "phase",
+    "project",
+    "project_equivalent",
+    "segment_loss",
+    "segment_losses",
+    "simulate",
+]

@@ -1,0 +1,100 @@
+"""LR, momentum and batch size of a run: numbers or schedules, read at any step."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from etastar.schedule import InputError, Schedule
+
+from ._power_law import Model
+
+Control = float | Schedule
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The three controls of a run; `momentum` None stands for plain SGD."""
+
+    rate: Schedule
+    batch_size: Control
+    momentum: Control | None
+
+    @classmethod
+    def make(
+        cls, model: Model, schedule: Schedule, momentum: Control, batch_size: Control | None
+    ) -> Controls:
+        """Check the controls of a run of `model`."""
+        if not isinstance(schedule, Schedule):
+            raise InputError("schedule must be an etastar Schedule: see etastar.parse_schedule")
+        batch = model.batch_size if batch_size is None else batch_size
+        plain = not isinstance(momentum, Schedule) and momentum == 0
+        controls = cls(schedule, batch, None if plain else momentum)
+        ends = np.array(controls.breakpoints())
+        # A value past a jump belongs to the next piece: both sides are looked at.
+        where = np.unique(np.concatenate([ends, np.maximum(ends - 1, 0)]))
+        for name, control, low, high in (
+            ("batch_size", batch, 1.0, math.inf),
+            ("momentum", momentum, 0.0, np.nextafter(1.0, 0.0)),
+        ):
+            values = _read(name, control, where)
+            if not np.all((values >= low) & (values <= high)):
+                bad = values[~((values >= low) & (values <= high))][0]
+                rule = "at least 1 sample" if name == "batch_size" else "from 0 to below 1"
+                raise InputError(f"{name} must be {rule}, got {bad:g}")
+        return controls
+
+    @property
+    def horizon(self) -> int:
+        return self.rate.horizon
+
+    def breakpoints(self) -> tuple[float, ...]:
+        """Steps where a control or its slope jumps, 0 and the horizon among them."""
+        points = set(self.rate.breakpoints)
+        for control in (self.batch_size, self.momentum):
+            if isinstance(control, Schedule):
+                points.update(point for point in control.breakpoints if point < self.horizon)
+        return tuple(sorted(points))
+
+    def at(
+        self, step: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """LR, batch size and momentum of the updates `step`."""
+        return (
+            _read("schedule", self.rate, step),
+            _read("batch_size", self.batch_size, step),
+            _read("momentum", 0.0 if self.momentum is None else self.momentum, step),
+        )
+
+
+def _read(name: str, control: Control, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    if isinstance(control, Schedule):
+        return control(step)
+    if isinstance(control, bool) or not isinstance(control, numbers.Real):
+        raise InputError(f"{name} must be a number or a Schedule, got {str(control)[:80]!r}")
+    return np.full(step.shape, float(control))
+
+
+def speed(controls: Controls, step: NDArray[np.float64]) -> float:
+    """The largest factor 1 / (1 - mu) by which momentum hastens the weights."""
+    _, _, momentum = controls.at(step)
+    return float(1.0 / (1.0 - momentum.max()))
+
+
+def steps_asked(at: object, horizon: int) -> NDArray[np.float64]:
+    """The numbers of updates after which a loss is wanted, whole and within the horizon."""
+    if at is None:
+        return np.array([float(horizon)])
+    try:
+        step = np.atleast_1d(np.asarray(at, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InputError("at must be a number of updates or a list of them") from None
+    good = (step >= 0) & (step <= horizon) & (step == np.floor(step))
+    if step.ndim != 1 or not step.size or not good.all():
+        bad = step[~good][0] if step.ndim == 1 and step.size else at
+        raise InputError(f"at must hold whole steps from 0 to the horizon {horizon}, got {bad}")
+    return step

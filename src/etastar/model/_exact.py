@@ -1,0 +1,126 @@
+"""The exact second moments of SGD on Gaussian features, one update after another."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import etastar._precision  # noqa: F401  # first: double precision
+from etastar.schedule import InputError, Schedule
+
+from ._controls import Control, Controls, speed, steps_asked
+from ._power_law import Model, modes_of
+
+_LONGEST = 10**8
+_CHUNKS = (256, 8192)
+
+
+def exact_losses(
+    model: Model,
+    schedule: Schedule,
+    at: ArrayLike | None = None,
+    *,
+    momentum: Control = 0.0,
+    batch_size: Control | None = None,
+) -> NDArray[np.float64]:
+    """Expected excess loss of SGD after the updates `at`, by the exact recursion.
+
+    With c = E[(w - w*)^2] and the loss L = sum_k lambda_k c_k before the update,
+
+        c' = (1 - 2 eta lambda + eta^2 lambda^2 (1 + 1/B)) c + (eta^2 / B) lambda (L + sigma^2),
+
+    and with momentum mu (v' = mu v + g, w' = w - eta v'; m = E[(w - w*) v], u = E[v^2])
+
+        v2 = mu^2 u + 2 mu lambda m + lambda^2 c (1 + 1/B) + (lambda / B) (L + sigma^2)
+        c', m', u' = c - 2 eta (mu m + lambda c) + eta^2 v2,  mu m + lambda c - eta v2,  v2.
+
+    Exact for Gaussian features; the cost is proportional to the horizon.
+
+    Arguments:
+        model: a PowerLaw or a LinearModel.
+        schedule: the LR of every update.
+        at: whole numbers of updates done, any order; default the horizon alone.
+        momentum: mu in [0, 1), a number or a Schedule.
+        batch_size: samples per update, a number or a Schedule; default the model's.
+
+    Returns: (len(at),) excess losses.
+    Raises: InputError for steps beyond the horizon, controls out of range, a horizon above 1e8, or
+    a loss that overflows because the LR is unstable.
+    Source: arXiv 2602.04774 (SGD) and 2505.16098 (momentum), moments of Gaussian features.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> from etastar.model import LinearModel, Spectrum
+    >>> one = LinearModel(Spectrum([1.0], [1.0]), noise=0.0, batch_size=1)
+    >>> exact_losses(one, parse_schedule("constant:peak=0.5,horizon=2"), [0, 1, 2])
+    array([1.    , 0.75  , 0.5625])
+    """
+    controls = Controls.make(model, schedule, momentum, batch_size)
+    asked = steps_asked(at, schedule.horizon)
+    last = int(asked.max())
+    if last > _LONGEST:
+        raise InputError(
+            f"the exact recursion would take {last:g} updates one by one: use loss() above "
+            f"{_LONGEST:g}"
+        )
+    reach = max(schedule.horizon, 1) * speed(controls, np.array(controls.breakpoints()))
+    modes = modes_of(model.spectrum_to(reach))
+    advance = _sgd if controls.momentum is None else _momentum
+    zero = jnp.zeros_like(modes.target)
+    state = (jnp.asarray(modes.target), zero, zero)
+    losses = np.empty(len(asked))
+    chunk = _CHUNKS[0] if last < _CHUNKS[0] else _CHUNKS[1]
+    for first in range(0, last + 1, chunk):
+        rate, batch, mu = controls.at(first + np.arange(chunk, dtype=np.float64))
+        state, before = advance(modes, model.noise, state, rate, batch, mu)
+        here = (asked >= first) & (asked < first + chunk)
+        losses[here] = np.asarray(before)[(asked[here] - first).astype(int)]
+    return finite(losses, model.max_rate)
+
+
+def finite(losses: NDArray[np.float64], max_rate: float) -> NDArray[np.float64]:
+    """Refuse losses that overflowed."""
+    if not np.all(np.isfinite(losses)):
+        raise InputError(
+            f"the loss overflows: the learning rate is unstable (without momentum the stable ones "
+            f"are below {max_rate:.4g}): lower the peak"
+        )
+    return losses
+
+
+# The states are sums over modes of lambda c, lambda m and lambda u: shares of the loss.
+
+
+@jax.jit
+def _sgd(modes, noise, state, rate, batch, momentum):
+    def update(state, control):
+        share, *rest = state
+        eta, size, _ = control
+        loss = share.sum()
+        x = eta * modes.eigenvalue
+        shrink = x * (2.0 - x * (1.0 + 1.0 / size))
+        share = share - shrink * share + (eta * eta / size) * modes.square * (loss + noise)
+        return (share, *rest), loss
+
+    return jax.lax.scan(update, state, (rate, batch, momentum))
+
+
+@jax.jit
+def _momentum(modes, noise, state, rate, batch, momentum):
+    def update(state, control):
+        share, cross, velocity = state
+        eta, size, mu = control
+        loss = share.sum()
+        x = modes.eigenvalue
+        new_velocity = (
+            mu * mu * velocity
+            + 2.0 * mu * x * cross
+            + x * x * (1.0 + 1.0 / size) * share
+            + modes.square / size * (loss + noise)
+        )
+        along = mu * cross + x * share
+        share = share - 2.0 * eta * along + eta * eta * new_velocity
+        return (share, along - eta * new_velocity, new_velocity), loss
+
+    return jax.lax.scan(update, state, (rate, batch, momentum))

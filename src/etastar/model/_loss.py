@@ -1,0 +1,133 @@
+"""The loss of a run of any length, to a tolerance."""
+
+from __future__ import annotations
+
+from typing import overload
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator
+
+import etastar._precision  # noqa: F401  # first: double precision
+from etastar.schedule import InputError, Schedule
+
+from ._checks import positive
+from ._controls import Control, Controls, speed, steps_asked
+from ._exact import finite
+from ._mesh import make_cells, nodes_of
+from ._power_law import Model, modes_of
+from ._segments import segment_losses
+
+SIZES = (256, 512, 1024, 2048, 4096)
+"""Numbers of segments: few array shapes, so that XLA compiles a handful of times."""
+
+_MOST_NODES = 512
+_segment_losses = jax.jit(segment_losses)
+
+
+@overload
+def loss(
+    model: Model,
+    schedule: Schedule,
+    at: None = None,
+    *,
+    momentum: Control = 0.0,
+    batch_size: Control | None = None,
+    tolerance: float = 1e-4,
+) -> float: ...
+@overload
+def loss(
+    model: Model,
+    schedule: Schedule,
+    at: ArrayLike,
+    *,
+    momentum: Control = 0.0,
+    batch_size: Control | None = None,
+    tolerance: float = 1e-4,
+) -> NDArray[np.float64]: ...
+def loss(
+    model: Model,
+    schedule: Schedule,
+    at: ArrayLike | None = None,
+    *,
+    momentum: Control = 0.0,
+    batch_size: Control | None = None,
+    tolerance: float = 1e-4,
+) -> float | NDArray[np.float64]:
+    """Expected excess loss of a run, at its end or after the updates `at`, at any horizon.
+
+    The segment method (see `segment_losses`) on meshes of 256, 512, ... segments, each with twice
+    the segments of the one before, until two of them agree: the method is of second order, so the
+    finer one is wrong by a third of their difference, and that third is taken off as well.
+
+    Arguments:
+        model: a PowerLaw or a LinearModel.
+        schedule: the LR of every update, in units of 1 / eigenvalue.
+        at: whole numbers of updates done, any order. Where they are more than 512 they are
+            interpolated between 512 others (monotone cubic in log step and log loss).
+        momentum: mu in [0, 1), a number or a Schedule.
+        batch_size: samples per update, a number or a Schedule; default the model's.
+        tolerance: relative error of the loss allowed to the method, at every step asked about.
+
+    Returns: the final excess loss, or (len(at),) losses where `at` is given.
+    Raises: InputError for controls out of range, steps beyond the horizon, an unstable LR whose
+    loss overflows, a tolerance that 4096 segments do not reach.
+    Source: moments of arXiv 2602.04774 and 2505.16098.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> from etastar.model import PowerLaw
+    >>> model = PowerLaw(capacity=1.5, source=1.0, noise=0.25, batch_size=8)
+    >>> f"{loss(model, parse_schedule('linear:peak=0.01,horizon=1000000000000')):.3g}"
+    '2.54e-07'
+    """
+    controls = Controls.make(model, schedule, momentum, batch_size)
+    tolerance = positive("tolerance", tolerance)
+    asked = steps_asked(at, schedule.horizon)
+    unique = np.unique(asked)
+    kept = unique
+    if len(unique) > _MOST_NODES:
+        kept = nodes_of(controls, float(unique[-1]), unique[:1], _MOST_NODES)
+    reach = schedule.horizon * speed(controls, np.array(controls.breakpoints()))
+    modes = modes_of(model.spectrum_to(reach))
+    losses = _converged(model, controls, modes, kept, tolerance)
+    if kept is unique:
+        found = losses[np.searchsorted(kept, asked)]
+    else:
+        smooth = PchipInterpolator(np.log1p(kept), np.log(losses))
+        found = np.exp(smooth(np.log1p(asked)))
+    return float(found[0]) if at is None else found
+
+
+def _converged(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
+    coarse = None
+    room = len(at)
+    worst = np.inf
+    for size in SIZES:
+        if size < 2 * room and size < SIZES[-1]:
+            continue
+        fine = _on_mesh(model, controls, modes, at, size)
+        if coarse is not None:
+            correction = (fine - coarse) / 3.0
+            worst = float(np.max(np.abs(correction) / np.maximum(np.abs(fine), 1e-300)))
+            # The mesh's nodes are whole steps: the two meshes are not exactly nested, and the
+            # estimate is trusted to a factor of two.
+            if worst <= tolerance / 2.0:
+                return fine + correction
+        coarse = fine
+    raise InputError(
+        f"tolerance {tolerance:g} is not reached with {SIZES[-1]} segments (about {worst:.1g}): "
+        "raise it, or use exact_losses"
+    )
+
+
+def _on_mesh(model, controls, modes, at, size) -> NDArray[np.float64]:
+    end = float(at[-1])
+    if end == 0:
+        return np.array([modes.target.sum()])
+    nodes = nodes_of(controls, end, at, size - 2 * len(at) if len(at) > 8 else size - 16)
+    if len(nodes) > size + 1:
+        raise InputError(f"the schedule has more pieces than {size} segments hold: thin its knots")
+    cells = make_cells(controls, nodes, size)
+    losses = finite(np.asarray(_segment_losses(modes, model.noise, cells)), model.max_rate)
+    return losses[np.searchsorted(nodes, at)]

@@ -1,0 +1,150 @@
+"""A run cut into segments: fine where the loss changes on short time scales."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._controls import Controls
+from ._segments import Cells, Drift
+
+_ALL_GRADED = 16
+_MOST_GRADED = 64
+_SHARP = 0.05
+"""A kink this large, as a part of the control, needs fine segments beside it."""
+
+_GAUSS, _GAUSS_WEIGHT = np.polynomial.legendre.leggauss(5)
+_SHORT = 12
+"""Segments of so few updates are summed one by one."""
+
+
+def nodes_of(controls: Controls, end: float, at: NDArray[np.float64], cells: int) -> NDArray:
+    """Whole steps from 0 to `end` that cut the run into about `cells` segments, `at` among them.
+
+    Segments grow geometrically from both ends of every smooth piece: the loss relaxes on all time
+    scales after a jump of a control, and the last updates before the end decide the final loss.
+    """
+    points, sharp = _edges(controls, end)
+    edges = np.append(sharp, end)
+    length = np.diff(edges)
+    weak = np.setdiff1d(points, sharp)
+    # Weak kinks end a segment too, as far as they leave room for the graded ones.
+    weak = weak[: 0 if 2 * len(weak) > cells else None]
+    need = np.maximum(2.0 * np.log1p(length / 2.0), 1e-9)
+    count = np.maximum(1, np.floor((cells - len(weak)) * need / need.sum())).astype(int)
+    pieces = [_graded(a, m, n) for a, m, n in zip(edges[:-1], length, count, strict=True)]
+    return np.unique(np.concatenate([*pieces, weak, at, [0.0, end]]))
+
+
+def _edges(controls: Controls, end: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Whole steps where a control has a jump or a kink, and the sharp ones among them."""
+    points = np.unique(np.ceil([point for point in controls.breakpoints() if point < end]))
+    points = points[points < end]
+    if len(points) <= _ALL_GRADED:
+        return points, points
+    # A table has a kink at every knot; only the sharp ones make the loss change quickly.
+    width = end / (4.0 * len(points))
+    sides = [np.clip(np.floor(points + shift), 0, end) for shift in (-width, 0.0, width)]
+    before, here, after = (np.array(controls.at(step)) for step in sides)
+    scale = np.abs([before, here, after]).max(axis=(0, 2))[:, None] + 1e-300
+    kink = (np.abs(after - 2 * here + before) / scale).max(axis=0)
+    jump = (np.abs(here - np.array(controls.at(np.maximum(points - 1, 0)))) / scale).max(axis=0)
+    size = np.maximum(kink, jump)
+    size[0] = np.inf
+    sharpest = np.argsort(size)[-_MOST_GRADED:]
+    return points, np.sort(points[sharpest[size[sharpest] > _SHARP]])
+
+
+def _graded(first: float, length: float, cells: int) -> NDArray[np.float64]:
+    """Nodes from `first` on, geometric from both ends, the shortest segment one update."""
+    x = np.linspace(-1.0, 1.0, cells + 1)
+    growth = np.log1p(length / 2.0)
+    half = np.expm1(growth * (1.0 - np.abs(x))) / np.expm1(growth) / 2.0
+    part = np.where(x < 0, half, 1.0 - half)
+    return np.round(first + length * part)
+
+
+def make_cells(controls: Controls, nodes: NDArray[np.float64], cells: int) -> Cells:
+    """The controls over the segments between `nodes`, padded to `cells` segments."""
+    start, length = nodes[:-1], np.diff(nodes)
+    eta, square, inverse_batch, hastened = _means(controls, start, length)
+    if len(np.setdiff1d(_edges(controls, nodes[-1])[0], nodes)):
+        # Kinks inside segments: the sum of the rates is still known exactly.
+        exact = np.maximum(np.diff(controls.rate.intrinsic_time(nodes)), 0.0) / length
+        square = square * _ratio(exact, eta) ** 2
+        hastened = hastened * _ratio(exact, eta)
+        eta = exact
+    # A constant mu with the same sum of eta / (1 - mu), the pace of the slow modes.
+    momentum = 1.0 - eta / np.where(hastened > 0, hastened, 1.0)
+    momentum = np.where(hastened > 0, np.maximum(momentum, 0.0), controls.at(start)[2])
+    first, ending = controls.at(start), _ending(controls, start, length)
+    sides = [side for pair in zip(first, ending, strict=True) for side in pair]
+    drift = (np.maximum(square, eta * eta), *sides)
+    padding = (0, cells - len(length))
+    size, momentum, *drift = (
+        np.pad(x, padding, mode="edge") for x in (_inverse(inverse_batch), momentum, *drift)
+    )
+    plain = controls.momentum is None
+    return Cells(
+        np.pad(length, padding),
+        np.pad(eta, padding, mode="edge"),
+        size,
+        None if plain else momentum,
+        Drift(*drift),
+    )
+
+
+def _ratio(value: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """value / other, 1 where both vanish."""
+    return np.where(other > 0, value / np.where(other > 0, other, 1.0), 1.0)
+
+
+def _ending(
+    controls: Controls, start: NDArray[np.float64], length: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The controls one update past each segment, extrapolated: beyond it there may be a jump."""
+    last = np.array(controls.at(start + length - 1))
+    before = np.array(controls.at(start + np.maximum(length - 2, 0)))
+    rate, momentum = 2 * last[[0, 2]] - before[[0, 2]]
+    inverse = 2 / last[1] - 1 / before[1]
+    inverse = np.clip(inverse, 0.5 / last[1], 2.0 / last[1])
+    return np.maximum(rate, 0.0), _inverse(inverse), np.clip(momentum, 0.0, last[2].max())
+
+
+def _inverse(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / value, infinite at 0: a batch of all the data."""
+    return np.where(value > 0, 1.0 / np.where(value > 0, value, 1.0), np.inf)
+
+
+def _means(
+    controls: Controls, start: NDArray[np.float64], length: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(4, N) means of eta, eta^2, 1 / B and eta / (1 - mu) over the updates of each segment."""
+    short = length <= _SHORT
+    result = np.empty((4, len(length)))
+    steps = np.arange(_SHORT, dtype=np.float64)
+    inside = steps < length[short, None]
+    values = _values(controls, start[short, None] + np.where(inside, steps, 0.0))
+    result[:, short] = (values * inside).sum(axis=-1) / length[short]
+    result[:, ~short] = _long_means(controls, start[~short], length[~short])
+    return result
+
+
+def _long_means(
+    controls: Controls, start: NDArray[np.float64], length: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Euler-Maclaurin from the first update to the last, never looking past a jump."""
+    span = length - 1.0
+    middle = start + span / 2
+    inside = _values(controls, middle[:, None] + span[:, None] / 2 * _GAUSS)
+    integral = inside @ _GAUSS_WEIGHT * span / 2
+    last = start + span
+    ends = _values(controls, np.stack([start, start + 1, last - 1, last], axis=1))
+    first, second, before, final = np.moveaxis(ends, -1, 0)
+    slopes = (final - before) - (second - first)
+    return (integral + (first + final) / 2 + slopes / 12) / length
+
+
+def _values(controls: Controls, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    eta, batch, momentum = controls.at(step)
+    return np.stack([eta, eta * eta, 1.0 / batch, eta / (1.0 - momentum)])

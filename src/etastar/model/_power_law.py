@@ -1,0 +1,141 @@
+"""The solvable model: linear regression on Gaussian features, trained by SGD."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from etastar.schedule import InputError
+
+from ._checks import at_least, positive
+from ._spectrum import Spectrum
+
+_SHAPE = 64
+"""Numbers of modes are padded to multiples of this, so that XLA sees few array shapes."""
+
+
+class Modes(NamedTuple):
+    """What the recursions need of a spectrum, padded with modes that carry nothing.
+
+    `eigenvalue` (K,); `square` (K,) = multiplicity * eigenvalue^2, through which the gradient noise
+    enters; `target` (K,), the initial loss of each mode. The floor is a mode of eigenvalue 0.
+    """
+
+    eigenvalue: NDArray[np.float64]
+    square: NDArray[np.float64]
+    target: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """SGD on y = w*.psi + sigma z with Gaussian features psi of a given spectrum.
+
+    The excess loss is L = sum_k lambda_k E[(w_k - w*_k)^2] + floor: half the squared error is not
+    taken, and the label noise is not counted. SGD steps along psi (w.psi - y), so that LRs are in
+    units of 1 / eigenvalue.
+
+    Arguments:
+        spectrum: eigenvalues and target powers, for instance of a kernel or a Hessian.
+        noise: variance sigma^2 of the label noise, at least 0.
+        batch_size: samples per update, at least 1; infinite for full gradients.
+
+    Raises: InputError for a value out of its range.
+    Source: arXiv 2602.04774, section 2.
+
+    >>> model = LinearModel(Spectrum([1.0, 0.25], [1.0, 0.5]), noise=0.1, batch_size=4)
+    >>> round(model.max_rate, 4)
+    1.28
+    """
+
+    spectrum: Spectrum
+    noise: float
+    batch_size: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.spectrum, Spectrum):
+            raise InputError("spectrum must be an etastar.model.Spectrum")
+        at_least("noise", self.noise, 0.0)
+        if positive("batch_size", self.batch_size, infinite=True) < 1:
+            raise InputError(f"batch_size must be at least 1 sample, got {self.batch_size!r}")
+
+    def spectrum_to(self, horizon: float) -> Spectrum:
+        """The spectrum that serves runs of up to `horizon` updates: here always the same."""
+        return self.spectrum
+
+    @property
+    def max_rate(self) -> float:
+        """The LR below which the loss stays bounded, 2 / (lambda_1 (1 + 1/B) + tr / B)."""
+        return self.spectrum.max_rate(self.batch_size)
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """The power-law random feature model, lambda_k = k^-a and lambda_k (w*_k)^2 = k^-(a s + 1).
+
+    Without noise its loss falls like tau^-s in the intrinsic time tau = sum of the LRs.
+
+    Arguments:
+        capacity: a, above 1.
+        source: s, above 0.
+        noise: variance sigma^2 of the label noise, at least 0.
+        batch_size: samples per update, at least 1; infinite for full gradients.
+        width: keep the first `width` features; what they leave of the target is a floor of the
+            loss and acts as label noise. None for all of them.
+
+    Raises: InputError for a value out of its range.
+    Source: arXiv 2602.04774, section 2.
+
+    >>> model = PowerLaw(capacity=2.0, source=1.0, noise=0.0, batch_size=1)
+    >>> round(model.max_rate, 4), round(model.spectrum_to(1000).initial_loss, 4)
+    (0.5487, 1.2021)
+    """
+
+    capacity: float
+    source: float
+    noise: float
+    batch_size: float
+    width: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least("capacity", self.capacity, 1.0, strict=True, hint="the trace is infinite")
+        positive("source", self.source)
+        at_least("noise", self.noise, 0.0)
+        if positive("batch_size", self.batch_size, infinite=True) < 1:
+            raise InputError(f"batch_size must be at least 1 sample, got {self.batch_size!r}")
+        if self.width is not None:
+            at_least("width", self.width, 1.0)
+
+    def spectrum_to(self, horizon: float) -> Spectrum:
+        """The spectrum resolved finely enough for `horizon` updates at any stable LR.
+
+        Momentum moves the weights up to 1 / (1 - mu) times faster: ask for that many times the
+        horizon. Horizons within a factor of ten share one spectrum.
+        """
+        horizon = positive("horizon", horizon)
+        time = 10.0 ** math.ceil(math.log10(max(2.0 * horizon, 10.0)))
+        return Spectrum.power_law(self.capacity, self.source, width=self.width, intrinsic_time=time)
+
+    @property
+    def max_rate(self) -> float:
+        """The LR below which the loss stays bounded, 2 / (lambda_1 (1 + 1/B) + tr / B)."""
+        return self.spectrum_to(1).max_rate(self.batch_size)
+
+
+Model = LinearModel | PowerLaw
+
+
+def modes_of(spectrum: Spectrum) -> Modes:
+    """The arrays of a spectrum, the floor among them, padded to a multiple of 64 modes.
+
+    >>> modes_of(Spectrum([1.0], [2.0], multiplicity=[3.0], floor=0.5)).eigenvalue.shape
+    (64,)
+    """
+    eigenvalue = np.append(spectrum.eigenvalue, 0.0)
+    square = np.append(spectrum.multiplicity * spectrum.eigenvalue**2, 0.0)
+    target = np.append(spectrum.target, spectrum.floor)
+    padding = (0, -len(eigenvalue) % _SHAPE)
+    return Modes(*(np.pad(values, padding) for values in (eigenvalue, square, target)))

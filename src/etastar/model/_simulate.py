@@ -1,0 +1,100 @@
+"""SGD as it runs: random features drawn sample by sample, weights updated, many seeds at once."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import etastar._precision  # noqa: F401  # first: double precision
+from etastar.schedule import InputError, Schedule
+
+from ._checks import whole
+from ._controls import Control, Controls, steps_asked
+from ._exact import finite
+from ._power_law import LinearModel
+
+_CHUNK = 128
+_MOST_FEATURES = 20_000
+
+
+def simulate(
+    model: LinearModel,
+    schedule: Schedule,
+    at: ArrayLike | None = None,
+    *,
+    seeds: int = 64,
+    seed: int = 0,
+    momentum: Control = 0.0,
+) -> NDArray[np.float64]:
+    """Excess loss of runs of SGD on drawn samples, to check the theory against.
+
+    Each update of each run draws B samples psi ~ N(0, diag(lambda)) with labels
+    y = w*.psi + sigma z and steps v <- mu v + mean psi (w.psi - y), w <- w - eta v, from w = 0 and
+    v = 0. The loss sum_k lambda_k (w_k - w*_k)^2 + floor is the population's, not a batch's; the
+    floor's part of the labels is drawn as noise of that variance.
+
+    Arguments:
+        model: a LinearModel whose multiplicities are all 1 and whose batch size is whole.
+        schedule: the LR of every update.
+        at: whole numbers of updates done; default the horizon alone.
+        seeds: number of runs, advanced together.
+        seed: of the random numbers; the same seed gives the same runs.
+        momentum: mu in [0, 1), a number or a Schedule.
+
+    Returns: (seeds, len(at)) losses.
+    Raises: InputError for a binned spectrum, a batch size that is not whole, more than 20000
+    features, controls out of range, a loss that overflows.
+    Source: the definition of the model, arXiv 2602.04774, section 2.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> from etastar.model import LinearModel, Spectrum
+    >>> model = LinearModel(Spectrum([1.0, 0.5], [1.0, 0.5]), noise=0.1, batch_size=4)
+    >>> simulate(model, parse_schedule("constant:peak=0.1,horizon=20"), [0, 20], seeds=3).shape
+    (3, 2)
+    """
+    spectrum = model.spectrum_to(1)
+    if np.any(spectrum.multiplicity != 1) or len(spectrum.eigenvalue) > _MOST_FEATURES:
+        raise InputError(
+            f"spectrum must have multiplicities of 1 and at most {_MOST_FEATURES} features to be "
+            "simulated: give LinearModel the single eigenvalues"
+        )
+    batch = whole("batch_size", model.batch_size, 1)
+    seeds = whole("seeds", seeds, 1)
+    controls = Controls.make(model, schedule, momentum, None)
+    asked = steps_asked(at, schedule.horizon)
+    root = jnp.sqrt(jnp.asarray(spectrum.eigenvalue))
+    # Errors are kept in units of 1 / sqrt(lambda): the loss is then their squared norm.
+    error = jnp.broadcast_to(-jnp.sqrt(jnp.asarray(spectrum.target)), (seeds, len(root)))
+    state = (error, jnp.zeros_like(error))
+    spread = np.sqrt(model.noise + spectrum.floor)
+    key = jax.random.key(whole("seed", seed, 0))
+    losses = np.empty((seeds, len(asked)))
+    for first in range(0, int(asked.max()) + 1, _CHUNK):
+        rate, _, mu = controls.at(first + np.arange(_CHUNK, dtype=np.float64))
+        keys = jax.random.split(jax.random.fold_in(key, first), _CHUNK)
+        state, before = _chunk(batch, root, spread, state, keys, rate, mu)
+        here = (asked >= first) & (asked < first + _CHUNK)
+        losses[:, here] = np.asarray(before).T[:, (asked[here] - first).astype(int)]
+    return finite(losses + spectrum.floor, model.max_rate)
+
+
+@partial(jax.jit, static_argnums=0)
+def _chunk(batch, root, spread, state, keys, rate, momentum):
+    def update(state, step):
+        error, velocity = state
+        key, eta, mu = step
+        loss = jnp.sum(error**2, axis=1)
+        draw, labels = jax.random.split(key)
+        # psi = sqrt(lambda) z and the error is e = sqrt(lambda) (w - w*): the residual is z.e.
+        z = jax.random.normal(draw, (len(error), batch, len(root)))
+        noise = spread * jax.random.normal(labels, (len(error), batch))
+        residual = jnp.einsum("sbk,sk->sb", z, error) - noise
+        gradient = root**2 * jnp.einsum("sbk,sb->sk", z, residual) / batch
+        velocity = mu * velocity + gradient
+        return (error - eta * velocity, velocity), loss
+
+    return jax.lax.scan(update, state, (keys, rate, momentum))

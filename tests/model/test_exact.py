@@ -1,0 +1,94 @@
+"""The exact moments: against closed forms, and against SGD that is actually run."""
+
+import math
+
+import numpy as np
+import pytest
+
+from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, loss, simulate
+from etastar.schedule import InputError, make_schedule, parse_schedule
+
+K = np.arange(1.0, 13)
+SPECTRA = {
+    "power law": Spectrum(K**-1.5, K**-2.0),
+    "flat": Spectrum(np.full(6, 0.5), np.full(6, 0.2)),
+    "steep with a floor": Spectrum(2.0 ** -K[:8], np.ones(8) / 8, floor=0.1),
+}
+SEEDS = {1: 4000, 4: 1500, 64: 200}
+TIMES = (1, 2, 4, 8, 14, 24, 40, 64, 90, 120)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_moments_are_those_of_simulated_sgd(name, batch_size, momentum):
+    """Within three standard errors at ten times."""
+    model = LinearModel(SPECTRA[name], noise=0.2, batch_size=batch_size)
+    rate = 0.3 * model.max_rate * (1 - momentum)
+    schedule = make_schedule("linear", peak=rate, horizon=120, warmup=10)
+    runs = simulate(model, schedule, TIMES, seeds=SEEDS[batch_size], seed=1, momentum=momentum)
+    exact = exact_losses(model, schedule, TIMES, momentum=momentum)
+    error = runs.std(axis=0, ddof=1) / math.sqrt(len(runs))
+    assert np.all(np.abs(runs.mean(axis=0) - exact) < 3 * error + 1e-12)
+
+
+def test_one_mode_has_its_closed_form():
+    eigenvalue, target, noise, batch, rate, steps = 0.5, 2.0, 0.3, 4.0, 0.4, 37
+    model = LinearModel(Spectrum([eigenvalue], [target]), noise, batch)
+    x = rate * eigenvalue
+    factor = 1 - 2 * x + x**2 * (1 + 2 / batch)
+    end = x**2 * noise / batch / (1 - factor)
+    expected = end + (target - end) * factor**steps
+    schedule = make_schedule("constant", peak=rate, horizon=steps)
+    assert exact_losses(model, schedule)[0] == pytest.approx(expected, rel=1e-13)
+    assert loss(model, schedule) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_infinite_batch_is_gradient_descent(momentum):
+    eigenvalue, weight = np.array([1.0, 0.3, 0.01]), np.array([1.0, -2.0, 3.0])
+    model = LinearModel(Spectrum(eigenvalue, eigenvalue * weight**2), 0.5, math.inf)
+    schedule = make_schedule("cosine", peak=0.05, horizon=300)
+    error, velocity = -weight, np.zeros(3)
+    for step in range(300):
+        velocity = momentum * velocity + eigenvalue * error
+        error = error - schedule(step) * velocity
+    expected = eigenvalue @ error**2
+    assert exact_losses(model, schedule, momentum=momentum)[0] == pytest.approx(expected, rel=1e-12)
+    assert loss(model, schedule, momentum=momentum) == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_noise_the_loss_vanishes():
+    model = LinearModel(Spectrum([1.0, 0.5], [1.0, 1.0]), 0.0, 4)
+    assert exact_losses(model, parse_schedule("constant:peak=0.3,horizon=400"))[0] < 1e-40
+
+
+@pytest.mark.parametrize(("capacity", "source"), [(1.5, 0.5), (2.0, 0.25), (2.0, 1.0)])
+def test_bias_falls_as_intrinsic_time_to_minus_source(capacity, source):
+    """At full gradients and a constant LR the loss is T^-s."""
+    model = PowerLaw(capacity, source, noise=0.0, batch_size=math.inf)
+    schedule = make_schedule("constant", peak=0.5, horizon=10**9)
+    steps = np.array([10**6, 10**7, 10**8, 10**9])
+    slopes = np.diff(np.log10(loss(model, schedule, steps)))
+    np.testing.assert_allclose(slopes, -source, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda m, s: exact_losses(m, s, [101]), "at must"),
+        (lambda m, s: exact_losses(m, s, [0.5]), "at must"),
+        (lambda m, s: exact_losses(m, s, momentum=1.0), "momentum"),
+        (lambda m, s: exact_losses(m, s, momentum=-0.1), "momentum"),
+        (lambda m, s: loss(m, s, batch_size=0), "batch_size"),
+        (lambda m, s: loss(m, s, tolerance=0), "tolerance"),
+        (lambda m, _: loss(m, "linear"), "schedule"),  # type: ignore[arg-type]
+        (lambda m, s: loss(m, s.stretched(horizon=10**6).scaled(peak=9.0)), "unstable"),
+        (lambda m, s: exact_losses(m, s.stretched(horizon=10**9)), "one by one"),
+        (lambda m, s: simulate(m, s), "multiplicities"),
+    ],
+)
+def test_bad_requests_are_refused_by_name(call, word):
+    model = PowerLaw(1.5, 0.5, 0.1, 1)
+    with pytest.raises(InputError, match=word):
+        call(model, parse_schedule("constant:peak=0.1,horizon=100"))
