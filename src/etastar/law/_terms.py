@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,7 +95,7 @@ def final_columns(theta, rate, length):
     return columns(theta, rate, length)[:, -1]
 
 
-@partial(jax.jit)
+@jax.jit
 def final_loss_and_slope(theta, linear, rate, length):
     """Final loss of one mesh and its derivative by the rate of every cell; `rate` (CELLS,)."""
 
