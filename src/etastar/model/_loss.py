@@ -86,10 +86,11 @@ def loss(
     asked = steps_asked(at, schedule.horizon)
     unique = np.unique(asked)
     kept = unique
-    if len(unique) > _MOST_NODES:
-        kept = nodes_of(controls, float(unique[-1]), unique[:1], _MOST_NODES)
     reach = schedule.horizon * speed(controls, np.array(controls.breakpoints()))
     modes = modes_of(model.spectrum_to(reach))
+    fastest = float(modes.eigenvalue.max())
+    if len(unique) > _MOST_NODES:
+        kept = nodes_of(controls, float(unique[-1]), unique[:1], _MOST_NODES, fastest)
     losses = _converged(model, controls, modes, kept, tolerance)
     if kept is unique:
         found = losses[np.searchsorted(kept, asked)]
@@ -125,7 +126,8 @@ def _on_mesh(model, controls, modes, at, size) -> NDArray[np.float64]:
     end = float(at[-1])
     if end == 0:
         return np.array([modes.target.sum()])
-    nodes = nodes_of(controls, end, at, size - 2 * len(at) if len(at) > 8 else size - 16)
+    room = size - 2 * len(at) if len(at) > 8 else size - 16
+    nodes = nodes_of(controls, end, at, room, float(modes.eigenvalue.max()))
     if len(nodes) > size + 1:
         raise InputError(f"the schedule has more pieces than {size} segments hold: thin its knots")
     cells = make_cells(controls, nodes, size)

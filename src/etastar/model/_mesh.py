@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,23 +19,66 @@ _GAUSS, _GAUSS_WEIGHT = np.polynomial.legendre.leggauss(5)
 _SHORT = 12
 """Segments of so few updates are summed one by one."""
 
+_PER_PIECE = 400
+_FORGET = 0.3
+"""Where the grading ends, in units of the shortest relaxation time 1 / eigenvalue."""
 
-def nodes_of(controls: Controls, end: float, at: NDArray[np.float64], cells: int) -> NDArray:
+_AFTER_JUMP = 0.5
+_IN_STEPS = 0.5
+"""Part of the segments graded in steps: velocities and controls change on that scale."""
+
+
+def nodes_of(
+    controls: Controls, end: float, at: NDArray[np.float64], cells: int, eigenvalue: float
+) -> NDArray[np.float64]:
     """Whole steps from 0 to `end` that cut the run into about `cells` segments, `at` among them.
 
-    Segments grow geometrically from both ends of every smooth piece: the loss relaxes on all time
-    scales after a jump of a control, and the last updates before the end decide the final loss.
+    Segments are graded in intrinsic time tau: the noise of an update is forgotten as a power of the
+    intrinsic time still to go, and after a jump of a control the loss relaxes as a power of the
+    time since. Equal parts of log(1 + u / u0), u the time to go, and of log(1 + v / u0), v the time
+    since the last jump, with u0 a part of 1 / `eigenvalue`, the largest of the spectrum.
     """
     points, sharp = _edges(controls, end)
-    edges = np.append(sharp, end)
-    length = np.diff(edges)
     weak = np.setdiff1d(points, sharp)
     # Weak kinks end a segment too, as far as they leave room for the graded ones.
     weak = weak[: 0 if 2 * len(weak) > cells else None]
-    need = np.maximum(2.0 * np.log1p(length / 2.0), 1e-9)
-    count = np.maximum(1, np.floor((cells - len(weak)) * need / need.sum())).astype(int)
-    pieces = [_graded(a, m, n) for a, m, n in zip(edges[:-1], length, count, strict=True)]
-    return np.unique(np.concatenate([*pieces, weak, at, [0.0, end]]))
+    step = _fine_steps(np.append(sharp, end))
+    time = _intrinsic_time(controls, step)
+    to_go, since = _ages(time, time[np.searchsorted(step, sharp)], _FORGET / eigenvalue)
+    grade = to_go + _AFTER_JUMP * since
+    ends, starts = _ages(step, sharp, 1.0)
+    grade = grade / grade[-1] + _IN_STEPS * (ends + starts) / (ends + starts)[-1]
+    even = np.linspace(0.0, grade[-1], max(cells - len(weak), 1) + 1)
+    return np.unique(
+        np.concatenate([np.round(np.interp(even, grade, step)), sharp, weak, at, [0.0, end]])
+    )
+
+
+def _ages(
+    time: NDArray[np.float64], starts: NDArray[np.float64], shortest: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rising functions of time, equal parts of which grade it toward its end and after `starts`."""
+    to_go = np.log1p(time[-1] / shortest) - np.log1p((time[-1] - time) / shortest)
+    since = np.zeros_like(time)
+    for first, stop in itertools.pairwise(np.append(starts, time[-1])):
+        since += np.log1p(np.clip(time - first, 0.0, stop - first) / shortest)
+    return to_go, since
+
+
+def _fine_steps(edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Steps close enough to integrate over, geometric from both ends of every piece."""
+    pieces = []
+    for first, last in itertools.pairwise(edges):
+        half = np.geomspace(0.25, max((last - first) / 2, 0.25), _PER_PIECE)
+        pieces += [[first], first + half, last - half, [last]]
+    return np.unique(np.clip(np.concatenate(pieces), edges[0], edges[-1]))
+
+
+def _intrinsic_time(controls: Controls, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of eta / (1 - mu) before each step."""
+    inside = (step[1:] + step[:-1]) / 2
+    rate, _, momentum = controls.at(np.minimum(inside, max(step[-1] - 1.0, 0.0)))
+    return np.append(0.0, np.cumsum(np.diff(step) * rate / (1.0 - momentum)))
 
 
 def _edges(controls: Controls, end: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -53,15 +98,6 @@ def _edges(controls: Controls, end: float) -> tuple[NDArray[np.float64], NDArray
     size[0] = np.inf
     sharpest = np.argsort(size)[-_MOST_GRADED:]
     return points, np.sort(points[sharpest[size[sharpest] > _SHARP]])
-
-
-def _graded(first: float, length: float, cells: int) -> NDArray[np.float64]:
-    """Nodes from `first` on, geometric from both ends, the shortest segment one update."""
-    x = np.linspace(-1.0, 1.0, cells + 1)
-    growth = np.log1p(length / 2.0)
-    half = np.expm1(growth * (1.0 - np.abs(x))) / np.expm1(growth) / 2.0
-    part = np.where(x < 0, half, 1.0 - half)
-    return np.round(first + length * part)
 
 
 def make_cells(controls: Controls, nodes: NDArray[np.float64], cells: int) -> Cells:
