@@ -9,8 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from etastar.control import Solution, optimal_schedule
+    from etastar.control import (
+        Solution,
+        Transfer,
+        baselines,
+        best_member,
+        compute_optimal,
+        optimal_schedule,
+        solve,
+        transfer,
+    )
     from etastar.law import Backtest, Forecast, Law, backtest, fit
+    from etastar.model import LinearModel, Phase, PowerLaw, Spectrum, phase
     from etastar.plan import Plan
     from etastar.runs import Run, read_runs
     from etastar.schedule import InputError, Schedule, join, parse_schedule, table
@@ -21,7 +31,17 @@ _HOME = {
     "schedule": ("InputError", "Schedule", "join", "parse_schedule", "table"),
     "runs": ("Run", "read_runs"),
     "law": ("Backtest", "Forecast", "Law", "backtest", "fit"),
-    "control": ("Solution", "optimal_schedule"),
+    "model": ("LinearModel", "Phase", "PowerLaw", "Spectrum", "phase"),
+    "control": (
+        "Solution",
+        "Transfer",
+        "baselines",
+        "best_member",
+        "compute_optimal",
+        "optimal_schedule",
+        "solve",
+        "transfer",
+    ),
     "plan": ("Plan",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -31,17 +51,28 @@ __all__ = [
     "Forecast",
     "InputError",
     "Law",
+    "LinearModel",
+    "Phase",
     "Plan",
+    "PowerLaw",
     "Run",
     "Schedule",
     "Solution",
+    "Spectrum",
+    "Transfer",
     "backtest",
+    "baselines",
+    "best_member",
+    "compute_optimal",
     "fit",
     "join",
     "optimal_schedule",
     "parse_schedule",
+    "phase",
     "read_runs",
+    "solve",
     "table",
+    "transfer",
 ]
 
 

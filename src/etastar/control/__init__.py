@@ -1,6 +1,24 @@
-"""The best schedule: of a fitted law, and of every standard family."""
+"""The best schedule: of the solvable model and of a fitted law, and of every standard family."""
 
-from ._families import Member, best_members, steps_to_match
-from ._fitted import Solution, optimal_schedule
+from ._baselines import FAMILIES, baselines, best_member
+from ._families import best_members, steps_to_match
+from ._fitted import optimal_schedule
+from ._model import solve
+from ._solution import Member, Solution
+from ._transfer import Allocation, Transfer, compute_optimal, transfer
 
-__all__ = ["Member", "Solution", "best_members", "optimal_schedule", "steps_to_match"]
+__all__ = [
+    "FAMILIES",
+    "Allocation",
+    "Member",
+    "Solution",
+    "Transfer",
+    "baselines",
+    "best_member",
+    "best_members",
+    "compute_optimal",
+    "optimal_schedule",
+    "solve",
+    "steps_to_match",
+    "transfer",
+]

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from etastar.law import Law
 from etastar.schedule import Schedule, make_schedule
 
+from ._solution import Member
+
 COOLDOWNS = (0.05, 0.1, 0.2, 0.4)
 RANGE = 64.0
 """Peaks are searched from the cap down to cap / RANGE."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One schedule of a standard family and its predicted final loss."""
-
-    family: str
-    schedule: Schedule
-    loss: float
 
 
 def family_makers(warmup: int) -> dict[str, list[Callable[[int, float], Schedule]]]:

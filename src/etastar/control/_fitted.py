@@ -12,31 +12,13 @@ from etastar.law._mesh import make_mesh  # the mesh on which the law is evaluate
 from etastar.law._terms import final_loss_and_slope
 from etastar.schedule import InputError, Schedule, table
 
-from ._families import Member, best_members
+from ._families import best_members
+from ._solution import Solution
 
 KNOTS = 49
 GRADING = 4.0
 LOWEST = 1e-4
 """The smallest rate above the floor that a start may have, as a part of the cap."""
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The best schedule found and what it was measured against.
-
-    `loss` its predicted final loss, `baselines` the best member of each standard family, `gap` the
-    relative loss by which independent starts of the solver ended apart.
-    """
-
-    schedule: Schedule
-    loss: float
-    baselines: tuple[Member, ...]
-    gap: float
-
-    @property
-    def nearest(self) -> Member:
-        """The standard schedule closest in predicted loss."""
-        return min(self.baselines, key=lambda member: member.loss)
 
 
 def optimal_schedule(

@@ -1,7 +1,7 @@
 """The solvable model: spectrum, exact moments, segments, phases, simulation."""
 
 from ._exact import exact_losses
-from ._loss import loss
+from ._loss import loss, segments_of
 from ._phase import Phase, phase
 from ._power_law import LinearModel, Model, Modes, PowerLaw, modes_of
 from ._segments import Cells, Drift, segment_loss, segment_losses
@@ -26,5 +26,6 @@ __all__ = [
     "project_equivalent",
     "segment_loss",
     "segment_losses",
+    "segments_of",
     "simulate",
 ]

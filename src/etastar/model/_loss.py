@@ -12,12 +12,12 @@ from scipy.interpolate import PchipInterpolator
 import etastar._precision  # noqa: F401  # first: double precision
 from etastar.schedule import InputError, Schedule
 
-from ._checks import positive
+from ._checks import positive, whole
 from ._controls import Control, Controls, speed, steps_asked
 from ._exact import finite
 from ._mesh import make_cells, nodes_of
 from ._power_law import Model, modes_of
-from ._segments import segment_losses
+from ._segments import Cells, segment_losses
 
 SIZES = (256, 512, 1024, 2048, 4096)
 """Numbers of segments: few array shapes, so that XLA compiles a handful of times."""
@@ -100,6 +100,33 @@ def loss(
     return float(found[0]) if at is None else found
 
 
+def segments_of(
+    model: Model,
+    schedule: Schedule,
+    count: int = 256,
+    *,
+    momentum: Control = 0.0,
+    batch_size: Control | None = None,
+) -> Cells:
+    """A run cut into segments, as `segment_losses` takes them: graded where the loss changes fast.
+
+    Arguments: as of `loss`; `count` segments, the last of them empty where the run has fewer.
+    Returns: `Cells` of shape (count,). Scaling `rate` and the rates of `drift` scales the LR.
+    Raises: InputError for controls out of range, or a schedule of more pieces than segments.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> from etastar.model import PowerLaw
+    >>> model = PowerLaw(capacity=1.5, source=1.0, noise=0.25, batch_size=8)
+    >>> cells = segments_of(model, parse_schedule("cosine:peak=0.01,horizon=1000000"), 64)
+    >>> cells.rate.shape, float(cells.length.sum())
+    ((64,), 1000000.0)
+    """
+    controls = Controls.make(model, schedule, momentum, batch_size)
+    largest = float(model.spectrum_to(1).eigenvalue.max())
+    end = np.array([float(schedule.horizon)])
+    return _cells(controls, end, whole("count", count, 32), largest)
+
+
 def _converged(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
     coarse = None
     room = len(at)
@@ -123,13 +150,16 @@ def _converged(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
 
 
 def _on_mesh(model, controls, modes, at, size) -> NDArray[np.float64]:
-    end = float(at[-1])
-    if end == 0:
+    if at[-1] == 0:
         return np.array([modes.target.sum()])
+    cells = _cells(controls, at, size, float(modes.eigenvalue.max()))
+    losses = finite(np.asarray(_segment_losses(modes, model.noise, cells)), model.max_rate)
+    return losses[np.searchsorted(np.cumsum(np.append(0.0, cells.length)), at)]
+
+
+def _cells(controls: Controls, at: NDArray[np.float64], size: int, eigenvalue: float) -> Cells:
     room = size - 2 * len(at) if len(at) > 8 else size - 16
-    nodes = nodes_of(controls, end, at, room, float(modes.eigenvalue.max()))
+    nodes = nodes_of(controls, float(at[-1]), at, room, eigenvalue)
     if len(nodes) > size + 1:
         raise InputError(f"the schedule has more pieces than {size} segments hold: thin its knots")
-    cells = make_cells(controls, nodes, size)
-    losses = finite(np.asarray(_segment_losses(modes, model.noise, cells)), model.max_rate)
-    return losses[np.searchsorted(nodes, at)]
+    return make_cells(controls, nodes, size)

@@ -48,7 +48,7 @@ def nodes_of(
     grade = to_go + _AFTER_JUMP * since
     ends, starts = _ages(step, sharp, 1.0)
     grade = grade / grade[-1] + _IN_STEPS * (ends + starts) / (ends + starts)[-1]
-    even = np.linspace(0.0, grade[-1], max(cells - len(weak), 1) + 1)
+    even = np.linspace(0.0, grade[-1], max(cells - len(weak) - len(sharp), 1) + 1)
     return np.unique(
         np.concatenate([np.round(np.interp(even, grade, step)), sharp, weak, at, [0.0, end]])
     )

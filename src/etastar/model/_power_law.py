@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from etastar.schedule import InputError
 
@@ -25,9 +24,9 @@ class Modes(NamedTuple):
     enters; `target` (K,), the initial loss of each mode. The floor is a mode of eigenvalue 0.
     """
 
-    eigenvalue: NDArray[np.float64]
-    square: NDArray[np.float64]
-    target: NDArray[np.float64]
+    eigenvalue: Any
+    square: Any
+    target: Any
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,8 @@ def _geometric_sums(shrink: Any, decay: Any, length: Any) -> tuple[jax.Array, ja
             term = -term * small * (length - order - i + 1.0) / (order + i)
             total = total + term
         series.append(total)
-    return jnp.where(near, series[0], start), jnp.where(near, series[1], slope)
+    # Below one update, as a part of the budget may be, there is no second one for S_1 to weigh.
+    return jnp.where(near, series[0], start), jnp.maximum(jnp.where(near, series[1], slope), 0.0)
 
 
 def _balance(modes: Modes, cells: Cells) -> tuple[jax.Array, jax.Array]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 from pathlib import Path
 
-from etastar.schedule import InputError
+from etastar.schedule import InputError, write_text
 
 from ._json import json_text, plan_document
 from ._report import report
@@ -53,30 +52,3 @@ def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
     write_text(path / "plan.json", json_text(plan_document(plan), indent=2) + "\n")
     write_text(path / "report.html", report(plan))
     return path / "report.html"
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text under a temporary name beside `path`, then rename it over `path`.
-
-    Raises:
-        InputError: the file cannot be written; an old file then stays as it was.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
-    >>> write_text(path, "one"); write_text(path, "two"); path.read_text()
-    'two'
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            with open(temporary, "x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None

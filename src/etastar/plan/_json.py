@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from etastar.schedule import Schedule
+from etastar.schedule import schedule_document
 
 from ._types import Estimate, Plan
 
@@ -23,10 +23,6 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     in predicted loss; `loss {mean, low, high}` at the horizon; `comparison [{spec, loss, regret,
     steps_to_match}]`; `caveats`. Steps and learning rates are in the user's own units. A number
     that is not finite, or not known, is None.
-
-    >>> from etastar.schedule import parse_schedule
-    >>> schedule_document(parse_schedule("linear:peak=0.1,horizon=9"))
-    {'spec': 'linear:peak=0.1,horizon=9'}
     """
     phase = plan.phase
     document = {
@@ -56,19 +52,6 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def _with_interval(name: str, estimate: Estimate) -> dict[str, Any]:
     return {name: estimate.value, f"{name}_ci": [estimate.low, estimate.high]}
-
-
-def schedule_document(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as `{knots}` where straight lines between knots are all of it, else `{spec}`.
-
-    >>> from etastar.schedule import table
-    >>> schedule_document(table([0, 10, 100], [0.0, 0.2, 0.1]))
-    {'knots': [[0.0, 0.0], [10.0, 0.2], [100.0, 0.1]]}
-    """
-    if schedule.shape.name != "table":
-        return {"spec": schedule.spec}
-    steps = np.asarray(schedule.breakpoints)
-    return {"knots": np.column_stack([steps, schedule(steps)]).tolist()}
 
 
 def plain(value: Any) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 from ._checks import shown
 from ._errors import InputError
+from ._files import write_text
 from ._join import Joined, join
 from ._schedule import Schedule
 from ._spec import from_keys, keys_of
@@ -22,6 +21,22 @@ VERSION = 1
 def to_json(schedule: Schedule) -> str:
     """One JSON object; Python writes floats with the digits that bring them back exactly."""
     return json.dumps({"format": FORMAT, "version": VERSION, **_encoded(schedule)})
+
+
+def schedule_document(schedule: Schedule) -> dict[str, Any]:
+    """What commands print of a schedule: its `{knots}` where lines between them are all of it.
+
+    Returns: {"knots": [[step, lr], ...]} for a table, {"spec": ...} for every other shape.
+
+    >>> from etastar.schedule import parse_schedule, table
+    >>> schedule_document(table([0, 10, 100], [0.0, 0.2, 0.1]))
+    {'knots': [[0.0, 0.0], [10.0, 0.2], [100.0, 0.1]]}
+    >>> schedule_document(parse_schedule("linear:peak=0.1,horizon=9"))
+    {'spec': 'linear:peak=0.1,horizon=9'}
+    """
+    if schedule.shape.name != "table":
+        return {"spec": schedule.spec}
+    return {"knots": [[step, float(schedule(step))] for step in schedule.breakpoints]}
 
 
 def _encoded(schedule: Schedule) -> dict[str, Any]:
@@ -80,21 +95,8 @@ def _decoded(document: Any) -> Schedule:
 
 
 def save(schedule: Schedule, path: str | os.PathLike[str]) -> None:
-    """Write the JSON so that a reader finds the old file or the new one, never half of one."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            with open(temporary, "x", encoding="utf-8") as file:
-                file.write(to_json(schedule) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    """Write the JSON to a file."""
+    write_text(path, to_json(schedule) + "\n")
 
 
 def load(path: str | os.PathLike[str]) -> Schedule:

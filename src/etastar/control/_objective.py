@@ -1,0 +1,132 @@
+"""The final loss of the solvable model as a function of LR, momentum and batch size on knots."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import etastar._precision  # noqa: F401  # first: double precision
+from etastar.model import Cells, Drift, segment_losses
+
+_ROUND = 6.0
+_PARTS = ((0.0, 1.0 / 6.0), (0.5, 4.0 / 6.0), (1.0, 1.0 / 6.0))  # Simpson's rule
+
+
+class Setting(NamedTuple):
+    """What stays fixed in a solve: arrays and numbers that JAX may trace.
+
+    `length`, `spread` and `ramp` of a `Mesh`; an update costs `update_cost` + `sample_cost` * batch
+    size of the budget; rates lie between `floor` and `cap`; where the batch size varies, up to
+    `max_batch`, the stable rates 2 / (largest (1 + 1/B) + trace / B) bound them too.
+    """
+
+    length: Any
+    spread: Any
+    ramp: Any
+    batch_size: Any
+    update_cost: Any
+    sample_cost: Any
+    floor: Any
+    cap: Any
+    max_batch: Any
+    largest: Any
+    trace: Any
+
+
+class Logs(NamedTuple):
+    """Variables: logs on the knots, and one number for the mix of LR and batch size.
+
+    Each (KNOTS,): `rate` log of the rate's part of its room, or, with a `mix`, of eta / B in parts
+    of its largest; `momentum` log(1 - mu); `mix` the log of the part of the stable rate that the LR
+    may take before the batch size does the rest.
+    """
+
+    rate: Any
+    momentum: Any = None
+    mix: Any = None
+
+
+def stable_rate(setting: Setting, batch_size: Any) -> Any:
+    """The largest stable rate at a batch size, the cap at most."""
+    stable = 2.0 / (setting.largest * (1 + 1 / batch_size) + setting.trace / batch_size)
+    return jnp.minimum(setting.cap, stable)
+
+
+def mixed(setting: Setting, ratio: Any, part: Any) -> tuple[Any, Any]:
+    """LR and batch size that make the noise `ratio` = eta / B with the largest LR allowed.
+
+    A pull of du on the slow modes leaves the noise (eta / B) K du and costs (t0 / eta + t1 B / eta)
+    du of the budget: at a given eta / B the largest eta is the cheapest. That is `part` of the
+    stable rate at its own batch size, B = (2 part / ratio - tr) / lambda_1 - 1, from 1 on up to the
+    largest batch; beyond it the LR falls. The corners are rounded, for the solver's sake.
+    """
+    stable = jnp.maximum((2.0 * part / ratio - setting.trace) / setting.largest - 1.0, 1e-3)
+    inverse = (stable**-_ROUND + (ratio / part / setting.cap) ** _ROUND) ** (1.0 / _ROUND)
+    batch = (inverse**-_ROUND + 1.0) ** (1.0 / _ROUND)
+    batch = (batch**-_ROUND + setting.max_batch**-_ROUND) ** (-1.0 / _ROUND)
+    return ratio * batch, batch
+
+
+def controls_of(setting: Setting, logs: Logs) -> tuple[Any, Any, Any]:
+    """Rate, 1 - mu and batch size on the knots; None for what is not varied."""
+    slowness = None if logs.momentum is None else jnp.exp(logs.momentum)
+    if logs.mix is None:
+        rate = setting.floor + (setting.cap - setting.floor) * jnp.exp(logs.rate)
+        return rate, slowness, None
+    rate, batch = mixed(setting, stable_rate(setting, 1.0) * jnp.exp(logs.rate), jnp.exp(logs.mix))
+    return rate, slowness, batch
+
+
+def cells_of(setting: Setting, logs: Logs) -> Cells:
+    """The segments, with controls linear between the knots."""
+    rate, slowness, batch = controls_of(setting, logs)
+    rate = setting.ramp * (setting.spread @ rate)
+    batch = jnp.full_like(rate, setting.batch_size) if batch is None else setting.spread @ batch
+    length = _lengths(setting, batch)
+    first, last, size0, size1 = rate[:-1], rate[1:], batch[:-1], batch[1:]
+    count = jnp.maximum(length, 1.0)
+    # Over m updates the rate goes from `first` to one update before `last`.
+    mean = first + (last - first) * (count - 1) / (2 * count)
+    square = mean**2 + ((last - first) / count) ** 2 * (count**2 - 1) / 12
+    size = 1.0 / _mean_inverse(size0, size1)
+    if slowness is None:
+        none = jnp.zeros_like(mean)
+        return Cells(length, mean, size, None, Drift(square, first, last, size0, size1, none, none))
+    slow = setting.spread @ slowness
+    slow0, slow1 = slow[:-1], slow[1:]
+    hastened = sum(
+        w * (first + x * (last - first)) / (slow0 + x * (slow1 - slow0)) for x, w in _PARTS
+    )
+    middle = sum(w * (first + x * (last - first)) for x, w in _PARTS) / hastened
+    drift = Drift(square, first, last, size0, size1, 1 - slow0, 1 - slow1)
+    return Cells(length, mean, size, 1 - middle, drift)
+
+
+def _lengths(setting: Setting, batch: Any) -> Any:
+    """Updates in each segment: what it has of the budget over the mean cost of its updates."""
+    cost0 = setting.update_cost + setting.sample_cost * batch[:-1]
+    cost1 = setting.update_cost + setting.sample_cost * batch[1:]
+    return setting.length * _mean_inverse(cost0, cost1)
+
+
+def _mean_inverse(first: Any, last: Any) -> Any:
+    """The mean of 1 / y for y linear from `first` to `last`, log(last / first) / (last - first)."""
+    x = last / first - 1.0
+    far = jnp.abs(x) > 1e-4
+    safe = jnp.where(far, x, 1.0)
+    return jnp.where(far, jnp.log1p(safe) / safe, 1.0 - x / 2 + x * x / 3) / first
+
+
+@partial(jax.jit, static_argnames="wanted")
+def log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, wanted: str = "slope") -> Any:
+    """The log of the final loss with its slope in the variables, or the losses at the nodes."""
+    if wanted == "losses":
+        return segment_losses(modes, noise, cells_of(setting, logs))
+
+    def final(logs: Logs) -> Any:
+        return jnp.log(segment_losses(modes, noise, cells_of(setting, logs))[-1])
+
+    return jax.value_and_grad(final)(logs)

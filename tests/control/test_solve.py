@@ -1,0 +1,217 @@
+"""The optimum of the solvable model: certified, never beaten, and at a cost free of the horizon."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from etastar.control import FAMILIES, baselines, best_member, solve, transfer
+from etastar.control._model import log_loss
+from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, loss, phase
+from etastar.schedule import InputError, table
+
+EASY, HARD = PowerLaw(1.5, 1.0, 0.25, 8), PowerLaw(1.5, 0.2, 0.25, 8)
+
+
+def some_problems() -> list[tuple[PowerLaw, int]]:
+    random = np.random.default_rng(0)
+    problems = []
+    for _ in range(6):
+        capacity, source = random.uniform(1.1, 3.0), random.uniform(0.1, 2.0)
+        noise, batch = 10 ** random.uniform(-2, 0.5), float(2 ** random.integers(0, 7))
+        model = PowerLaw(round(capacity, 3), round(source, 3), round(noise, 4), batch)
+        problems.append((model, int(10 ** random.uniform(2, 12))))
+    return problems
+
+
+@pytest.mark.parametrize(("model", "horizon"), some_problems())
+def test_the_optimum_is_at_or_below_every_baseline_with_a_small_gap(model, horizon):
+    found = solve(model, horizon)
+    assert {member.family for member in found.baselines} == set(FAMILIES)
+    assert all(found.loss <= member.loss for member in found.baselines)
+    assert found.gap < 1e-4
+    assert found.schedule.horizon == horizon
+    assert found.schedule.peak <= model.max_rate * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("model", [EASY, HARD])
+def test_the_loss_is_that_of_the_exact_recursion(model):
+    found = solve(model, 20_000, compare=False)
+    assert found.loss == pytest.approx(exact_losses(model, found.schedule)[0], rel=1e-4)
+
+
+def test_the_lower_bound_certifies_the_optimum_where_noise_adds_up():
+    gaps = []
+    for horizon in (10**6, 10**8, 10**12):
+        found = solve(EASY, horizon, compare=False)
+        gaps.append(1 - found.lower_bound / found.loss)
+    assert 0 < gaps[1] < gaps[0] < 2e-3
+    assert abs(gaps[2]) < 1e-4
+
+
+@pytest.mark.parametrize("model", [EASY, HARD, PowerLaw(2.0, 0.5, 1.0, 1)])
+def test_no_small_change_of_the_schedule_improves_it(model):
+    found = solve(model, 5000, compare=False)
+    steps = np.asarray(found.schedule.breakpoints)
+    rates = found.schedule(steps)
+    best = exact_losses(model, found.schedule)[0]
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        smooth = np.interp(steps, np.linspace(0, 5000, 6), random.normal(size=6))
+        changed = np.minimum(rates * np.exp(0.1 * smooth), model.max_rate)
+        assert exact_losses(model, table(steps, changed))[0] > best * (1 - 2e-5)
+
+
+def test_ten_single_updates_are_optimal_each():
+    """Against a general optimiser on the exact recursion, every update's LR free."""
+    from scipy.optimize import minimize
+
+    model = PowerLaw(1.5, 1.0, 0.25, 8)
+    found = solve(model, 10, compare=False)
+
+    def objective(rates: np.ndarray) -> float:
+        return exact_losses(model, table(np.arange(10), rates, horizon=10))[0]
+
+    start = found.schedule(np.arange(10))
+    bounds = [(1e-9, model.max_rate)] * 10
+    free = minimize(objective, np.full(10, 0.5), bounds=bounds, method="L-BFGS-B")
+    assert objective(start) == pytest.approx(free.fun, rel=1e-4)
+
+
+def test_limits_are_kept():
+    cap, floor, warmup = 0.02, 0.001, 500
+    found = solve(EASY, 20_000, cap=cap, floor=floor, warmup=warmup, monotone=True)
+    rate = found.schedule(np.arange(20_000))
+    assert rate.max() <= cap * (1 + 1e-12)
+    assert rate[warmup:].min() >= floor * (1 - 1e-9)
+    assert np.all(np.diff(rate[warmup:]) <= 1e-12)
+    assert found.schedule(0) == 0.0
+    assert found.schedule(warmup // 2) == pytest.approx(found.schedule(warmup) / 2, rel=1e-9)
+    assert found.loss > solve(EASY, 20_000, compare=False).loss
+    assert found.gap < 1e-4
+
+
+def test_the_horizon_costs_neither_compilations_nor_accuracy():
+    solve(EASY, 1000, compare=False)
+    solve(HARD, 10**12, compare=False)
+    with jax.log_compiles(False):
+        before = log_loss._cache_size()
+        for i in range(40):
+            model = PowerLaw(1.2 + 0.02 * i, 0.3 + 0.02 * i, 0.1 + 0.01 * i, 1 + i)
+            solve(model, int(10 ** (3 + i / 5)), compare=False)
+        assert log_loss._cache_size() <= before + 2
+
+
+@pytest.mark.parametrize("model", [EASY, PowerLaw(2.0, 1.0, 0.25, 8)])
+def test_easy_phase_exponents(model):
+    found = transfer(model, "optimal", [10**8, 10**9])
+    expected = phase(model.capacity, model.source)
+    assert found.loss_exponent == pytest.approx(expected.loss_exponent, abs=0.01)
+    assert found.xi == pytest.approx(expected.xi, abs=0.01)
+
+
+def test_hard_phase_leaves_the_base_rate_where_it_is():
+    found = transfer(HARD, "optimal", [10**8, 10**10])
+    assert found.xi == pytest.approx(0.0, abs=0.01)
+    assert found.loss_exponent == pytest.approx(0.2, abs=0.02)
+
+
+def test_best_constant_and_its_exponent():
+    """Best constant LR ~ T^-s/(1+s) with the loss, and by brute force."""
+    found = transfer(EASY, "constant", [10**9, 10**10])
+    assert found.loss_exponent == pytest.approx(0.5, abs=0.01)
+    assert found.xi == pytest.approx(0.5, abs=0.01)
+    member = best_member(EASY, "constant", 2000)
+    for factor in (0.9, 0.97, 1.03, 1.1):
+        assert loss(EASY, member.schedule.scaled(peak=factor * member.schedule.peak)) > member.loss
+
+
+def test_a_fixed_shape_is_kept():
+    member = best_member(EASY, "wsd", 10_000, cooldown=0.25, decay="linear")
+    assert "cooldown=0.25" in member.schedule.spec
+    free = best_member(EASY, "wsd", 10_000)
+    assert free.loss <= member.loss
+
+
+def test_measured_eigenvalues_can_be_solved_too():
+    spectrum = Spectrum([1.0, 0.5, 0.1, 0.01], [0.5, 0.2, 0.2, 0.1])
+    model = LinearModel(spectrum, noise=0.1, batch_size=2)
+    found = solve(model, 3000)
+    assert all(found.loss <= member.loss for member in found.baselines)
+
+
+def test_batch_ramp_under_a_budget_of_time():
+    easy = solve(
+        EASY,
+        seconds=2e4,
+        step_time=(1.0, 1 / 64),
+        controls="lr,batch",
+        max_batch=4096,
+        compare=False,
+    )
+    fixed = min(
+        solve(PowerLaw(1.5, 1.0, 0.25, b), seconds=2e4, step_time=(1.0, 1 / 64), compare=False).loss
+        for b in (64, 128, 256)
+    )
+    assert easy.loss < 0.97 * fixed
+    size = easy.batch_size(np.linspace(0, easy.schedule.horizon, 20))
+    assert size[-2] > 4 * size[5]
+    steps = np.arange(easy.schedule.horizon)
+    assert np.sum(1.0 + easy.batch_size(steps) / 64) == pytest.approx(2e4, rel=0.01)
+
+
+def test_under_a_budget_of_samples_all_mixes_are_nearly_as_good():
+    """The same noise eta / B by a decay of the LR or by a ramp of the batch size."""
+    small = solve(EASY, samples=1e6, controls="lr,batch", compare=False)
+    same = solve(PowerLaw(1.5, 1.0, 0.25, 1), 10**6, compare=False)
+    assert small.loss == pytest.approx(same.loss, rel=5e-3)
+    steps = np.arange(small.schedule.horizon)
+    assert np.sum(small.batch_size(steps)) == pytest.approx(1e6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "one budget"),
+        ({"horizon": 10, "samples": 10.0}, "horizon and samples"),
+        ({"horizon": 3}, "fewer than 8 updates"),
+        ({"horizon": 1000.5}, "whole number"),
+        ({"horizon": 10**16}, "below 1e15"),
+        ({"horizon": 1000, "controls": "momentum"}, "controls"),
+        ({"horizon": 1000, "cap": 100.0}, "not stable"),
+        ({"horizon": 1000, "floor": 2.0}, "floor"),
+        ({"horizon": 1000, "warmup": 999}, "warmup"),
+        ({"seconds": 10.0, "step_time": (0.0, 0.0)}, "step_time"),
+        ({"samples": 1e6, "controls": "lr,batch", "warmup": 10}, "warmup"),
+        ({"horizon": 1000, "max_momentum": 1.0, "controls": "lr,momentum"}, "max_momentum"),
+    ],
+)
+def test_wrong_limits_are_named(options, said):
+    with pytest.raises(InputError, match=said):
+        solve(EASY, **options)
+
+
+def test_unknown_family_is_named():
+    with pytest.raises(InputError, match="family 'triangle'"):
+        best_member(EASY, "triangle", 1000)
+
+
+def test_baselines_are_at_their_own_optimum():
+    """On a fine grid of peaks none is better."""
+    for member in baselines(HARD, 3000):
+        for factor in np.exp(np.linspace(-0.5, 0.5, 9)):
+            peak = min(factor * member.schedule.peak, HARD.max_rate)
+            assert loss(HARD, member.schedule.scaled(peak=peak)) >= member.loss * (1 - 3e-5)
+
+
+def test_the_order_of_baselines_is_that_of_theory():
+    """Easy: annealed shapes beat powers of time; hard: WSD beats cosine."""
+    easy = {m.family: m.loss for m in baselines(EASY, 10**10)}
+    hard = {m.family: m.loss for m in baselines(HARD, 10**10)}
+    assert easy["cosine"] < easy["linear"] < easy["power"] < easy["constant"]
+    assert hard["wsd"] < 0.95 * hard["cosine"]
+    for first, second in itertools.pairwise(("polynomial", "cosine", "constant")):
+        assert easy[first] < easy[second]
