@@ -32,9 +32,9 @@ SPECS = (
     "wsd:peak=4e-3,horizon=40000,warmup=500,cooldown=0.2",
 )
 TRUTH = Law(
-    theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5]),
+    theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.0, 1.0]),
     linear=np.array([2.6, 0.15, 0.3]),
-    covariance=np.zeros((10, 10)),
+    covariance=np.zeros((12, 12)),
     units=Units(rate=4e-3, steps=40000.0),
     spread=0.0,
     trend=0.0,

@@ -28,6 +28,10 @@ TASKS = {"easy": PowerLaw(1.5, 1.0, 0.25, 8), "hard": PowerLaw(1.5, 0.2, 0.25, 8
 HORIZONS = (10**3, 10**4, 10**6, 10**8, 10**10, 10**12)
 
 
+def compiled() -> int:
+    return log_loss._cache_size()  # type: ignore[attr-defined]
+
+
 def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -105,7 +109,7 @@ def many(count: int) -> None:
     print(f"\n{'solves':>7}{'compiled':>10}{'peak MiB':>10}")
     for i in range(count + 1):
         if i in (0, 5, 10, 20, 50, 100, 150, 200):
-            print(f"{i:7d}{log_loss._cache_size():10d}{memory():10.0f}", flush=True)
+            print(f"{i:7d}{compiled():10d}{memory():10.0f}", flush=True)
         capacity, source = random.uniform(1.1, 3.0), random.uniform(0.1, 2.0)
         model = PowerLaw(
             capacity, source, 10 ** random.uniform(-2, 0), float(random.integers(1, 65))
@@ -114,7 +118,7 @@ def many(count: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Cost of a solve.")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--solves", type=int, default=200)
     parser.add_argument("--limit-ratio", type=float, default=300.0)

@@ -44,7 +44,7 @@ def planning(monkeypatch, plan_of):
 @pytest.fixture
 def fitting(monkeypatch, plan_of):
     """Make `fit` answer at once."""
-    monkeypatch.setattr(etastar.law, "fit", lambda runs: plan_of().law)
+    monkeypatch.setattr(etastar.law, "fit", lambda runs, form: plan_of().law)
 
 
 def assert_wrong_input(result: tuple[int, str, str], *parts: str) -> None:
@@ -165,6 +165,21 @@ def test_backtest_of_real_fits(capsys, logs):
     assert code == 0
     for name in ("cooled", "average", "worst_rel", "rank correlation -"):
         assert name in out
+
+
+def test_backtest_of_another_law_draws_its_plot(capsys, logs, tmp_path):
+    words = ["--fit", logs / "low.csv", "--fit", logs / "high.csv", "--test", logs]
+    page = tmp_path / "new" / "plot.html"
+    code, out, _ = run(capsys, "backtest", *words, "--law", "power", "--plot", page)
+    assert code == 0
+    assert f"plot: {page}" in out
+    text = page.read_text()
+    assert "power: 1 runs that were not fitted" in text
+    assert "cooled" in text
+    wrong = run(capsys, "backtest", *words, "--law", "chinchilla")
+    assert_wrong_input(wrong, "--law 'chinchilla'", "annealing")
+    wrong = run(capsys, "backtest", *words, "--plot", tmp_path / "plot.png")
+    assert_wrong_input(wrong, "plot.png", ".html")
 
 
 def test_plan_and_forecast_for_real_in_a_process_of_their_own(logs, tmp_path):
@@ -308,3 +323,63 @@ def test_a_closed_pipe_is_no_traceback(logs: Path):
     command = f'{sys.executable} -c "{code}" | head -c 1'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert "Traceback" not in done.stderr
+
+
+# The solvable model and robustness
+
+
+def test_solve_prints_the_optimum_as_json(capsys):
+    words = ("--capacity", 1.5, "--source", 1, "--noise", 0.25, "--batch", 8, "--horizon", "1e3")
+    code, out, _ = run(capsys, "solve", *words, "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", "seconds"]
+    assert set(document["phase"]) == {"name", "xi", "delta", "loss_exponent"}
+    assert set(document["baselines"]) == {"constant", "power", "linear", "cosine", "wsd"}
+    assert all(set(each) == {"loss", "peak_lr"} for each in document["baselines"].values())
+    assert document["loss"] <= min(each["loss"] for each in document["baselines"].values())
+    assert document["gap"] < 1e-4
+    assert document["schedule"]["knots"][-1][0] == 1000
+
+
+def test_solve_prints_tables_and_draws(capsys, tmp_path):
+    words = ("--capacity", 1.5, "--source", 0.2, "--noise", 0.25, "--batch", 8, "--horizon", 1000)
+    code, out, _ = run(capsys, "solve", *words, "--plot", tmp_path / "optimum.html")
+    assert code == 0
+    assert "hard phase" in out
+    assert "inverse_sqrt" in out
+    assert "plotly" in (tmp_path / "optimum.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--capacity", 0.5, "--horizon", 1000), "capacity"),
+        (("--capacity", 1.5), "one budget"),
+        (("--capacity", 1.5, "--horizon", 0), "--horizon"),
+        (("--capacity", 1.5, "--horizon", 1000, "--step-time", "1"), "--step-time"),
+        (("--capacity", 1.5, "--horizon", 1000, "--controls", "lr,wd"), "controls"),
+    ],
+)
+def test_solve_names_what_is_wrong(capsys, words, said):
+    result = run(capsys, "solve", "--source", 1, "--noise", 0.25, "--batch", 8, *words)
+    assert_wrong_input(result, said)
+
+
+def test_phase_prints_the_exponents(capsys, tmp_path):
+    words = ("phase", "--capacity", 1.5, "--source", 0.2)
+    code, out, _ = run(capsys, *words, "--json", "--plot", tmp_path / "phase.html")
+    assert code == 0
+    document = json.loads(out)
+    assert document["name"] == "hard"
+    assert document["annealed_exponent"] == pytest.approx(0.1)
+    assert (tmp_path / "phase.html").stat().st_size > 1e6
+
+
+def test_robust_prints_inflation_and_grid(capsys):
+    code, out, _ = run(capsys, "robust", "linear:peak=1,horizon=20000", "--rho", "10", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert list(document) == ["inflation", "exponent", "grid"]
+    assert document["inflation"]["10"] == pytest.approx(2.04, abs=0.01)
+    assert document["exponent"] == pytest.approx(1 / 3, abs=0.01)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from etastar.law import Backtest, Forecast, Law, backtest, fit
     from etastar.model import LinearModel, Phase, PowerLaw, Spectrum, phase
     from etastar.plan import Plan
+    from etastar.robust import grid_ratio, inflation
     from etastar.runs import Run, read_runs
     from etastar.schedule import InputError, Schedule, join, parse_schedule, table
 
@@ -42,6 +43,7 @@ _HOME = {
         "solve",
         "transfer",
     ),
+    "robust": ("grid_ratio", "inflation"),
     "plan": ("Plan",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -65,6 +67,8 @@ __all__ = [
     "best_member",
     "compute_optimal",
     "fit",
+    "grid_ratio",
+    "inflation",
     "join",
     "optimal_schedule",
     "parse_schedule",

@@ -1,4 +1,4 @@
-"""The commands: `etastar plan`, `etastar forecast`, `etastar backtest`."""
+"""The commands, such as `etastar plan`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from etastar._terminal import guarded, note, show, working
-from etastar.schedule import InputError, Schedule, parse_schedule
+from etastar.schedule import InputError, Schedule, parse_schedule, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,6 +50,15 @@ RateColumn = Annotated[
 RunsSchedule = Annotated[
     str | None,
     typer.Option("--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."),
+]
+LawName = Annotated[
+    str,
+    typer.Option(
+        "--law",
+        metavar="NAME",
+        help="The law to fit: etastar, solvable, power, annealing, multi-power, functional or"
+        " last-iterate.",
+    ),
 ]
 
 
@@ -165,6 +174,7 @@ def forecast_command(
         str | None,
         typer.Option(metavar="STEPS", help="Steps, separated by commas; by default along the run."),
     ] = None,
+    law_name: LawName = "etastar",
     as_json: AsJson = False,
     step: StepColumn = None,
     loss: LossColumn = None,
@@ -174,6 +184,7 @@ def forecast_command(
     """Predict the loss of a run with a given schedule."""
     wanted = _schedule(schedule)
     steps = _forecast_steps(at, wanted)
+    _known_law(law_name)
     with working("reading the logs"):
         logs = _read(runs, step, loss, lr, runs_schedule)
     with working("fitting the law"):
@@ -181,7 +192,7 @@ def forecast_command(
 
         from etastar.law import fit
 
-        law = fit(logs)
+        law = fit(logs, law_name)
         result = law.predict(wanted, np.array(steps, dtype=np.float64))
     _say_doubts(logs)
     note([*law.caveats, *_reach(law, wanted)])
@@ -205,6 +216,13 @@ def backtest_command(
             metavar="RUNS", help="Logs to predict; give it once for each.", show_default=False
         ),
     ],
+    law_name: LawName = "etastar",
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write an HTML page that draws predicted against measured losses."
+        ),
+    ] = None,
     as_json: AsJson = False,
     step: StepColumn = None,
     loss: LossColumn = None,
@@ -215,13 +233,21 @@ def backtest_command(
 
     A run named by both --fit and --test is fitted and not tested.
     """
+    _known_law(law_name)
+    if plot is not None:
+        _page_for_plot(plot)
     with working("reading the logs"):
         fitted = _read(fit, step, loss, lr, runs_schedule)
         tested = _held_out(_read(test, step, loss, lr, runs_schedule), fitted)
     with working("fitting the law and predicting"):
         from etastar.law import backtest
 
-        document: dict[str, Any] = backtest(fitted, tested).to_dict()
+        result = backtest(fitted, tested, form=law_name)
+        document: dict[str, Any] = result.to_dict()
+    if plot is not None:
+        from etastar.law._figure import backtest_figure
+
+        write_text(plot, backtest_figure(result).to_html(include_plotlyjs=True))
     _say_doubts(fitted)
     measured = {row["run"] for row in document["runs"]}
     note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)
@@ -229,6 +255,154 @@ def backtest_command(
         _print_json(document)
     else:
         show(_backtest_table(document))
+        if plot is not None:
+            print(f"\nplot: {plot}")
+
+
+Capacity = Annotated[
+    float,
+    typer.Option(metavar="A", help="Capacity exponent a, eigenvalues k^-a.", show_default=False),
+]
+Source = Annotated[
+    float,
+    typer.Option(metavar="S", help="Source exponent s, the noiseless loss ~ tau^-s."),
+]
+Plot = Annotated[
+    Path | None, typer.Option(metavar="FILE.html", help="Draw the figure to this page.")
+]
+
+
+@app.command("solve")
+def solve_command(
+    capacity: Capacity,
+    source: Source,
+    noise: Annotated[float, typer.Option(metavar="SIGMA2", help="Variance of the label noise.")],
+    batch: Annotated[
+        float, typer.Option(metavar="B", help="Batch size; where it varies, that of the baselines.")
+    ],
+    horizon: Annotated[
+        str | None, typer.Option(metavar="STEPS", help="Number of updates, such as 1e6.")
+    ] = None,
+    controls: Annotated[
+        str, typer.Option(metavar="NAMES", help="lr, with momentum and batch: lr,momentum.")
+    ] = "lr",
+    samples: Annotated[
+        float | None, typer.Option(metavar="N", help="Budget of data, in place of the horizon.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="Budget of time, in place of the horizon.")
+    ] = None,
+    step_time: Annotated[
+        str, typer.Option(metavar="T0,T1", help="An update takes T0 + T1 * batch size seconds.")
+    ] = "1,0",
+    cap: Annotated[
+        float | None, typer.Option(metavar="LR", help="Highest LR; by default the stable one.")
+    ] = None,
+    floor: Annotated[float, typer.Option(metavar="LR", help="Lowest LR.")] = 0.0,
+    warmup: Annotated[str, typer.Option(metavar="STEPS", help="Updates of linear warmup.")] = "0",
+    monotone: Annotated[
+        bool, typer.Option("--monotone", help="The LR may not rise after the warmup.")
+    ] = False,
+    max_batch: Annotated[float, typer.Option(metavar="B", help="Largest batch size.")] = 65536.0,
+    max_momentum: Annotated[float, typer.Option(metavar="MU", help="Largest momentum.")] = 0.9999,
+    width: Annotated[
+        str | None, typer.Option(metavar="N", help="Number of features; by default all.")
+    ] = None,
+    as_json: AsJson = False,
+    plot: Plot = None,
+) -> None:
+    """Solve for the optimal schedule of a power-law random feature model."""
+    steps = None if horizon is None else _count("--horizon", horizon)
+    options = {
+        "controls": controls,
+        "cap": cap,
+        "floor": floor,
+        "warmup": _count("--warmup", warmup, least=0),
+        "monotone": monotone,
+        "samples": samples,
+        "seconds": seconds,
+        "step_time": _pair("--step-time", step_time),
+        "max_batch": max_batch,
+        "max_momentum": max_momentum,
+    }
+    features = None if width is None else _count("--width", width)
+    with working("solving"):
+        from etastar.control import solve
+        from etastar.control._report import solution_document, solution_figure, solution_table
+        from etastar.model import PowerLaw
+
+        model = PowerLaw(capacity, source, noise, batch, features)
+        solve(model, steps, compare=False, **options)  # compiles
+        solution = solve(model, steps, **options)
+        if plot is not None:
+            write_text(plot, solution_figure(solution).to_html(include_plotlyjs=True))
+    if as_json:
+        _print_json(solution_document(model, solution))
+    else:
+        show(solution_table(model, solution))
+
+
+@app.command("phase")
+def phase_command(
+    capacity: Capacity,
+    source: Source,
+    noise: Annotated[
+        float, typer.Option(metavar="SIGMA2", help="Variance of the label noise; 0 for none.")
+    ] = 1.0,
+    as_json: AsJson = False,
+    plot: Plot = None,
+) -> None:
+    """Say whether a task is easy or hard, and the exponents of its optimal schedule."""
+    from etastar.control._report import phase_document, phase_figure, phase_table
+    from etastar.model import phase
+
+    found = phase(capacity, source, noise > 0)
+    if plot is not None:
+        figure = phase_figure(capacity, source, noise > 0)
+        write_text(plot, figure.to_html(include_plotlyjs=True))
+    if as_json:
+        _print_json(phase_document(found))
+    else:
+        show(phase_table(found))
+
+
+@app.command("robust")
+def robust_command(
+    schedule: Annotated[
+        str, typer.Argument(metavar="SPEC", help="Schedule: a spec string, or a schedule.json.")
+    ],
+    rho: Annotated[
+        str | None,
+        typer.Option(metavar="FACTORS", help="Base LR over the best one, parted by commas."),
+    ] = None,
+    accepted: Annotated[
+        str | None,
+        typer.Option(metavar="RATIOS", help="Accepted inflations above 1, parted by commas."),
+    ] = None,
+    as_json: AsJson = False,
+    plot: Plot = None,
+) -> None:
+    """Say what a wrong base LR costs, and how coarse a grid may be."""
+    wanted = _schedule(schedule)
+    with working("summing the bound"):
+        from etastar.robust import robust_page, robust_report, robust_table
+
+        curve, document = robust_report(wanted, rho, accepted)
+        if plot is not None:
+            write_text(plot, robust_page(curve))
+    if as_json:
+        _print_json(document)
+    else:
+        show(robust_table(curve, document))
+
+
+def _pair(name: str, text: str) -> tuple[float, float]:
+    """Two numbers parted by a comma."""
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{name} {text!r} must be two numbers, such as 1,0.01") from None
+    return first, second
 
 
 def _count(name: str, text: str, *, least: int = 1) -> int:
@@ -257,6 +431,21 @@ def _read(
 def _schedule(text: str) -> Schedule:
     """A schedule from a spec string, or from the file that `plan --out` wrote."""
     return Schedule.load(text) if text.lower().endswith(".json") else parse_schedule(text)
+
+
+def _known_law(name: str) -> None:
+    """Refuse a law that there is not, before any long work."""
+    from etastar.law import FORMS
+
+    if name not in FORMS:
+        raise InputError(f"--law {name!r} is not known; choose one of {', '.join(FORMS)}")
+
+
+def _page_for_plot(path: Path) -> None:
+    """Refuse a plot that could not be written, before any long work."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--plot {path}: the plot is a web page; name a file that ends in .html")
+    _prepared(path.parent)
 
 
 def _prepared(folder: Path) -> None:

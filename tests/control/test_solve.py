@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import jax
 import numpy as np
 import pytest
 
@@ -47,6 +46,7 @@ def test_the_lower_bound_certifies_the_optimum_where_noise_adds_up():
     gaps = []
     for horizon in (10**6, 10**8, 10**12):
         found = solve(EASY, horizon, compare=False)
+        assert found.lower_bound is not None
         gaps.append(1 - found.lower_bound / found.loss)
     assert 0 < gaps[1] < gaps[0] < 2e-3
     assert abs(gaps[2]) < 1e-4
@@ -97,12 +97,11 @@ def test_limits_are_kept():
 def test_the_horizon_costs_neither_compilations_nor_accuracy():
     solve(EASY, 1000, compare=False)
     solve(HARD, 10**12, compare=False)
-    with jax.log_compiles(False):
-        before = log_loss._cache_size()
-        for i in range(40):
-            model = PowerLaw(1.2 + 0.02 * i, 0.3 + 0.02 * i, 0.1 + 0.01 * i, 1 + i)
-            solve(model, int(10 ** (3 + i / 5)), compare=False)
-        assert log_loss._cache_size() <= before + 2
+    before = log_loss._cache_size()  # type: ignore[attr-defined]
+    for i in range(40):
+        model = PowerLaw(1.2 + 0.02 * i, 0.3 + 0.02 * i, 0.1 + 0.01 * i, 1 + i)
+        solve(model, int(10 ** (3 + i / 5)), compare=False)
+    assert log_loss._cache_size() <= before + 2  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("model", [EASY, PowerLaw(2.0, 1.0, 0.25, 8)])
@@ -156,6 +155,7 @@ def test_batch_ramp_under_a_budget_of_time():
         solve(PowerLaw(1.5, 1.0, 0.25, b), seconds=2e4, step_time=(1.0, 1 / 64), compare=False).loss
         for b in (64, 128, 256)
     )
+    assert easy.batch_size is not None
     assert easy.loss < 0.97 * fixed
     size = easy.batch_size(np.linspace(0, easy.schedule.horizon, 20))
     assert size[-2] > 4 * size[5]
@@ -167,6 +167,7 @@ def test_under_a_budget_of_samples_all_mixes_are_nearly_as_good():
     """The same noise eta / B by a decay of the LR or by a ramp of the batch size."""
     small = solve(EASY, samples=1e6, controls="lr,batch", compare=False)
     same = solve(PowerLaw(1.5, 1.0, 0.25, 1), 10**6, compare=False)
+    assert small.batch_size is not None
     assert small.loss == pytest.approx(same.loss, rel=5e-3)
     steps = np.arange(small.schedule.horizon)
     assert np.sum(small.batch_size(steps)) == pytest.approx(1e6, rel=0.01)

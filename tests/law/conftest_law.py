@@ -8,7 +8,7 @@ from etastar.law._terms import columns_and_slopes
 from etastar.runs import Run
 from etastar.schedule import parse_schedule
 
-TRUTH = np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5])
+TRUTH = np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.05, 1.5])
 LINEAR = np.array([2.6, 0.15, 0.3])
 UNITS = Units(2e-3, 4000.0)
 

@@ -119,7 +119,7 @@ def test_long_logs_are_averaged_to_a_fixed_number_of_points():
 
 
 def test_every_run_counts_the_same(pilots):
-    arrays, _, kept = make_arrays([*pilots[:3], make_run(pilots[3].name, every=5)])
+    arrays, _, kept = make_arrays([*pilots[:3], make_run(pilots[3].name, every=5)], 0.05)
     weight, index = arrays.weight[: arrays.points], arrays.run[: arrays.points]
     total = [np.sum(weight[index == i] ** 2) for i in range(len(kept))]
     np.testing.assert_allclose(total, 1.0)

@@ -12,7 +12,7 @@ from etastar.law._terms import (
 )
 from etastar.schedule import parse_schedule, table
 
-THETA = np.array([0.55, 0.2, -5.0, 1.8, -5.0, 2.0, 1.0])
+THETA = np.array([0.55, 0.2, -5.0, 1.8, -5.0, 2.0, 1.0, 1.1, 1.0])
 SPECS = [
     "constant:peak=2e-3,horizon=6000,warmup=100",
     "cosine:peak=2e-3,horizon=6000,warmup=100,final=0.1",
@@ -39,7 +39,7 @@ def test_the_kernel_is_the_power_law(g, log_lag):
 
 def step_by_step(schedule, theta, rate_unit, step_unit):
     """Bias and noise at the horizon: one update after another, the noise a sum over all of them."""
-    s, g, log_lag, p, log_origin, log_growth, log_decay = theta
+    s, g, log_lag, p, log_origin, log_growth, log_decay, q, log_instability = theta
     omega, kappa = np.exp(log_decay), np.exp(log_growth)
     eta = schedule(np.arange(schedule.horizon)) / rate_unit
     dt = 1 / step_unit
@@ -49,19 +49,22 @@ def step_by_step(schedule, theta, rate_unit, step_unit):
         rates.append(rate / np.sqrt((norm + after) / 2))
         norm = after
     rates = np.array(rates)
-    time = np.concatenate([[0.0], np.cumsum(rates) * dt])
+    time = np.concatenate([[0.0], np.cumsum(rates**q) * dt])
     to_go = time[-1] - (time[1:] + time[:-1]) / 2
     kernel = kernel_of(g, log_lag, to_go)
     origin = np.exp(log_origin)
     bias = ((time[-1] + origin) / (1 + origin)) ** -s
-    return bias, np.sum(rates**p * kernel) * dt
+    drive = rates**p * (1 + np.exp(log_instability) * rates**4)
+    return bias, np.sum(drive * kernel) * dt
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_mesh_gives_the_step_by_step_sums(spec):
     schedule = parse_schedule(spec)
     mesh = make_mesh(schedule)
-    got = np.asarray(columns(THETA, mesh.rate[None] / 2e-3, mesh.length[None] / 6000))[0, -1]
+    got = np.asarray(
+        columns(THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000)
+    )[0, -1]
     bias, noise = step_by_step(schedule, THETA, 2e-3, 6000)
     assert got[1] == pytest.approx(bias, rel=2e-3)
     assert got[2] == pytest.approx(noise, rel=2e-3)
@@ -74,7 +77,7 @@ def test_a_coarser_mesh_agrees(spec, monkeypatch):
     for cells in (CELLS, 3 * CELLS):
         monkeypatch.setattr("etastar.law._mesh.CELLS", cells)
         mesh = make_mesh(schedule)
-        value = columns(THETA, mesh.rate[None] / 2e-3, mesh.length[None] / 6000)
+        value = columns(THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000)
         values.append(np.asarray(value)[0, -1])
     np.testing.assert_allclose(values[0], values[1], rtol=2e-3)
 
@@ -91,6 +94,8 @@ def test_cells_hold_the_schedules_intrinsic_time(spec):
 def test_slopes_are_those_of_finite_differences():
     mesh = make_mesh(parse_schedule(SPECS[3]))
     where = (
+        1.0,
+        np.ones(1),
         mesh.rate[None] / 1e-3,
         mesh.length[None] / 6000,
         np.zeros(2, int),

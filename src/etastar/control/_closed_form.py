@@ -121,7 +121,8 @@ def relaxed(
         method="bounded",
         options={"xatol": 1e-4},
     )
-    loss, closed, last = min((form(float(x)) for x in (best.x, grid[i])), key=lambda f: f[0])
+    found = float(best.x)  # type: ignore[attr-defined]
+    loss, closed, last = min((form(x) for x in (found, float(grid[i]))), key=lambda f: f[0])
     rate = closed.at(last)
     left = closed.steps_to_go(rate)
     return Relaxed(loss, lambda step: np.interp(left[-1] * (1 - step / steps), left, rate))

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
-from etastar.law import Law
-from etastar.law._mesh import make_mesh  # the mesh on which the law is evaluated
-from etastar.law._terms import final_loss_and_slope
+from etastar.law import Law, make_mesh
 from etastar.schedule import InputError, Schedule, table
 
+from ._closed_form import ClosedForm, both_ends
+from ._engine import Found, Rates, minimise
 from ._families import best_members
 from ._solution import Solution
 
 KNOTS = 49
 GRADING = 4.0
-LOWEST = 1e-4
+LEAST = 1e-4
 """The smallest rate above the floor that a start may have, as a part of the cap."""
 
 
@@ -67,31 +66,25 @@ def optimal_schedule(
     standard = sorted(allowed, key=lambda member: member.loss)
     starts = [_closed_form(grid), *(grid.sampled(m.schedule) for m in standard[:1])]
     found = [grid.minimise(start, tolerance) for start in starts]
-    candidates = [grid.schedule(x) for _, x in found]
+    candidates = [grid.schedule(end.x) for end in found]
     losses = law.final_losses(candidates)
     best = int(np.argmin(losses))
     schedule, loss = candidates[best], float(losses[best])
     for member in standard:
         if member.loss < loss:
             schedule, loss = member.schedule, member.loss
-    ends = sorted(value for value, _ in found)
-    return Solution(schedule, loss, tuple(members), (ends[1] - ends[0]) / ends[0])
+    ends = sorted(end.value for end in found)
+    return Solution(schedule, loss, tuple(members), ends[1] - ends[0])
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Knots of the schedule on the law's mesh, and the map from variables to rates.
-
-    Variables: the log of every knot's rate above the floor; when monotone the first of them and
-    then its fall from knot to knot, at least 0.
-    """
+    """Knots of the schedule on the law's mesh, and the map from variables to rates."""
 
     law: Law
     horizon: int
     warmup: int
-    cap: float
-    floor: float
-    monotone: bool
+    rates: Rates
     step: np.ndarray
     spread: np.ndarray
     length: np.ndarray
@@ -115,61 +108,35 @@ class _Grid:
         warm = mesh.node[:-1] < warmup
         spread[warm] = 0.0
         spread[warm, 0] = mesh.rate[warm]
-        return cls(
-            law, horizon, warmup, cap, floor, monotone, step, spread, mesh.length / law.units.steps
-        )
-
-    def rates(self, x: np.ndarray) -> np.ndarray:
-        log_rate = x[0] - np.append(0.0, np.cumsum(x[1:])) if self.monotone else x
-        return self.floor + np.exp(log_rate)
-
-    def variables(self, rate: np.ndarray) -> np.ndarray:
-        low = LOWEST * self.cap
-        log_rate = np.log(np.clip(rate - self.floor, low, self.cap - self.floor))
-        if not self.monotone:
-            return log_rate
-        log_rate = np.minimum.accumulate(log_rate)
-        return np.append(log_rate[0], -np.diff(log_rate))
+        rates = Rates(cap, floor, monotone)
+        return cls(law, horizon, warmup, rates, step, spread, mesh.length)
 
     def sampled(self, schedule: Schedule) -> np.ndarray:
-        return self.variables(schedule(self.step))
+        return self.rates.variables(np.maximum(schedule(self.step), LEAST * self.rates.cap))
 
-    def loss_and_slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        rate = self.rates(x)
-        unit = self.law.units.rate
-        loss, slope = final_loss_and_slope(
-            self.law.theta, self.law.linear, self.spread @ rate / unit, self.length
-        )
-        by_log = (self.spread.T @ np.asarray(slope)) / unit * (rate - self.floor)
-        if not self.monotone:
-            return float(loss), by_log
-        total = np.cumsum(by_log[::-1])[::-1]
-        return float(loss), np.append(total[0], -total[1:])
+    def log_loss(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        rate = self.rates.rates(x)
+        loss, slope = self.law.final_loss_and_slope(self.spread @ rate, self.length)
+        by_log = self.spread.T @ slope * (rate - self.rates.floor)
+        return float(np.log(loss)), self.rates.slope(by_log) / loss
 
-    def minimise(self, start: np.ndarray, tolerance: float) -> tuple[float, np.ndarray]:
-        top = np.log(self.cap - self.floor)
-        rest = (0.0, 3.0) if self.monotone else (top + np.log(LOWEST), top)
-        bounds = [(top + np.log(LOWEST), top)] + [rest] * (len(start) - 1)
-        # The loss varies by parts in a thousand: scaled so that the solver's tolerances bite.
-        scale = 1e3
+    def minimise(self, start: np.ndarray, tolerance: float) -> Found:
+        low, high = self.rates.bounds(len(start))
+        curvature = self.rates.curvature(self._noise_parts(start))
+        return minimise(self.log_loss, start, low, high, curvature, tolerance=tolerance)
 
-        def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, slope = self.loss_and_slope(x)
-            return scale * loss, scale * slope
-
-        found = minimize(
-            objective,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": 300, "maxcor": 30, "ftol": tolerance, "gtol": 1e-7},
-        )
-        return float(found.fun / scale), found.x
+    def _noise_parts(self, x: np.ndarray) -> np.ndarray:
+        """Each knot's part of the law's noise in the final loss, times the noise's power."""
+        law, rate = self.law, self.spread @ self.rates.rates(x) / self.law.units.rate
+        moved = rate * self.length / law.units.steps
+        to_go = moved.sum() - np.cumsum(moved) + moved / 2
+        power, noise = law.theta[3], law.linear[-1]
+        part = rate**power * self.length / law.units.steps * law.kernel(to_go)
+        loss = np.exp(self.log_loss(x)[0])
+        return self.spread.T @ part * power * max(noise, 1e-3 * loss) / loss
 
     def schedule(self, x: np.ndarray) -> Schedule:
-        rate = np.minimum(self.rates(x), self.cap)
-        return _knotted(self.step, rate, self.warmup)
+        return _knotted(self.step, np.minimum(self.rates.rates(x), self.rates.cap), self.warmup)
 
 
 def _knotted(step: np.ndarray, rate: np.ndarray, warmup: int) -> Schedule:
@@ -179,22 +146,20 @@ def _knotted(step: np.ndarray, rate: np.ndarray, warmup: int) -> Schedule:
 
 
 def _closed_form(grid: _Grid) -> np.ndarray:
-    """The best of eta(u) = min(cap, (mu / K(u))^(1/p)) over mu, in reference units."""
-    law = grid.law
-    _, g, log_lag, p, *_ = law.theta
-    time = np.concatenate([[0.0], np.geomspace(1e-7, 1e2, 400)])
-    shape = (1 + time / np.exp(log_lag)) ** ((1 + g) / p)
+    """The best of eta(u) = min(cap, (nu / K(u))^(1/p)) over nu."""
+    law, cap = grid.law, grid.rates.cap / grid.law.units.rate
     total = (grid.horizon - grid.warmup) / law.units.steps
+    to_go, weight = both_ends(cap * total, 1e-7 * cap * total)
+    form = ClosedForm(to_go, weight, law.kernel(to_go), cap, float(law.theta[3]))
+    left = (grid.horizon - grid.step) / law.units.steps
     best = None
-    for top in np.geomspace(LOWEST, 1e3, 60):
-        rate = np.minimum(shape * top * (1 + 1 / np.exp(log_lag)) ** (-(1 + g) / p), 1.0)
-        rate = rate * grid.cap / law.units.rate
-        to_go = np.concatenate([[0.0], np.cumsum(np.diff(time) * 2 / (rate[1:] + rate[:-1]))])
-        left = (grid.horizon - grid.step) / law.units.steps
-        if to_go[-1] < total:
-            continue
-        x = grid.variables(np.interp(left, to_go, rate) * law.units.rate)
-        loss, _ = grid.loss_and_slope(x)
-        if best is None or loss < best[0]:
-            best = (loss, x)
-    return grid.variables(np.full(len(grid.step), grid.cap)) if best is None else best[1]
+    for last in np.geomspace(LEAST, 1.0, 60) * cap:
+        rate = form.at(last)
+        steps = form.steps_to_go(rate)
+        if steps[-1] >= total:
+            x = grid.rates.variables(np.interp(left, steps, rate) * law.units.rate)
+            value, _ = grid.log_loss(x)
+            if best is None or value < best[0]:
+                best = (value, x)
+    flat = np.full(len(grid.step), grid.rates.cap)
+    return grid.rates.variables(flat) if best is None else best[1]

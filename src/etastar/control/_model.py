@@ -239,12 +239,14 @@ def _noise_parts(problem: Problem, mesh: Mesh, logs: Logs) -> Array:
     setting, noise = problem.setting(mesh), problem.model.noise
     losses = np.asarray(log_loss(problem.modes, noise, setting, logs, "losses"))
     count = len(mesh.node) - 1
-    rate, slowness, batch = (
-        None if values is None else np.asarray(mesh.spread[: count + 1] @ values)
-        for values in controls_of(setting, logs)
-    )
-    pace = rate if slowness is None else rate / slowness
-    size = np.full(count + 1, problem.model.batch_size) if batch is None else batch
+    rate, slowness, batch = controls_of(setting, logs)
+    spread = mesh.spread[: count + 1]
+    pace = spread @ np.asarray(rate)
+    if slowness is not None:
+        pace = pace / (spread @ np.asarray(slowness))
+    size = np.full(count + 1, float(problem.model.batch_size))
+    if batch is not None:
+        size = spread @ np.asarray(batch)
     middle = (pace[1:] + pace[:-1]) / 2
     steps = np.diff(mesh.node) / problem.budget.cost((size[1:] + size[:-1]) / 2)
     passed = np.append(0.0, np.cumsum(middle * steps))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -71,7 +71,7 @@ class Budget:
     def in_updates(self) -> bool:
         return (self.per_update, self.per_sample) == (1.0, 0.0)
 
-    def cost(self, batch_size: Array | float):
+    def cost(self, batch_size: Any) -> Any:
         """What updates of these batch sizes cost."""
         return self.per_update + self.per_sample * batch_size
 
@@ -179,18 +179,19 @@ class Problem:
 
     def setting(self, mesh: Mesh | None) -> Setting:
         """What the objective needs besides the variables; `mesh` None where no place is asked."""
-        laid = (None,) * 3 if mesh is None else (mesh.length, mesh.spread, mesh.ramp)
         limits = self.limits
         return Setting(
-            *laid,
-            self.model.batch_size,
-            self.budget.per_update,
-            self.budget.per_sample,
-            limits.floor,
-            limits.cap,
-            limits.max_batch,
-            self.largest,
-            self.spectrum.trace,
+            length=None if mesh is None else mesh.length,
+            spread=None if mesh is None else mesh.spread,
+            ramp=None if mesh is None else mesh.ramp,
+            batch_size=self.model.batch_size,
+            update_cost=self.budget.per_update,
+            sample_cost=self.budget.per_sample,
+            floor=limits.floor,
+            cap=limits.cap,
+            max_batch=limits.max_batch,
+            largest=self.largest,
+            trace=self.spectrum.trace,
         )
 
 

@@ -143,7 +143,7 @@ def compute_optimal(model: PowerLaw, compute: float) -> Allocation:
         method="bounded",
         options={"xatol": 0.01},
     )
-    return Allocation(*at(float(best.x)))
+    return Allocation(*at(float(best.x)))  # type: ignore[attr-defined]
 
 
 def _slope(x: NDArray[Any], y: NDArray[Any]) -> float:

@@ -12,7 +12,9 @@ from etastar.runs import Run
 from etastar.schedule import InputError
 
 from ._fit import fit
+from ._form import Form
 from ._law import Law
+from ._terms import LAW
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class BacktestRun:
 
     `r2` coefficient of determination, `mae` and `rmse` in the unit of the loss, `mean_rel` and
     `worst_rel` of |predicted / measured - 1|, `final_error` predicted minus measured at the last
-    step, `covered` whether that measured loss lies in the 90% interval.
+    step, `covered` whether that measured loss lies in the 90% interval `low`..`high`.
     """
 
     run: str
@@ -32,6 +34,8 @@ class BacktestRun:
     worst_rel: float
     final_error: float
     covered: bool
+    low: float
+    high: float
     step: np.ndarray
     measured: np.ndarray
     predicted: np.ndarray
@@ -42,7 +46,8 @@ class Backtest:
     """Errors of every test run, and what they say together.
 
     `rank_correlation` is Spearman's over the final losses and `selection_regret` the measured
-    final loss of the run predicted best minus the best measured; both None for a single run.
+    final loss of the run predicted best minus the best measured; both None for a single run, the
+    correlation also where all are predicted, or measured, the same.
     """
 
     runs: tuple[BacktestRun, ...]
@@ -71,10 +76,17 @@ class Backtest:
 NUMBERS = ("r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered")
 
 
-def backtest(fit_runs: Sequence[Run], test_runs: Sequence[Run], law: Law | None = None) -> Backtest:
+def backtest(
+    fit_runs: Sequence[Run],
+    test_runs: Sequence[Run],
+    law: Law | None = None,
+    *,
+    form: Form | str = LAW,
+) -> Backtest:
     """Fit a law on `fit_runs` and measure its errors on `test_runs`.
 
-    Arguments: runs to fit, runs to test (no run may be in both); a law fitted before, if any.
+    Arguments: runs to fit, runs to test (no run may be in both); a law fitted before, if any;
+    else the law to fit, or its name in `etastar.law.FORMS`.
     Returns: a `Backtest`. Losses and errors in the unit of the logs.
     Raises: InputError where a run is in both, or there is no test run with points after warmup.
     """
@@ -89,13 +101,14 @@ def backtest(fit_runs: Sequence[Run], test_runs: Sequence[Run], law: Law | None 
     ]
     if not tested:
         raise InputError("no test run to measure: each has diverged or ends before its warmup")
-    law = fit(list(fit_runs)) if law is None else law
+    law = fit(list(fit_runs), form) if law is None else law
     rows = tuple(_measure(law, run) for run in tested)
     rank = regret = None
     if len(rows) > 1:
         predicted = np.array([row.predicted[-1] for row in rows])
         measured = np.array([row.measured[-1] for row in rows])
-        rank = float(spearmanr(predicted, measured)[0])  # type: ignore[arg-type]
+        if np.ptp(predicted) > 0 and np.ptp(measured) > 0:
+            rank = float(spearmanr(predicted, measured)[0])  # type: ignore[arg-type]
         regret = float(measured[predicted.argmin()] - measured.min())
     return Backtest(rows, rank, regret, law.seconds, law)
 
@@ -107,7 +120,7 @@ def _identity(run: Run) -> tuple:
 def _measure(law: Law, run: Run) -> BacktestRun:
     after = run.step >= run.schedule.warmup
     step, measured = run.step[after], run.loss[after]
-    forecast = law.predict(run.schedule, at=step)
+    forecast = law.predict(run.schedule, at=step, batch_size=run.batch_size)
     error = forecast.mean - measured
     ratio = np.abs(forecast.mean / measured - 1)
     variation = np.sum((measured - measured.mean()) ** 2)
@@ -121,6 +134,8 @@ def _measure(law: Law, run: Run) -> BacktestRun:
         worst_rel=float(ratio.max()),
         final_error=float(error[-1]),
         covered=bool(forecast.low[-1] <= measured[-1] <= forecast.high[-1]),
+        low=float(forecast.low[-1]),
+        high=float(forecast.high[-1]),
         step=step,
         measured=measured,
         predicted=forecast.mean,

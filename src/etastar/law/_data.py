@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,26 +16,35 @@ from ._mesh import CELLS, Mesh, make_mesh
 MOST_POINTS = 1024
 """Points of one run that the fit sees; a longer log is averaged in bins."""
 
-TRANSIENT = 0.05
-"""Part of the longest run, after warmup at the least, that no law here describes."""
-
 
 @dataclass(frozen=True)
 class Units:
-    """Reference learning rate and number of steps; the law's constants are relative to them."""
+    """Reference learning rate, number of steps and batch size: the law's constants count in them.
+
+    `batch` is None where the runs do not say theirs.
+    """
 
     rate: float
     steps: float
+    batch: float | None = None
+
+    def crowd(self, batch_size: float | None) -> float:
+        """A batch size over the reference, 1 where either is not known."""
+        return 1.0 if batch_size is None or self.batch is None else batch_size / self.batch
 
 
 @dataclass(frozen=True)
 class Arrays:
     """R meshes and P points, padded to a few fixed sizes; padded points have weight 0.
 
-    `rate`, `length` (R, CELLS) in reference units; `run`, `cell`, `fraction` (P,) place a point on
-    its mesh; `step`, `loss`, `weight` (P,): the squared weights of a run sum to 1.
+    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps;
+    `crowd` (R,) batch sizes over the reference; `run`, `cell`, `fraction` (P,) place a point on its
+    mesh; `step`, `loss`, `weight` (P,): the squared
+    weights of a run sum to 1.
     """
 
+    steps: float
+    crowd: np.ndarray
     rate: np.ndarray
     length: np.ndarray
     run: np.ndarray
@@ -45,9 +56,11 @@ class Arrays:
     points: int
 
     @property
-    def where(self) -> tuple[np.ndarray, ...]:
+    def where(self) -> tuple[Any, ...]:
         """The arguments of `columns_and_slopes` after theta."""
-        return self.rate, self.length, self.run, self.cell, self.fraction
+        return (
+            self.steps, self.crowd, self.rate, self.length, self.run, self.cell, self.fraction
+        )  # fmt: skip
 
 
 def _padded_size(count: int, smallest: int) -> int:
@@ -68,14 +81,22 @@ def stack_meshes(meshes: list[Mesh], units: Units) -> tuple[np.ndarray, np.ndarr
 
 
 def place(
-    schedules: list[Schedule], steps: list[np.ndarray], units: Units
-) -> tuple[np.ndarray, ...]:
-    """`rate, length, run, cell, fraction` of points at `steps` of each schedule, padded."""
+    schedules: list[Schedule],
+    steps: list[np.ndarray],
+    units: Units,
+    batch_sizes: Sequence[float | None] = (),
+) -> tuple[Any, ...]:
+    """`steps, crowd, rate, length, run, cell, fraction` of points at `steps` of each schedule.
+
+    All padded; without batch sizes each run has the reference's.
+    """
     meshes = [
         make_mesh(schedule, max(float(step[-1]), 1.0))
         for schedule, step in zip(schedules, steps, strict=True)
     ]
     rate, length = stack_meshes(meshes, units)
+    crowd = np.ones(len(rate))
+    crowd[: len(batch_sizes)] = [units.crowd(size) for size in batch_sizes]
     count = sum(len(step) for step in steps)
     size = _padded_size(count, 256)
     run, cell, fraction = np.zeros(size, int), np.zeros(size, int), np.zeros(size)
@@ -85,26 +106,27 @@ def place(
         run[here] = i
         cell[here], fraction[here] = mesh.locate(step)
         start += len(step)
-    return rate, length, run, cell, fraction
+    return float(units.steps), crowd, rate, length, run, cell, fraction
 
 
-def transient_end(runs: list[Run]) -> list[float]:
+def transient_end(runs: list[Run], transient: float) -> list[float]:
     """The step of each run before which its points are left out of the fit."""
     longest = max(float(run.step[-1]) for run in runs)
-    return [max(run.schedule.warmup, TRANSIENT * longest) for run in runs]
+    return [max(run.schedule.warmup, transient * longest) for run in runs]
 
 
-def make_arrays(runs: list[Run]) -> tuple[Arrays, Units, list[Run]]:
-    """Arrays, units, and the runs in them: those with at least two points after the transient.
+def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, Units, list[Run]]:
+    """Arrays, units, and the runs in them, with two points after the transient or one in all.
 
     Raises: InputError where nothing is left to fit.
     """
     if not runs:
         raise InputError("no runs to fit: name at least one training log")
     kept, steps, losses, weights = [], [], [], []
-    for run, begin in zip(runs, transient_end(runs), strict=True):
+    for run, begin in zip(runs, transient_end(runs, transient), strict=True):
         usable = run.step >= begin
-        if usable.sum() < 2:
+        # A row of a sweep's summary is a run with one point.
+        if usable.sum() < min(2, len(run.step)):
             continue
         step, loss = thinned(run.step[usable], run.loss[usable])
         squared = np.clip(step / step[-1], 0.02, 1.0)
@@ -115,12 +137,18 @@ def make_arrays(runs: list[Run]) -> tuple[Arrays, Units, list[Run]]:
     points = sum(len(step) for step in steps)
     if points < 12:
         raise InputError(
-            f"too few points to fit: {points} after warmup and the first {TRANSIENT:.0%} of the "
+            f"too few points to fit: {points} after warmup and the first {transient:.0%} of the "
             "longest run; log the loss more often or add runs (12 points are the least)"
         )
-    units = Units(max(run.schedule.peak for run in kept), max(float(run.step[-1]) for run in kept))
-    where = place([run.schedule for run in kept], steps, units)
-    size = len(where[2])
+    batches = [run.batch_size for run in kept if run.batch_size is not None]
+    units = Units(
+        rate=max(run.schedule.peak for run in kept),
+        steps=max(float(run.step[-1]) for run in kept),
+        batch=float(np.median(batches)) if len(batches) == len(kept) else None,
+    )
+    batch_sizes = [run.batch_size for run in kept]
+    where = place([run.schedule for run in kept], steps, units, batch_sizes)
+    size = len(where[4])
 
     def padded(parts: list[np.ndarray], fill: float) -> np.ndarray:
         out = np.full(size, fill)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,8 +12,9 @@ from scipy.stats import t as student
 from etastar.schedule import InputError, Schedule
 
 from ._data import Units, place, stack_meshes
+from ._form import Form
 from ._mesh import make_mesh
-from ._terms import LINEAR, NAMES, columns_and_slopes, final_columns
+from ._terms import LAW, final_loss_and_slope
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class Forecast:
 class Law:
     """The loss law with its constants fitted to runs.
 
-    Formula: L(t) = floor + bias ((S + S_0)/(1 + S_0))^-s + noise int e^p K(S(t) - S) dt, with the
-    effective rate e and the intrinsic time S of `etastar.law._terms.columns`, all in units of the
-    highest peak LR and the longest step of the fit.
+    Formula: L = sum_c linear_c column_c(theta, schedule), for our own form
 
-    `theta` (7,) and `linear` (3,) are the constants, `covariance` (10, 10) that of both; `spread`
+        L(t) = floor + bias ((S + S_0)/(1 + S_0))^-s + noise int e^p (1 + c e^4) K(S(t) - S) dt
+
+    with the effective rate e and the intrinsic time S of `etastar.law._terms.columns`, all in units
+    of the highest peak LR and the longest step of the fit.
+
+    `theta` (n,) and `linear` (k,) are the constants, `covariance` (n + k, n + k) that of both, and
+    `samples` (m, n + k) the constants that it is from, if it is from any; `spread`
     the relative misfit of a run's end, `trend` the relative error of a forecast to twice the
     longest run; `steps_fitted`, `peak_range` say where the law is supported.
     """
@@ -56,19 +61,42 @@ class Law:
     residuals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     seconds: float
     caveats: tuple[str, ...] = ()
+    form: Form = LAW
+    samples: np.ndarray | None = None
+
+    def draws(self, count: int, seed: int = 0) -> list[Law]:
+        """Laws that fit the runs about as well: this one with constants from its samples.
+
+        Raises: InputError where the fit made no samples. Its covariance alone does not serve: the
+        constants move together along curves, and a normal distribution leaves them.
+        """
+        if self.samples is None:
+            raise InputError(
+                "this law has no samples to draw from: fit it with uncertainty='bootstrap' or"
+                " 'nuts'"
+            )
+        drawn = self.samples[np.random.default_rng(seed).integers(0, len(self.samples), count)]
+        size = self.form.size
+        return [replace(self, theta=row[:size], linear=row[size:], samples=None) for row in drawn]
 
     @property
     def constants(self) -> dict[str, float]:
         """Every constant by name, and the capacity 1/(1 - memory)."""
         values = (*self.theta, *self.linear)
         named: dict[str, float] = {
-            name: float(value) for name, value in zip((*NAMES, *LINEAR), values, strict=True)
+            name: float(value)
+            for name, value in zip((*self.form.names, *self.form.linear), values, strict=True)
         }
-        named["capacity"] = 1.0 / (1.0 - named["memory"])
+        if "memory" in named:
+            named["capacity"] = 1.0 / (1.0 - named["memory"])
         return named
 
     def predict(
-        self, schedule: Schedule, at: ArrayLike | None = None, level: float = 0.9
+        self,
+        schedule: Schedule,
+        at: ArrayLike | None = None,
+        level: float = 0.9,
+        batch_size: float | None = None,
     ) -> Forecast:
         """The loss to expect along a schedule, with intervals.
 
@@ -77,9 +105,12 @@ class Law:
             at: steps (numbers of updates done), increasing, in [0, horizon]; by default 200 steps
                 that end at the horizon, none in the warmup.
             level: probability that the measured loss lies between low and high.
+            batch_size: of the run to predict, in the unit of the runs'; theirs (the median) by
+                default. Noise goes as one over it, for runs that do not say theirs not at all.
 
         Returns: a `Forecast`; losses in the unit of the runs.
-        Raises: InputError for steps outside the schedule or a level outside (0, 1).
+        Raises: InputError for steps outside the schedule, a level outside (0, 1) or a batch size
+            that is not positive.
 
         The interval holds the covariance of the constants, the misfit between runs, and an error
         that grows with log2(step / longest step fitted), measured by forecasting the second half
@@ -87,9 +118,11 @@ class Law:
         """
         if not 0 < level < 1:
             raise InputError(f"level must be between 0 and 1, got {level!r}")
+        if batch_size is not None and not 0 < batch_size < np.inf:
+            raise InputError(f"batch_size must be positive, got {batch_size!r}")
         step = _steps(schedule, at)
-        where = place([schedule], [step], self.units)
-        value, slope = columns_and_slopes(self.theta, *where)
+        where = place([schedule], [step], self.units, [batch_size])
+        value, slope = self.form.columns_and_slopes(self.theta, *where)
         value, slope = np.asarray(value)[: len(step)], np.asarray(slope)[: len(step)]
         mean = value @ self.linear
         direct = np.concatenate([(slope * self.linear[:, None]).sum(1), value], 1)
@@ -104,7 +137,28 @@ class Law:
     def final_losses(self, schedules: Sequence[Schedule]) -> np.ndarray:
         """Predicted final loss of each schedule, shape (len(schedules),)."""
         rate, length = stack_meshes([make_mesh(schedule) for schedule in schedules], self.units)
-        return np.asarray(final_columns(self.theta, rate, length))[: len(schedules)] @ self.linear
+        columns = self.form.final_columns(
+            self.theta, float(self.units.steps), np.ones(len(rate)), rate, length
+        )
+        return np.asarray(columns)[: len(schedules)] @ self.linear
+
+    def final_loss_and_slope(
+        self, rate: np.ndarray, length: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """Predicted final loss of a run in cells, and its slope by the mean rate of every cell.
+
+        Arguments: `rate` (CELLS,) and `length` (CELLS,) in steps, as in `etastar.law.make_mesh`;
+        the cells of a run of that mesh, so that a solver sees the loss that `final_losses` reports.
+        """
+        loss, slope = final_loss_and_slope(
+            self.theta, self.linear, rate / self.units.rate, length / self.units.steps
+        )
+        return float(loss), np.asarray(slope) / self.units.rate
+
+    def kernel(self, to_go: ArrayLike) -> np.ndarray:
+        """What is left of noise after an intrinsic time, (1 + u/b)^-(1+g), in reference units."""
+        _, memory, log_lag, *_ = self.theta
+        return (1.0 + np.asarray(to_go) / np.exp(log_lag)) ** -(1.0 + memory)
 
 
 def _steps(schedule: Schedule, at: ArrayLike | None) -> np.ndarray:

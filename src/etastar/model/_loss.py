@@ -139,8 +139,8 @@ def _converged(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
             correction = (fine - coarse) / 3.0
             worst = float(np.max(np.abs(correction) / np.maximum(np.abs(fine), 1e-300)))
             # The mesh's nodes are whole steps: the two meshes are not exactly nested, and the
-            # estimate is trusted to a factor of two.
-            if worst <= tolerance / 2.0:
+            # estimate is trusted to a factor of two; the extrapolated loss is closer than that.
+            if worst <= (tolerance if size == SIZES[-1] else tolerance / 2.0):
                 return fine + correction
         coarse = fine
     raise InputError(

@@ -11,6 +11,7 @@ from etastar.runs import _clean, _columns, _logged
 from etastar.runs._formats import read_table
 from etastar.runs._run import Run
 from etastar.runs._sources import Source, Sources, find_logs
+from etastar.runs._summary import is_summary, summary_runs
 from etastar.runs._table import Table, numbers
 from etastar.schedule import InputError, Schedule, parse_schedule
 
@@ -38,6 +39,9 @@ def read_runs(
     Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
     TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
     logs in it, or, where it holds none, for those in its subfolders.
+
+    A table with a column for the final loss (`final_loss`) is the summary of a sweep: each row is a
+    run with one point, see `etastar.runs._summary`.
 
     The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
     the folder of the log (or up to two above), whose `run` column names the log; `schedule`; a
@@ -77,11 +81,26 @@ def read_runs(
     if horizon is not None and not 1 <= horizon < np.inf:
         raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
     options = _Options(step, loss, lr, schedule, horizon)
-    return _distinct([_run(source, options) for source in find_logs(sources)])
+    found = [_runs(source, options) for source in find_logs(sources)]
+    return _distinct(_without_summarised([run for runs in found for run in runs]))
 
 
-def _run(source: Source, options: _Options) -> Run:
-    log = _chosen(read_table(source.path), options)
+def _runs(source: Source, options: _Options) -> list[Run]:
+    """The run of a log, or those of a sweep's summary table."""
+    table = read_table(source.path)
+    if options.step is None and is_summary(table):
+        return summary_runs(table, loss=options.loss, schedule=options.schedule)
+    return [_run(source, table, options)]
+
+
+def _without_summarised(runs: list[Run]) -> list[Run]:
+    """Runs less the rows of summary tables whose run has a whole log among them."""
+    logged = {run.name for run in runs if len(run.step) > 1}
+    return [run for run in runs if len(run.step) > 1 or run.name not in logged]
+
+
+def _run(source: Source, table: Table, options: _Options) -> Run:
+    log = _chosen(table, options)
     curve, order_notes = _clean.in_order(log.table, log.losses)
     curve, finite_notes, diverged = _clean.finite(log.table, curve, log.loss_column)
     schedule, schedule_notes = _schedule(source, options, log, float(curve.step[-1]))

@@ -1,0 +1,163 @@
+"""How sure a fit is: covariance of its constants, spread of the runs, draws of other fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from etastar.schedule import InputError
+
+from ._problem import SCALE, Problem, polish
+
+
+def covariance(problem: Problem, constants: np.ndarray) -> tuple[np.ndarray, float]:
+    """Covariance of all constants, and the variance that the squared residuals are worth.
+
+    Laplace with the curvature of the weighted squares; a run's points are as many independent ones
+    as their autocorrelation leaves. To it the sandwich over runs is added: what one run's misfit,
+    the same along all its points, does to the constants.
+    """
+    residual, slope = problem.joint(constants)
+    index = problem.run
+    runs = index.max() + 1
+    n = problem.form.size
+    prior = np.zeros(len(constants))
+    prior[:n] = (problem.noise / problem.form.spread) ** 2
+    prior[n] = problem.floor_row[0] ** 2
+    curvature = np.linalg.inv(slope.T @ slope + np.diag(prior) + 1e-18 * np.eye(len(prior)))
+    score = np.stack([slope[index == i].T @ residual[index == i] for i in range(runs)])
+    independent = np.array([_independent(residual[index == i]) for i in range(runs)])
+    variance = sum(
+        (residual[index == i] @ residual[index == i]) / independent[i] for i in range(runs)
+    )
+    freedom = max(independent.sum() - len(constants), 0.25 * independent.sum())
+    variance *= independent.sum() / freedom / runs
+    variance = max(variance, problem.noise**2)
+    return curvature * variance + curvature @ (score.T @ score) @ curvature, float(variance)
+
+
+def end_spread(problem: Problem, constants: np.ndarray) -> float:
+    """Relative spread of the runs' ends (the last tenth of their points) around the law."""
+    ratio = problem.ratio(constants)
+    index, step = problem.run, problem.step
+    runs = index.max() + 1
+    ends = [
+        ratio[(index == i) & (step >= 0.9 * step[index == i].max())].mean() for i in range(runs)
+    ]
+    return float(np.sqrt(np.sum(np.square(ends)) / max(runs - 2, 1) + problem.form.noise**2))
+
+
+def _independent(residual: np.ndarray) -> float:
+    """How many independent values a correlated series is worth, between 2 and its length."""
+    n = len(residual)
+    centred = residual - residual.mean()
+    power = centred @ centred
+    if n < 4 or power == 0:
+        return float(min(n, 2))
+    total = 1.0
+    for lag in range(1, n // 2):
+        correlation = centred[:-lag] @ centred[lag:] / power
+        if correlation < 0.05:
+            break
+        total += 2 * correlation
+    return float(np.clip(n / total, 2.0, n))
+
+
+def hindcast(problem: Problem, constants: np.ndarray) -> float:
+    """Relative error of the end of the longest runs, forecast from the first half of the steps.
+
+    Root mean square over the runs that go beyond half of the longest; 0 where the first half alone
+    has too few points.
+    """
+    arrays, step, index = problem.arrays, problem.step, problem.run
+    early = step <= 0.5 * step.max()
+    if early.sum() < 12 or early.all():
+        return 0.0
+    weight = np.zeros_like(arrays.weight)
+    for i in np.unique(index[early]):
+        here = np.flatnonzero(early & (index == i))
+        squared = step[here]
+        weight[here] = np.sqrt(squared / squared.sum())
+    half = replace(problem, arrays=replace(arrays, weight=weight), cache={})
+    found = polish(half, constants, tolerance=1e-5)
+    ratio = half.ratio(found.x)
+    ends = [
+        ratio[(index == i) & (step >= 0.95 * step[index == i].max())].mean()
+        for i in np.unique(index[~early])
+    ]
+    return float(np.sqrt(np.mean(np.square(ends))))
+
+
+def bootstrap(problem: Problem, constants: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Constants of fits to runs drawn with replacement, shape (count, constants).
+
+    A run drawn twice counts twice; each fit starts from `constants`. Source: Efron, "Bootstrap
+    methods: another look at the jackknife" (1979), with whole runs as the independent units.
+    """
+    rng = np.random.default_rng(seed)
+    runs = int(problem.run.max()) + 1
+    fits = []
+    for _ in range(count):
+        drawn = np.bincount(rng.integers(0, runs, runs), minlength=runs)
+        weight = problem.arrays.weight.copy()
+        weight[: problem.arrays.points] *= np.sqrt(drawn[problem.run])
+        again = replace(problem, arrays=replace(problem.arrays, weight=weight), cache={})
+        fits.append(polish(again, constants, tolerance=1e-5).x)
+    return np.array(fits)
+
+
+def nuts(
+    problem: Problem, constants: np.ndarray, variance: float, count: int, seed: int
+) -> np.ndarray:
+    """Constants from the posterior by the No-U-Turn sampler, shape (count, constants).
+
+    The density is exp(-cost / variance) with the cost that the fit minimises, inside its bounds;
+    it is sampled in the coordinates in which the Laplace approximation is a unit normal.
+
+    Raises: InputError where numpyro is not installed.
+    Source: Hoffman and Gelman, "The No-U-Turn sampler" (2014), as numpyro has it.
+    """
+    try:
+        from numpyro.infer import MCMC, NUTS
+    except ImportError:
+        raise InputError(
+            "sampling the posterior needs numpyro: pip install 'etastar[bayes]'"
+        ) from None
+    form, points = problem.form, problem.arrays.points
+    row = problem.floor_row
+    lower = np.append(form.lower, np.zeros(len(form.linear)))
+    upper = np.append(form.upper, np.full(len(form.linear), np.inf))
+    _, slope = problem.joint(constants)
+    prior = np.zeros(len(constants))
+    prior[: form.size] = (problem.noise / form.spread) ** 2
+    prior[form.size] = row[0] ** 2
+    laplace = np.linalg.inv(slope.T @ slope + np.diag(prior) + 1e-18 * np.eye(len(prior)))
+    scale = np.linalg.cholesky(laplace * variance)
+    weight, loss = jnp.asarray(problem.weight), jnp.asarray(problem.loss)
+    knee = max(SCALE, problem.noise)
+
+    def potential(z):
+        free = constants + scale @ z
+        x = jnp.clip(free, lower, upper)
+        value = form.columns_at(x[: form.size], *problem.arrays.where)[:points]
+        ratio = value @ x[form.size :] / loss - 1.0
+        squares = 2 * knee**2 * (jnp.sqrt(1 + (ratio / knee) ** 2) - 1)
+        cost = jnp.sum(weight**2 * squares)
+        cost += jnp.sum((problem.noise * (x[: form.size] - form.mean) / form.spread) ** 2)
+        cost += (row[:-1] @ x[form.size :] - row[-1]) ** 2
+        # Beyond a bound the density falls off, within a hundredth of the Laplace width.
+        outside = (free - x) / (0.01 * np.sqrt(np.sum(scale**2, 1)))
+        return 0.5 * cost / variance + 0.5 * jnp.sum(outside**2)
+
+    sampler = MCMC(
+        NUTS(potential_fn=potential, max_tree_depth=5),
+        num_warmup=max(count // 2, 30),
+        num_samples=count,
+        progress_bar=False,
+    )
+    sampler.run(jax.random.PRNGKey(seed), init_params=jnp.zeros(len(constants)))
+    drawn = constants + np.asarray(sampler.get_samples()) @ scale.T
+    return np.clip(drawn, lower, upper)

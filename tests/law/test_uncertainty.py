@@ -1,0 +1,129 @@
+"""How sure a fit is: other fits, the posterior, exponents of the exact model, batch sizes."""
+
+import numpy as np
+import pytest
+from conftest_law import LINEAR, TRUTH, UNITS, make_run, true_losses
+
+from etastar.control import optimal_schedule
+from etastar.law import exponents, fit
+from etastar.law._data import Units, place
+from etastar.law._terms import columns_and_slopes
+from etastar.model import PowerLaw, loss
+from etastar.runs import Run
+from etastar.schedule import InputError, parse_schedule
+
+TARGET = parse_schedule("cosine:peak=1e-3,horizon=8000,warmup=100")
+
+
+@pytest.fixture(scope="module")
+def resampled(pilots):
+    return fit(pilots, uncertainty="bootstrap", draws=30, seed=1)
+
+
+def test_bootstrap_draws_lie_around_the_fit_and_within_laplace(resampled, law):
+    np.testing.assert_allclose(resampled.theta, law.theta)
+    final = np.array([draw.predict(TARGET).final[0] for draw in resampled.draws(30)])
+    mean, low, high = law.predict(TARGET).final
+    truth = true_losses(TARGET, np.array([8000.0]))[0]
+    assert 0 < final.std() < high - low
+    assert abs(final.mean() - mean) < high - low
+    assert abs(final.mean() - truth) < 5 * final.std()
+
+
+def test_the_posterior_by_nuts_is_near_laplace(pilots, law):
+    pytest.importorskip("numpyro")
+    other = fit(pilots[:2], uncertainty="nuts", draws=10, seed=0)
+    nearby = fit(pilots[:2])
+    final = np.array([draw.predict(TARGET).final[0] for draw in other.draws(10)])
+    mean, low, high = nearby.predict(TARGET).final
+    assert abs(final.mean() - mean) < high - low
+    assert 0 < final.std() < high - low
+
+
+def test_draws_lie_in_the_bounds_and_repeat(resampled, law):
+    first, again = resampled.draws(5, seed=3), resampled.draws(5, seed=3)
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.theta, two.theta)
+        assert np.all(one.theta >= law.form.lower)
+        assert np.all(one.theta <= law.form.upper)
+        assert np.all(one.linear >= 0)
+    with pytest.raises(InputError, match="fit it with uncertainty='bootstrap' or 'nuts'"):
+        law.draws(3)
+
+
+def test_an_unknown_uncertainty_is_refused(pilots):
+    with pytest.raises(InputError, match="uncertainty must be one of laplace, bootstrap, nuts"):
+        fit(pilots, uncertainty="jackknife")
+
+
+def test_the_optimal_schedule_is_stable_under_other_fits_of_the_runs(resampled, law):
+    best = optimal_schedule(law, 8000, warmup=100)
+    regret = best.nearest.loss - best.loss
+    for draw in resampled.draws(4, seed=0):
+        other = optimal_schedule(draw, 8000, warmup=100)
+        assert law.final_losses([other.schedule])[0] - best.loss < regret
+
+
+def test_noise_goes_as_one_over_the_batch_size(pilots):
+    def run_of(spec, batch_size, seed):
+        schedule = parse_schedule(spec)
+        step = np.arange(50, schedule.horizon + 1, 50, dtype=float)
+        units = Units(UNITS.rate, UNITS.steps, 8.0)
+        where = place([schedule], [step], units, [batch_size])
+        value = np.asarray(columns_and_slopes(TRUTH, *where)[0])[: len(step)]
+        jitter = np.exp(5e-4 * np.random.default_rng(seed).standard_normal(len(step)))
+        return Run(spec, step, value @ LINEAR * jitter, schedule, batch_size=batch_size)
+
+    bigger = [run_of(run.schedule.spec, 32.0, 50 + i) for i, run in enumerate(pilots[::3])]
+    law = fit([*pilots, *bigger])
+    assert law.units.batch == 8.0
+    test = run_of("cosine:peak=1e-3,horizon=6000,warmup=100", 16.0, 99)
+    forecast = law.predict(test.schedule, batch_size=16)
+    assert forecast.final[0] == pytest.approx(test.final_loss, rel=2e-3)
+    assert forecast.final[0] < law.predict(test.schedule, batch_size=8).final[0]
+    with pytest.raises(InputError, match="batch_size must be positive"):
+        law.predict(test.schedule, batch_size=0)
+
+
+SHAPES = (
+    (1, "cosine:peak={},horizon=4000,warmup=50"),
+    (2, "wsd:peak={},horizon=4000,warmup=50,cooldown=0.2"),
+    (1, "wsd:peak={},horizon=2000,warmup=50,cooldown=0.4"),
+    (2, "constant:peak={},horizon=4000,warmup=50"),
+    (8, "constant:peak={},horizon=2000,warmup=50"),
+    (4, "cosine:peak={},horizon=2000,warmup=50"),
+    (1, "step:peak={},horizon=4000,warmup=50,at=1500,factor=0.1"),
+    (2, "step:peak={},horizon=3000,warmup=50,at=1000,factor=0.3"),
+)
+
+
+@pytest.mark.parametrize(("capacity", "source", "phase"), [(1.5, 0.9, "easy"), (1.8, 0.2, "hard")])
+def test_exponents_of_the_exact_model_are_found_again(capacity, source, phase):
+    model = PowerLaw(capacity, source, 0.25, 4)
+    rng = np.random.default_rng(0)
+    runs = []
+    for part, shape in SHAPES:
+        schedule = parse_schedule(shape.format(f"{0.4 * model.max_rate / part:.3g}"))
+        step = np.arange(40, schedule.horizon + 1, 40, dtype=float)
+        clean = loss(model, schedule, at=step) + model.noise
+        jitter = np.exp(1e-3 * rng.standard_normal(len(step)))
+        runs.append(Run(schedule.spec, step, clean * jitter, schedule))
+    found = exponents(runs)
+    assert found.law.form.name == "solvable"
+    assert found.name == phase
+    assert abs(found.source[0] - source) < 0.05
+    assert abs(found.capacity[0] - capacity) < 0.15
+    assert found.source[1] <= source <= found.source[2]
+    assert found.capacity[1] <= capacity <= found.capacity[2]
+
+
+def test_logs_that_the_model_does_not_describe_keep_our_own_exponents(pilots, law):
+    found = exponents(pilots, law)
+    assert found.law is law
+    assert found.source[0] == law.theta[0]
+    assert found.xi[1] <= found.xi[0] <= found.xi[2]
+
+
+def test_two_seeds_of_one_run_do_not_stop_a_fit(pilots):
+    twice = make_run(pilots[0].name, seed=77)
+    assert np.isfinite(fit([*pilots, twice]).predict(TARGET).final).all()
