@@ -108,7 +108,7 @@ def many(count: int) -> None:
     random = np.random.default_rng(0)
     print(f"\n{'solves':>7}{'compiled':>10}{'peak MiB':>10}")
     for i in range(count + 1):
-        if i in (0, 5, 10, 20, 50, 100, 150, 200):
+        if i in (0, 5, 10, 20, 50, 100, 150, count):
             print(f"{i:7d}{compiled():10d}{memory():10.0f}", flush=True)
         capacity, source = random.uniform(1.1, 3.0), random.uniform(0.1, 2.0)
         model = PowerLaw(

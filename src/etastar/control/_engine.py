@@ -63,6 +63,7 @@ def minimise(
     relative change of the loss at which to stop.
     Returns: a `Found`.
     """
+    curvature = np.maximum(np.nan_to_num(curvature), 0.0)
     scale = 1.0 / np.sqrt(curvature + 1e-3 * max(float(curvature.max()), 1e-12))
 
     last: list[tuple[Array, Array]] = []

@@ -39,9 +39,10 @@ class Setting(NamedTuple):
 class Logs(NamedTuple):
     """Variables: logs on the knots, and one number for the mix of LR and batch size.
 
-    Each (KNOTS,): `rate` log of the rate's part of its room, or, with a `mix`, of eta / B in parts
-    of its largest; `momentum` log(1 - mu); `mix` the log of the part of the stable rate that the LR
-    may take before the batch size does the rest.
+    Each (KNOTS,): `rate` log of the rate's part of its room; with `momentum`, log(1 - mu), that of
+    eta / (1 - mu), the pace of the slow modes, on which the loss depends far more than on mu; with
+    a `mix` that of eta / B in parts of its largest; `mix` the log of the part of the stable rate
+    that the LR may take before the batch size does the rest.
     """
 
     rate: Any
@@ -74,8 +75,11 @@ def controls_of(setting: Setting, logs: Logs) -> tuple[Any, Any, Any]:
     """Rate, 1 - mu and batch size on the knots; None for what is not varied."""
     slowness = None if logs.momentum is None else jnp.exp(logs.momentum)
     if logs.mix is None:
-        rate = setting.floor + (setting.cap - setting.floor) * jnp.exp(logs.rate)
-        return rate, slowness, None
+        room = jnp.exp(logs.rate)
+        if slowness is not None:
+            fast = room * slowness
+            room = fast * (1.0 + fast**_ROUND) ** (-1.0 / _ROUND)
+        return setting.floor + (setting.cap - setting.floor) * room, slowness, None
     rate, batch = mixed(setting, stable_rate(setting, 1.0) * jnp.exp(logs.rate), jnp.exp(logs.mix))
     return rate, slowness, batch
 
@@ -101,8 +105,9 @@ def cells_of(setting: Setting, logs: Logs) -> Cells:
         w * (first + x * (last - first)) / (slow0 + x * (slow1 - slow0)) for x, w in _PARTS
     )
     middle = sum(w * (first + x * (last - first)) for x, w in _PARTS) / hastened
-    drift = Drift(square, first, last, size0, size1, 1 - slow0, 1 - slow1)
-    return Cells(length, mean, size, 1 - middle, drift)
+    # With momentum the controls are constant in a segment: the optimum needs exact slopes more than
+    # the last percent of the loss, which `etastar.model.loss` then measures.
+    return Cells(length, mean, size, 1 - middle)
 
 
 def _lengths(setting: Setting, batch: Any) -> Any:

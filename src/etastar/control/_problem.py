@@ -139,7 +139,7 @@ class Problem:
         least = 1.0 if batched else model.batch_size
         if budget.updates(least) < FEWEST:
             raise InputError(f"the budget allows fewer than {FEWEST} updates: raise it")
-        _check(limits, budget, batched)
+        _check(limits, budget, batched, "momentum" in controls)
         steps = budget.updates(least)
         hastened = min(1.0 / (1.0 - limits.max_momentum), steps) if "momentum" in controls else 1.0
         spectrum = model.spectrum_to(steps * hastened)
@@ -206,9 +206,14 @@ def _named(controls: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in CONTROLS if name in named)
 
 
-def _check(limits: Limits, budget: Budget, batched: bool) -> None:
+def _check(limits: Limits, budget: Budget, batched: bool, momentum: bool) -> None:
     if not 0 < limits.max_momentum < 1:
         raise InputError(f"max_momentum must be above 0 and below 1, got {limits.max_momentum!r}")
+    if momentum and (batched or limits.monotone):
+        raise InputError(
+            "controls: momentum goes with a fixed batch size and a free LR; leave out "
+            + ("batch" if batched else "monotone")
+        )
     if not 1 <= limits.max_batch < math.inf:
         raise InputError(f"max_batch must be at least 1 and finite, got {limits.max_batch!r}")
     if batched and (limits.floor or limits.warmup):

@@ -10,7 +10,7 @@ from ._problem import FEWEST, Along, Array, Problem, Start, constant
 _PART = 0.9
 """How much of the stable LR a start uses before it raises the batch size."""
 
-_DECAYS = (0.3, 0.6)
+_DECAYS = (0.3,)
 """Powers of time by which 1 - mu falls in the starts with growing momentum."""
 
 

@@ -159,7 +159,10 @@ def _on_mesh(model, controls, modes, at, size) -> NDArray[np.float64]:
 
 def _cells(controls: Controls, at: NDArray[np.float64], size: int, eigenvalue: float) -> Cells:
     room = size - 2 * len(at) if len(at) > 8 else size - 16
-    nodes = nodes_of(controls, float(at[-1]), at, room, eigenvalue)
+    if at[-1] <= size:
+        nodes = np.arange(at[-1] + 1.0)  # every update on its own
+    else:
+        nodes = nodes_of(controls, float(at[-1]), at, room, eigenvalue)
     if len(nodes) > size + 1:
         raise InputError(f"the schedule has more pieces than {size} segments hold: thin its knots")
     return make_cells(controls, nodes, size)

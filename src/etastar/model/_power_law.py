@@ -13,7 +13,7 @@ from etastar.schedule import InputError
 from ._checks import at_least, positive
 from ._spectrum import Spectrum
 
-_SHAPE = 64
+_SHAPE = 192
 """Numbers of modes are padded to multiples of this, so that XLA sees few array shapes."""
 
 
@@ -128,10 +128,10 @@ Model = LinearModel | PowerLaw
 
 
 def modes_of(spectrum: Spectrum) -> Modes:
-    """The arrays of a spectrum, the floor among them, padded to a multiple of 64 modes.
+    """The arrays of a spectrum, the floor among them, padded to a multiple of 192 modes.
 
     >>> modes_of(Spectrum([1.0], [2.0], multiplicity=[3.0], floor=0.5)).eigenvalue.shape
-    (64,)
+    (192,)
     """
     eigenvalue = np.append(spectrum.eigenvalue, 0.0)
     square = np.append(spectrum.multiplicity * spectrum.eigenvalue**2, 0.0)

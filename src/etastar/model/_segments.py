@@ -99,7 +99,8 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> jax.Array:
         # The loss at the end is part of the forcing: one linear equation for its rise.
         late = (after * slope[0]).sum()
         known = free[0].sum() - loss + (base * (start[0] - slope[0])).sum()
-        rise = (known + (noise + loss) * late) / (1.0 - late)
+        # A gain of one or more is an LR so unstable that no loss at the end feeds itself.
+        rise = (known + (noise + loss) * late) / jnp.where(late < 1.0, 1.0 - late, jnp.nan)
         bend = after * (noise + loss + rise) - base
         moved = [x + base * s + bend * w for x, s, w in zip(free, start, slope, strict=True)]
         if scale is not None:
