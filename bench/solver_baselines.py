@@ -2,10 +2,10 @@
 
     python bench/solver_baselines.py
 
-A hundred problems: capacity 1.1 to 3, source 0.1 to 2, label noise 0.01 to 3, batch 1 to 64, horizon
-1e2 to 1e12, drawn with seed 0. Each against the best constant, power law, linear, cosine, polynomial,
-WSD and inverse square root. Prints the worst ratios and gaps and, of every family, how much of the
-loss its best member leaves over the optimum.
+A hundred problems: capacity 1.1 to 3, source 0.1 to 2, label noise 0.01 to 3, batch 1 to 64,
+horizon 1e2 to 1e12, drawn with seed 0. Each against the best constant, power law, linear, cosine,
+polynomial, WSD and inverse square root. Prints the worst ratios and gaps and, of every family, how
+much of the loss its best member leaves over the optimum.
 """
 
 from __future__ import annotations

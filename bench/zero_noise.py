@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-import etastar.control._model as solver
 from etastar.control import best_member, solve
 from etastar.model import PowerLaw, exact_losses, loss, phase
 from etastar.schedule import InputError, Schedule
