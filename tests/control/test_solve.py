@@ -163,6 +163,18 @@ def test_batch_ramp_under_a_budget_of_time():
     assert np.sum(1.0 + easy.batch_size(steps) / 64) == pytest.approx(2e4, rel=0.01)
 
 
+def test_momentum_helps_the_hard_phase_and_never_hurts():
+    """The loss of the exact recursion, below that of the best LR alone."""
+    hard = solve(HARD, 200, controls="lr,momentum", compare=False)
+    assert hard.momentum is not None
+    exact = exact_losses(HARD, hard.schedule, momentum=hard.momentum)[0]
+    assert hard.loss == pytest.approx(exact, rel=1e-3)
+    assert hard.loss < 0.95 * solve(HARD, 200, compare=False).loss
+    easy = solve(EASY, 200, controls="lr,momentum", compare=False)
+    plain = solve(EASY, 200, compare=False).loss
+    assert 0.98 * plain < easy.loss <= plain
+
+
 def test_under_a_budget_of_samples_all_mixes_are_nearly_as_good():
     """The same noise eta / B by a decay of the LR or by a ramp of the batch size."""
     small = solve(EASY, samples=1e6, controls="lr,batch", compare=False)
@@ -187,6 +199,7 @@ def test_under_a_budget_of_samples_all_mixes_are_nearly_as_good():
         ({"horizon": 1000, "warmup": 999}, "warmup"),
         ({"seconds": 10.0, "step_time": (0.0, 0.0)}, "step_time"),
         ({"samples": 1e6, "controls": "lr,batch", "warmup": 10}, "warmup"),
+        ({"samples": 1e6, "controls": "lr,momentum,batch"}, "momentum goes with"),
         ({"horizon": 1000, "max_momentum": 1.0, "controls": "lr,momentum"}, "max_momentum"),
     ],
 )

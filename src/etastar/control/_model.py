@@ -14,16 +14,17 @@ from etastar.schedule import InputError, Schedule, table
 from ._baselines import baselines
 from ._engine import LOWEST, Found, Rates, minimise
 from ._mesh import Mesh
-from ._objective import Logs, controls_of, log_loss, stable_rate
+from ._objective import Logs, Steps, controls_of, exact_log_loss, log_loss, stable_rate
 from ._problem import Along, Array, Budget, Limits, Problem, Start, constant
 from ._solution import Member, Solution
 from ._starts import starts
 
 _ROUNDS = 6
-_ITERATIONS = 400
-_MOMENTUM_ROUNDS, _MOMENTUM_ITERATIONS = 2, 120
-"""An update of LR and momentum together costs a hundred times as much, and its optimum lies where
-fast modes ring: what is not converged then shows in the gap."""
+_MOMENTUM = 250
+"""Iterations with momentum; what they leave then shows in the gap."""
+
+_EXACT = 65536.0
+"""Horizons up to which momentum is optimised through the exact recursion."""
 
 _SETTLED = 2e-5
 """The relative change of the loss from mesh to mesh at which a solve ends."""
@@ -35,7 +36,7 @@ _SMOOTH = 1e-3
 """Weight of the mix's changes from knot to knot. Without it mixes that zigzag at the edge of
 stability gain about 1e-3 of the loss more, which is not worth a schedule that jumps."""
 
-_STIFFNESS = {"rate": 1.0, "momentum": 0.3, "mix": 0.3}
+_STIFFNESS = {"rate": 1.0, "mix": 0.3}
 """The curvature of the loss in each variable, as a part of that in the rate."""
 
 _SLOWEST = 1e-12
@@ -158,7 +159,8 @@ class _End:
 def _settle(problem: Problem, start: Start) -> _End:
     """Minimise on a mesh around the start, then on one around the optimum, until it settles."""
     end = _minimised(problem, start)
-    rounds = _MOMENTUM_ROUNDS if "momentum" in problem.controls else _ROUNDS
+    # Through the exact recursion there is no mesh to settle, and with momentum no time for it.
+    rounds = 1 if "momentum" in problem.controls else _ROUNDS
     for _ in range(rounds - 1 if np.isfinite(end.value) else 0):
         again = _minimised(problem, _as_start(problem, end))
         settled = abs(again.value - end.value) < _SETTLED
@@ -182,6 +184,8 @@ def _minimised(problem: Problem, start: Start) -> _End:
     rates = Rates(1.0, 0.0, limits.monotone)
     x, low, high = _variables(problem, start, mesh, rates)
     setting = problem.setting(mesh)
+    ringing = "momentum" in problem.controls
+    steps = Steps(*mesh.steps()) if ringing and budget.total <= _EXACT else None
 
     def split(flat: Array) -> Logs:
         named = dict(zip(problem.channels, flat.reshape(-1, knots), strict=True))
@@ -190,7 +194,8 @@ def _minimised(problem: Problem, start: Start) -> _End:
 
     def objective(flat: Array) -> tuple[float, Array]:
         logs = split(flat)
-        value, slope = log_loss(problem.modes, problem.model.noise, setting, logs)
+        where = (problem.modes, problem.model.noise, setting, logs)
+        value, slope = log_loss(*where) if steps is None else exact_log_loss(*where, steps)
         value, rows = float(value), []
         for name in problem.channels:
             row = getattr(logs, name)[:knots]
@@ -205,11 +210,14 @@ def _minimised(problem: Problem, start: Start) -> _End:
 
     if not np.isfinite(objective(np.clip(x, low, high))[0]):
         return _End(mesh, split(x), np.inf, np.inf)
-    weight = _noise_parts(problem, mesh, split(np.clip(x, low, high)))
-    curvature = [_STIFFNESS[name] * weight for name in problem.channels]
-    curvature[0] = rates.curvature(curvature[0])
-    most = _MOMENTUM_ITERATIONS if "momentum" in problem.controls else _ITERATIONS
-    found = minimise(objective, x, low, high, np.concatenate(curvature), most=most)
+    if ringing:
+        # Where fast modes ring, the parts of the noise say little about the curvature.
+        found = minimise(objective, x, low, high, np.ones(len(x)), tolerance=1e-9, most=_MOMENTUM)
+    else:
+        weight = _noise_parts(problem, mesh, split(np.clip(x, low, high)))
+        curvature = [_STIFFNESS[name] * weight for name in problem.channels]
+        curvature[0] = rates.curvature(curvature[0])
+        found = minimise(objective, x, low, high, np.concatenate(curvature))
     logs = split(found.x)
     return _End(mesh, logs, found.value, _gap(problem, rates, found, objective))
 

@@ -125,6 +125,51 @@ def _mean_inverse(first: Any, last: Any) -> Any:
     return jnp.where(far, jnp.log1p(safe) / safe, 1.0 - x / 2 + x * x / 3) / first
 
 
+class Steps(NamedTuple):
+    """Every update of a short run: the knot before it, how far it is to the next, and its ramp.
+
+    Padded to one of a few lengths with updates whose ramp is 0: they change nothing.
+    """
+
+    knot: Any
+    part: Any
+    ramp: Any
+
+
+@jax.jit
+def exact_log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, steps: Steps) -> Any:
+    """`log_loss` with momentum by the recursion of the three moments, update by update.
+
+    Segments are not cheaper for so few updates, and their loss is less smooth where modes ring.
+    """
+
+    def final(logs: Logs) -> Any:
+        rate, slowness, _ = controls_of(setting, logs)
+
+        def along(values: Any) -> Any:
+            return values[steps.knot] * (1 - steps.part) + values[steps.knot + 1] * steps.part
+
+        def update(state: Any, control: Any) -> Any:
+            share, cross, velocity = state
+            eta, mu = control
+            x = modes.eigenvalue
+            fresh = x * x * (1.0 + 1.0 / setting.batch_size) * share
+            fresh = fresh + modes.square / setting.batch_size * (share.sum() + noise)
+            velocity = mu * mu * velocity + 2.0 * mu * x * cross + fresh
+            drift = mu * cross + x * share
+            share = share - 2.0 * eta * drift + eta * eta * velocity
+            return (share, drift - eta * velocity, velocity), None
+
+        zero = jnp.zeros_like(modes.target)
+        controls = (steps.ramp * along(rate), 1.0 - along(slowness))
+        (share, _, _), _ = jax.lax.scan(
+            jax.checkpoint(update), (modes.target, zero, zero), controls
+        )
+        return jnp.log(share.sum())
+
+    return jax.value_and_grad(final)(logs)
+
+
 @partial(jax.jit, static_argnames="wanted")
 def log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, wanted: str = "slope") -> Any:
     """The log of the final loss with its slope in the variables, or the losses at the nodes."""

@@ -10,7 +10,7 @@ from ._problem import FEWEST, Along, Array, Problem, Start, constant
 _PART = 0.9
 """How much of the stable LR a start uses before it raises the batch size."""
 
-_DECAYS = (0.3,)
+_DECAYS = (0.2, 0.4)
 """Powers of time by which 1 - mu falls in the starts with growing momentum."""
 
 
@@ -24,16 +24,19 @@ def starts(problem: Problem) -> list[Start]:
     if "momentum" not in problem.controls:
         return begun
     plain = begun[0]
-    # One that moves as fast as the closed form, and bolder ones, which may turn out unstable.
-    careful = Start(lambda place: 0.8 * plain.rate(place), constant(0.8), *plain[2:])
-    return [careful, *(plain._replace(slowness=_falling(problem, power)) for power in _DECAYS)]
+    slownesses = [constant(0.8), *(_falling(problem, power) for power in _DECAYS)]
+    # The slow modes move as in the closed form: stable, whatever the momentum.
+    return [
+        plain._replace(rate=lambda place, slow=slow: plain.rate(place) * slow(place), slowness=slow)
+        for slow in slownesses
+    ]
 
 
 def _falling(problem: Problem, power: float) -> Along:
     """1 - mu that falls as a power of time and returns to one at the end."""
     total = problem.budget.total
-    least = max(1.0 - problem.limits.max_momentum, 1.0 / total)
-    return lambda place: np.clip((1.0 + place) ** -power + (place / total) ** 8, least, 1.0)
+    least = max(1.0 - problem.limits.max_momentum, 0.02)
+    return lambda place: np.clip((1.0 + place) ** -power + (place / total) ** 8, least, 0.98)
 
 
 def _batch_starts(problem: Problem) -> list[Start]:
