@@ -36,9 +36,9 @@ def measure(horizons: tuple[int, ...]) -> dict[str, list[tuple[int, float, Solut
     found = {}
     for name, model in TASKS.items():
         print(f"\n{name}")
-        print(
-            f"{'T':>6}{'plain':>11}{'momentum':>11}{'ratio':>8}{'1-mu middle':>13}{'gap':>9}{'s':>6}"
-        )
+        head = ("T", "plain", "momentum", "ratio", "1-mu middle", "gap", "s")
+        widths = (6, 11, 11, 8, 13, 9, 6)
+        print("".join(f"{word:>{width}}" for word, width in zip(head, widths, strict=True)))
         rows = []
         for horizon in horizons:
             plain = solve(model, horizon, compare=False)
