@@ -76,7 +76,7 @@ def best_member(
     >>> from etastar.model import PowerLaw
     >>> model = PowerLaw(1.5, 1.0, 0.25, 8)
     >>> constant, cosine = (best_member(model, name, 10**6) for name in ("constant", "cosine"))
-    >>> cosine.loss < 0.2 * constant.loss, cosine.schedule.peak > 10 * constant.schedule.peak
+    >>> cosine.loss < 0.3 * constant.loss, cosine.schedule.peak > 5 * constant.schedule.peak
     (True, True)
     """
     if family not in _SEARCHED:
