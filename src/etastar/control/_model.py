@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etastar.model import Model, loss
+from etastar.model import Model, exact_losses, loss
 from etastar.schedule import InputError, Schedule, table
 
 from ._baselines import baselines
@@ -90,7 +90,7 @@ def solve(
             them should it be better.
 
     Returns: a `Solution`; losses by `etastar.model.loss`, to a relative 1e-4 (3e-3 where the
-    controls are too steep for that: momentum, or no label noise and a source exponent above 2).
+    controls are too steep for that, as without label noise at source exponents above 2).
     Raises: InputError for limits out of range or at odds with each other, naming them.
     Source: arXiv 2602.04774 (LR and batch size), 2505.16098 (momentum); the mesh and the scaling of
     the variables are this library's.
@@ -138,8 +138,10 @@ def solve(
 
 
 def _measured(model: Model, rate: Schedule, momentum: Schedule | None, batch: Schedule | None):
-    """The final loss, to a relative 1e-4, or where the controls are too steep for that 3e-3."""
+    """The final loss: exact with momentum, else to 1e-4, or 3e-3 where that is out of reach."""
     mu = 0.0 if momentum is None else momentum
+    if momentum is not None and rate.horizon <= _EXACT:
+        return float(exact_losses(model, rate, momentum=mu)[0])
     try:
         return loss(model, rate, momentum=mu, batch_size=batch)
     except InputError:
