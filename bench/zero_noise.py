@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from etastar.control import best_member, solve
-from etastar.model import PowerLaw, exact_losses, loss, phase
+from etastar.model import PowerLaw, exact_losses, phase
 from etastar.schedule import InputError, Schedule
 
 CAPACITIES = (2.0, 1.5)
@@ -39,11 +39,6 @@ class Found(NamedTuple):
     loss: float
     gap: float
     bound: float
-
-
-def loosely(*given, **keys):
-    """`loss` to 2e-3, here enough: where the loss falls by 20 decades, 1e-4 is out of reach."""
-    return loss(*given, **{"tolerance": 2e-3, **keys})
 
 
 @cache

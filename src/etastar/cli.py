@@ -234,8 +234,7 @@ def backtest_command(
     A run named by both --fit and --test is fitted and not tested.
     """
     _known_law(law_name)
-    if plot is not None:
-        _page_for_plot(plot)
+    _page_for_plot(plot)
     with working("reading the logs"):
         fitted = _read(fit, step, loss, lr, runs_schedule)
         tested = _held_out(_read(test, step, loss, lr, runs_schedule), fitted)
@@ -312,6 +311,7 @@ def solve_command(
     plot: Plot = None,
 ) -> None:
     """Solve for the optimal schedule of a power-law random feature model."""
+    _page_for_plot(plot)
     steps = None if horizon is None else _count("--horizon", horizon)
     options = {
         "controls": controls,
@@ -332,7 +332,9 @@ def solve_command(
         from etastar.model import PowerLaw
 
         model = PowerLaw(capacity, source, noise, batch, features)
-        solve(model, steps, compare=False, **options)  # compiles
+        if controls == "lr":
+            # So that `seconds` is without compilation; the other solves are too long to repeat.
+            solve(model, steps, compare=False, **options)
         solution = solve(model, steps, **options)
         if plot is not None:
             write_text(plot, solution_figure(solution).to_html(include_plotlyjs=True))
@@ -353,6 +355,7 @@ def phase_command(
     plot: Plot = None,
 ) -> None:
     """Say whether a task is easy or hard, and the exponents of its optimal schedule."""
+    _page_for_plot(plot)
     from etastar.control._report import phase_document, phase_figure, phase_table
     from etastar.model import phase
 
@@ -383,6 +386,7 @@ def robust_command(
     plot: Plot = None,
 ) -> None:
     """Say what a wrong base LR costs, and how coarse a grid may be."""
+    _page_for_plot(plot)
     wanted = _schedule(schedule)
     with working("summing the bound"):
         from etastar.robust import robust_page, robust_report, robust_table
@@ -441,8 +445,10 @@ def _known_law(name: str) -> None:
         raise InputError(f"--law {name!r} is not known; choose one of {', '.join(FORMS)}")
 
 
-def _page_for_plot(path: Path) -> None:
+def _page_for_plot(path: Path | None) -> None:
     """Refuse a plot that could not be written, before any long work."""
+    if path is None:
+        return
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--plot {path}: the plot is a web page; name a file that ends in .html")
     _prepared(path.parent)

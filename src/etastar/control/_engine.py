@@ -29,16 +29,15 @@ _STEEPEST = 6.0
 
 
 class Found(NamedTuple):
-    """Where a minimisation ended: variables, log loss, and two measures of what is left to gain.
+    """Where a minimisation ended: variables, log loss with its slope, and what is left to gain.
 
-    `gap` is what the tangent plane at x promises within the bounds, an upper bound where the log
-    loss is convex. `decrement` is |slope|^2 / (2 c) over the free variables in units of their
+    `decrement` is |slope|^2 / (2 c) over the free variables in units of their
     curvature, with c = 0.05 the smallest eigenvalue of the Hessian in these units.
     """
 
     x: Array
     value: float
-    gap: float
+    slope: Array
     decrement: float
 
 
@@ -92,10 +91,9 @@ def minimise(
     )
     x = np.clip(end.x * scale, low, high)
     value, slope = log_loss(x)
-    gap = promised(slope, x, low, high)
     moved = np.clip(x / scale - slope * scale, low / scale, high / scale) - x / scale
     decrement = float(moved @ moved) / (2 * _SMALLEST_EIGENVALUE)
-    return Found(x, float(value), gap, decrement)
+    return Found(x, float(value), slope, decrement)
 
 
 def promised(slope: Array, x: Array, low: Array, high: Array) -> float:
@@ -147,13 +145,16 @@ class Rates:
         return low, high
 
     def gap(self, slope: Array, x: Array) -> float:
-        """The decrease that the tangent plane promises over all rates allowed."""
-        logs, lowest = self.logs(x), np.log(LOWEST)
-        after = np.append(slope[0], -slope[1:]) if self.monotone else slope
-        by_log = after - np.append(after[1:], 0.0) if self.monotone else slope
-        rise, fall = by_log * logs, by_log * (logs - lowest)
+        """The decrease that the tangent plane promises over all rates allowed.
+
+        An upper bound of what is left to gain where the log loss is convex.
+        """
         if not self.monotone:
-            return float(np.maximum(rise, fall).sum())
+            return promised(slope, x, *self.bounds(len(x)))
+        logs, lowest = self.logs(x), np.log(LOWEST)
+        after = np.append(slope[0], -slope[1:])
+        by_log = after - np.append(after[1:], 0.0)
+        rise, fall = by_log * logs, by_log * (logs - lowest)
         # Extreme points: the cap up to a knot, the least rate from there on.
         first = np.append(0.0, np.cumsum(rise))
         return float(np.max(first + np.append(np.cumsum(fall[::-1])[::-1], 0.0)))

@@ -12,7 +12,7 @@ from etastar.model import Model, exact_losses, loss
 from etastar.schedule import InputError, Schedule, table
 
 from ._baselines import baselines
-from ._engine import LOWEST, Found, Rates, minimise
+from ._engine import LOWEST, Rates, minimise
 from ._mesh import Mesh
 from ._objective import Logs, Steps, controls_of, exact_log_loss, log_loss, stable_rate
 from ._problem import Along, Array, Budget, Limits, Problem, Start, constant
@@ -221,16 +221,9 @@ def _minimised(problem: Problem, start: Start) -> _End:
         curvature[0] = rates.curvature(curvature[0])
         found = minimise(objective, x, low, high, np.concatenate(curvature))
     logs = split(found.x)
-    return _End(mesh, logs, found.value, _gap(problem, rates, found, objective))
-
-
-def _gap(problem: Problem, rates: Rates, found: Found, objective) -> float:
-    if problem.controls != ("lr",):
-        return found.decrement
-    if not rates.monotone:
-        return found.gap
-    _, slope = objective(found.x)
-    return rates.gap(slope, found.x)
+    alone = problem.controls == ("lr",)
+    gap = rates.gap(found.slope, found.x) if alone else found.decrement
+    return _End(mesh, logs, found.value, gap)
 
 
 def _variables(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 import etastar._precision  # noqa: F401  # first: double precision
-from etastar.model import Cells, Drift, segment_losses
+from etastar.model import Cells, Drift, segment_losses, update_moments
 
 _ROUND = 6.0
 _PARTS = ((0.0, 1.0 / 6.0), (0.5, 4.0 / 6.0), (1.0, 1.0 / 6.0))  # Simpson's rule
@@ -149,16 +149,9 @@ def exact_log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, steps: 
         def along(values: Any) -> Any:
             return values[steps.knot] * (1 - steps.part) + values[steps.knot + 1] * steps.part
 
-        def update(state: Any, control: Any) -> Any:
-            share, cross, velocity = state
+        def update(moments: Any, control: Any) -> Any:
             eta, mu = control
-            x = modes.eigenvalue
-            fresh = x * x * (1.0 + 1.0 / setting.batch_size) * share
-            fresh = fresh + modes.square / setting.batch_size * (share.sum() + noise)
-            velocity = mu * mu * velocity + 2.0 * mu * x * cross + fresh
-            drift = mu * cross + x * share
-            share = share - 2.0 * eta * drift + eta * eta * velocity
-            return (share, drift - eta * velocity, velocity), None
+            return update_moments(modes, noise, moments, eta, setting.batch_size, mu), None
 
         zero = jnp.zeros_like(modes.target)
         controls = (steps.ramp * along(rate), 1.0 - along(slowness))

@@ -27,8 +27,9 @@ def solution_document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
 
     Keys: `phase {name, xi, delta, loss_exponent}`; `loss`, the excess loss at the end; `schedule`,
     as knots [step, lr] to be joined by straight lines, or a spec; `baselines {constant, power,
-    linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative; `seconds`; and `momentum` and
-    `batch_size`, schedules like the first, where they were optimised.
+    linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative; `seconds`, for the LR alone without
+    compilation; and `momentum` and `batch_size`, schedules like the first, where they were
+    optimised.
 
     >>> from etastar.control import solve
     >>> model = PowerLaw(1.5, 1.0, 0.25, 8)

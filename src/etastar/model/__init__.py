@@ -1,6 +1,6 @@
 """The solvable model: spectrum, exact moments, segments, phases, simulation."""
 
-from ._exact import exact_losses
+from ._exact import exact_losses, update_moments
 from ._loss import loss, segments_of
 from ._phase import Phase, phase
 from ._power_law import LinearModel, Model, Modes, PowerLaw, modes_of
@@ -28,4 +28,5 @@ __all__ = [
     "segment_losses",
     "segments_of",
     "simulate",
+    "update_moments",
 ]
