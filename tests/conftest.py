@@ -67,6 +67,7 @@ def make_plan(**changes: Any) -> Plan:
         ),
         "nearest": alternatives[0],
         "comparison": alternatives,
+        "expected_regret": 0.0025,
         "transfer": (Transfer(4000, 0.02, 2.5), Transfer(8000, 0.015, 2.39)),
         "caveats": ("only 3 pilots",),
         "runs": PILOTS,

@@ -70,6 +70,7 @@ def test_plan_prints_one_json_object_and_nothing_else(capsys, planning, logs):
         "schedule",
         "nearest",
         "loss",
+        "expected_regret",
         "comparison",
         "caveats",
     ]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest_law import LINEAR, TRUTH, UNITS, make_run, true_losses
 
-from etastar.control import optimal_schedule
-from etastar.law import exponents, fit
+from etastar.control import least_losses, optimal_schedule
+from etastar.law import AverageLaw, exponents, fit, make_mesh
 from etastar.law._data import Units, place
 from etastar.law._terms import columns_and_slopes
 from etastar.model import PowerLaw, loss
@@ -47,7 +47,7 @@ def test_draws_lie_in_the_bounds_and_repeat(resampled, law):
         assert np.all(one.theta >= law.form.lower)
         assert np.all(one.theta <= law.form.upper)
         assert np.all(one.linear >= 0)
-    with pytest.raises(InputError, match="fit it with uncertainty='bootstrap' or 'nuts'"):
+    with pytest.raises(InputError, match="fit it with draws=100"):
         law.draws(3)
 
 
@@ -56,12 +56,51 @@ def test_an_unknown_uncertainty_is_refused(pilots):
         fit(pilots, uncertainty="jackknife")
 
 
-def test_the_optimal_schedule_is_stable_under_other_fits_of_the_runs(resampled, law):
-    best = optimal_schedule(law, 8000, warmup=100)
-    regret = best.nearest.loss - best.loss
-    for draw in resampled.draws(4, seed=0):
-        other = optimal_schedule(draw, 8000, warmup=100)
-        assert law.final_losses([other.schedule])[0] - best.loss < regret
+def test_laplace_keeps_its_covariance_beside_draws(pilots, law):
+    both = fit(pilots, draws=2)
+    np.testing.assert_array_equal(both.covariance, law.covariance)
+    thetas = {tuple(draw.theta) for draw in both.draws(2)}
+    assert len(thetas) == 2
+    assert len(both.draws(5)) == 5
+
+
+def test_what_the_runs_leave_open_spreads_as_the_prior_does(resampled, pilots):
+    one_peak = [run for run in pilots if run.schedule.peak == pilots[0].schedule.peak]
+    spread = fit(one_peak, uncertainty="bootstrap", draws=30).samples
+    assert spread is not None
+    assert resampled.samples is not None
+    # One peak LR does not tell q, the power of the effective rate in intrinsic time.
+    time_power = resampled.form.names.index("time_power")
+    assert spread[:, time_power].std() > 0.5 * resampled.form.spread[time_power]
+
+
+def test_the_average_law_is_the_mean_of_its_members(resampled, law):
+    members = (law, *resampled.draws(4))
+    average = AverageLaw(law, members)
+    schedules = [TARGET, parse_schedule("constant:peak=1e-3,horizon=8000")]
+    each = [member.final_losses(schedules) for member in members]
+    np.testing.assert_allclose(average.each(schedules), each, rtol=1e-12)
+    np.testing.assert_allclose(average.final_losses(schedules), np.mean(each, axis=0), rtol=1e-12)
+    mesh = make_mesh(TARGET)
+    loss, slope = average.final_loss_and_slope(mesh.rate, mesh.length)
+    assert loss == pytest.approx(np.mean(each, axis=0)[0], rel=1e-9)
+    slopes = [member.final_loss_and_slope(mesh.rate, mesh.length)[1] for member in members]
+    np.testing.assert_allclose(slope, np.mean(slopes, axis=0), rtol=1e-9, atol=1e-12)
+
+
+def test_a_plan_over_other_fits_is_stable_and_knows_what_uncertainty_costs(resampled, law):
+    members = (law, *resampled.draws(4, seed=0))
+    average = AverageLaw(law, members)
+    best = optimal_schedule(average, 8000, warmup=100)
+    alone = [optimal_schedule(member, 8000, warmup=100) for member in members]
+    least = least_losses(members, best.schedule, cap=law.peak_range[1], warmup=100)
+    np.testing.assert_allclose(least, [found.loss for found in alone], atol=2e-5)
+    expected_regret = best.loss - least.mean()
+    assert expected_regret > 0
+    # Nothing that one of the fits alone would choose has a lower expected loss.
+    losses = average.final_losses([found.schedule for found in alone])
+    assert losses.min() > best.loss - 1e-6
+    assert losses.max() - best.loss < best.nearest.loss - best.loss
 
 
 def test_noise_goes_as_one_over_the_batch_size(pilots):

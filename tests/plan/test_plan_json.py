@@ -23,6 +23,7 @@ def test_keys_are_those_of_the_contract(plan_of):
         "schedule",
         "nearest",
         "loss",
+        "expected_regret",
         "comparison",
         "caveats",
     ]
@@ -31,6 +32,7 @@ def test_keys_are_those_of_the_contract(plan_of):
     assert document["phase"]["xi_ci"] == [0.2, 0.4]
     assert list(document["nearest"]) == ["spec", "regret"]
     assert document["loss"] == {"mean": 2.39, "low": 2.36, "high": 2.42}
+    assert document["expected_regret"] == 0.0025
     for row in document["comparison"]:
         assert list(row) == ["spec", "loss", "regret", "steps_to_match"]
     assert document["comparison"][1]["steps_to_match"] is None

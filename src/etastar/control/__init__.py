@@ -2,7 +2,7 @@
 
 from ._baselines import FAMILIES, baselines, best_member
 from ._families import best_members, steps_to_match
-from ._fitted import optimal_schedule
+from ._fitted import least_losses, optimal_schedule
 from ._model import solve
 from ._solution import Member, Solution
 from ._transfer import Allocation, Transfer, compute_optimal, transfer
@@ -17,6 +17,7 @@ __all__ = [
     "best_member",
     "best_members",
     "compute_optimal",
+    "least_losses",
     "optimal_schedule",
     "solve",
     "steps_to_match",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from etastar.law import Law
+from etastar.law import AverageLaw, Law
 from etastar.schedule import Schedule, make_schedule
 
 from ._solution import Member
@@ -37,7 +37,9 @@ def family_makers(warmup: int) -> dict[str, list[Callable[[int, float], Schedule
     }
 
 
-def best_members(law: Law, horizon: int, warmup: int, cap: float) -> list[Member]:
+def best_members(
+    law: Law | AverageLaw, horizon: int, warmup: int, cap: float
+) -> list[Member]:
     """The member of each standard family with the lowest predicted final loss, peaks up to `cap`.
 
     Peaks on a grid of ratio 2^(1/2), then two rounds of a grid four times as fine around the best.
@@ -61,14 +63,18 @@ def best_members(law: Law, horizon: int, warmup: int, cap: float) -> list[Member
     return out
 
 
-def _best(law: Law, horizon: int, family: str, candidates: Sequence[tuple]) -> tuple:
+def _best(
+    law: Law | AverageLaw, horizon: int, family: str, candidates: Sequence[tuple]
+) -> tuple:
     schedules = [make(horizon, float(peak)) for make, peak in candidates]
     losses = law.final_losses(schedules)
     i = int(np.argmin(losses))
     return (*candidates[i], Member(family, schedules[i], float(losses[i])))
 
 
-def steps_to_match(law: Law, member: Member, loss: float, cap: float) -> float | None:
+def steps_to_match(
+    law: Law | AverageLaw, member: Member, loss: float, cap: float
+) -> float | None:
     """Steps at which the family of `member`, its peak re-tuned, reaches `loss`; None beyond 100x.
 
     The shape is stretched to horizons on a grid from 1 to 100 times its own, its peak tuned on a

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from etastar.law import Law, make_mesh
+from etastar.law import AverageLaw, Law, make_mesh
 from etastar.schedule import InputError, Schedule, table
 
 from ._closed_form import ClosedForm, both_ends
@@ -21,7 +22,7 @@ LEAST = 1e-4
 
 
 def optimal_schedule(
-    law: Law,
+    law: Law | AverageLaw,
     horizon: int,
     *,
     cap: float | None = None,
@@ -38,7 +39,7 @@ def optimal_schedule(
     schedules; the result is never worse than any of these.
 
     Arguments:
-        law: a fitted law.
+        law: a fitted law, or an average of several: then the expected loss is minimised.
         horizon: number of updates.
         cap: largest rate allowed; by default the largest peak the law was fitted on.
         floor: smallest rate allowed, in the unit of the rates.
@@ -77,11 +78,34 @@ def optimal_schedule(
     return Solution(schedule, loss, tuple(members), ends[1] - ends[0])
 
 
+def least_losses(
+    laws: Sequence[Law],
+    schedule: Schedule,
+    *,
+    cap: float,
+    floor: float = 0.0,
+    warmup: int = 0,
+    monotone: bool = True,
+) -> np.ndarray:
+    """The loss that each law's own best schedule reaches, shape (len(laws),).
+
+    What remains to be gained at a schedule once one knows which law is true: the search starts from
+    that schedule and ends no higher. Limits as for `optimal_schedule`.
+    """
+    horizon = schedule.horizon
+    ends = []
+    for law in laws:
+        grid = _Grid.make(law, horizon, warmup, cap, floor, monotone)
+        found = grid.schedule(grid.minimise(grid.sampled(schedule), 1e-8).x)
+        ends.append(law.final_losses([found, schedule]).min())
+    return np.array(ends)
+
+
 @dataclass(frozen=True)
 class _Grid:
     """Knots of the schedule on the law's mesh, and the map from variables to rates."""
 
-    law: Law
+    law: Law | AverageLaw
     horizon: int
     warmup: int
     rates: Rates

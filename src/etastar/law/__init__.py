@@ -1,5 +1,6 @@
 """The loss law of real trainings: its terms, its fit to logs, its forecasts, its backtest."""
 
+from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
 from ._exponents import Exponents, exponents, exponents_of
 from ._fit import fit
@@ -10,6 +11,7 @@ from ._published import FORMS
 
 __all__ = [
     "FORMS",
+    "AverageLaw",
     "Backtest",
     "BacktestRun",
     "Exponents",

@@ -26,7 +26,7 @@ def fit(
     form: Form | str = LAW,
     *,
     uncertainty: str = "laplace",
-    draws: int = 100,
+    draws: int | None = None,
     seed: int = 0,
 ) -> Law:
     """Fit the law to the logs of training runs.
@@ -40,9 +40,10 @@ def fit(
         runs: from `read_runs`, with losses in nats (any unit serves) at steps.
         form: the law to fit, or its name in `etastar.law.FORMS`; ours by default.
         uncertainty: how the covariance of the constants is found: "laplace", at once, from the
-            curvature and the runs' misfits; "bootstrap" by fits to runs drawn with replacement;
-            "nuts" by sampling the posterior (needs `etastar[bayes]`).
-        draws: how many fits or samples the last two make.
+            curvature and the runs' misfits; "bootstrap" by fits to runs weighed at random; "nuts"
+            by sampling the posterior (needs `etastar[bayes]`).
+        draws: how many such fits or samples to keep for `Law.draws`; 100 by default for the last
+            two, none for the first, which takes those of the bootstrap where some are asked for.
         seed: of their random numbers.
 
     Returns: a `Law` with its covariance.
@@ -99,17 +100,19 @@ def fit(
 
 
 def _uncertain(
-    problem: Problem, constants: np.ndarray, method: str, draws: int, seed: int
+    problem: Problem, constants: np.ndarray, method: str, draws: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Covariance of the constants, and the fits or samples that it is from, if any."""
     laplace, variance = covariance(problem, constants)
-    if method == "laplace":
+    if draws is None:
+        draws = 0 if method == "laplace" else 100
+    if draws == 0:
         return laplace, None
-    if method == "bootstrap":
-        samples = bootstrap(problem, constants, draws, seed)
-    else:
+    if method == "nuts":
         samples = nuts(problem, constants, variance, draws, seed)
-    return np.cov(samples.T), samples
+    else:
+        samples = bootstrap(problem, constants, draws, seed)
+    return laplace if method == "laplace" else np.cov(samples.T), samples
 
 
 def _left_out(runs: list[Run], kept: list[Run]) -> tuple[str, ...]:

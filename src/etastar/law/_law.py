@@ -67,15 +67,19 @@ class Law:
     def draws(self, count: int, seed: int = 0) -> list[Law]:
         """Laws that fit the runs about as well: this one with constants from its samples.
 
+        Samples repeat only where there are fewer than `count`.
+
         Raises: InputError where the fit made no samples. Its covariance alone does not serve: the
         constants move together along curves, and a normal distribution leaves them.
         """
         if self.samples is None:
             raise InputError(
-                "this law has no samples to draw from: fit it with uncertainty='bootstrap' or"
-                " 'nuts'"
+                "this law has no samples to draw from: fit it with draws=100, or with"
+                " uncertainty='bootstrap' or 'nuts'"
             )
-        drawn = self.samples[np.random.default_rng(seed).integers(0, len(self.samples), count)]
+        there = len(self.samples)
+        chosen = np.random.default_rng(seed).choice(there, count, replace=count > there)
+        drawn = self.samples[chosen]
         size = self.form.size
         return [replace(self, theta=row[:size], linear=row[size:], samples=None) for row in drawn]
 
@@ -136,11 +140,14 @@ class Law:
 
     def final_losses(self, schedules: Sequence[Schedule]) -> np.ndarray:
         """Predicted final loss of each schedule, shape (len(schedules),)."""
-        rate, length = stack_meshes([make_mesh(schedule) for schedule in schedules], self.units)
-        columns = self.form.final_columns(
-            self.theta, float(self.units.steps), np.ones(len(rate)), rate, length
-        )
-        return np.asarray(columns)[: len(schedules)] @ self.linear
+        meshes = stack_meshes([make_mesh(schedule) for schedule in schedules], self.units)
+        return self.losses_on(*meshes)[: len(schedules)]
+
+    def losses_on(self, rate: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """Predicted final loss on R meshes in reference units: `rate`, `length` (R, CELLS)."""
+        steps, crowd = float(self.units.steps), np.ones(len(rate))
+        columns = self.form.final_columns(self.theta, steps, crowd, rate, length)
+        return np.asarray(columns) @ self.linear
 
     def final_loss_and_slope(
         self, rate: np.ndarray, length: np.ndarray

@@ -26,12 +26,16 @@ MANY = 2000
 
 @dataclass(frozen=True)
 class Problem:
-    """Evaluates residuals; keeps the last evaluation, which value and slope both ask for."""
+    """Evaluates residuals; keeps the last evaluation, which value and slope both ask for.
+
+    `shift` (n + 1,) moves the centre of the prior of theta and of the floor, in units of its width.
+    """
 
     arrays: Arrays
     cache: dict
     form: Form
     noise: float
+    shift: np.ndarray | None = None
 
     def terms(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         key = theta.tobytes()
@@ -63,12 +67,17 @@ class Problem:
         """The prior of the floor as one more row: its slope by the linear constants, its target."""
         row = np.zeros(len(self.form.linear) + 1)
         row[0] = self.noise / (FLOOR_SPREAD * self.loss.min())
-        row[-1] = self.noise * FLOOR_MEAN / FLOOR_SPREAD
+        row[-1] = self.noise * (FLOOR_MEAN / FLOOR_SPREAD + self._shift[-1])
         return row
 
     def prior(self, theta: np.ndarray) -> np.ndarray:
         """Residuals of the prior of theta."""
-        return self.noise * (theta - self.form.mean) / self.form.spread
+        form = self.form
+        return self.noise * ((theta - form.mean) / form.spread - self._shift[:-1])
+
+    @property
+    def _shift(self) -> np.ndarray:
+        return np.zeros(self.form.size + 1) if self.shift is None else self.shift
 
     def ratio(self, constants: np.ndarray) -> np.ndarray:
         """Predicted over measured loss, less 1, at every point."""

@@ -139,6 +139,19 @@ def final_columns(theta, rate, length):
 
 
 @jax.jit
+def mean_final_loss_and_slope(theta, linear, rate, length):
+    """The same, averaged over the constants of K laws: `theta` (K, 9), `linear` (K, 3)."""
+
+    def final(th, r):
+        return columns(th, 1.0, jnp.ones(1), r[None], length[None])[0, -1]
+
+    def loss(r):
+        return jnp.mean(jnp.sum(jax.vmap(final, (0, None))(theta, r) * linear, axis=1))
+
+    return jax.value_and_grad(loss)(rate)
+
+
+@jax.jit
 def final_loss_and_slope(theta, linear, rate, length):
     """Final loss of one mesh and its derivative by the rate of every cell; `rate` (CELLS,)."""
 

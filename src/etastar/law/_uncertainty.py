@@ -92,19 +92,25 @@ def hindcast(problem: Problem, constants: np.ndarray) -> float:
 
 
 def bootstrap(problem: Problem, constants: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Constants of fits to runs drawn with replacement, shape (count, constants).
+    """Constants of fits to randomly weighed runs around a random prior, shape (count, constants).
 
-    A run drawn twice counts twice; each fit starts from `constants`. Source: Efron, "Bootstrap
-    methods: another look at the jackknife" (1979), with whole runs as the independent units.
+    Each fit starts from `constants`; every run has a weight drawn from an exponential distribution
+    of mean 1, and the centre of the prior is drawn from the prior, so that what the runs leave open
+    spreads as widely as the prior does.
+
+    Source: Rubin, "The Bayesian bootstrap" (1981), with whole runs as the independent units, and
+    for the prior Bardsley et al., "Randomize-then-optimize" (2014).
     """
     rng = np.random.default_rng(seed)
     runs = int(problem.run.max()) + 1
     fits = []
     for _ in range(count):
-        drawn = np.bincount(rng.integers(0, runs, runs), minlength=runs)
+        drawn = rng.exponential(size=runs)
         weight = problem.arrays.weight.copy()
-        weight[: problem.arrays.points] *= np.sqrt(drawn[problem.run])
-        again = replace(problem, arrays=replace(problem.arrays, weight=weight), cache={})
+        weight[: problem.arrays.points] *= np.sqrt(drawn * runs / drawn.sum())[problem.run]
+        arrays = replace(problem.arrays, weight=weight)
+        shift = rng.standard_normal(problem.form.size + 1)
+        again = replace(problem, arrays=arrays, cache={}, shift=shift)
         fits.append(polish(again, constants, tolerance=1e-5).x)
     return np.array(fits)
 

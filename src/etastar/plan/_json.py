@@ -20,8 +20,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     Keys: `phase {name, xi, xi_ci, capacity, capacity_ci, source, source_ci}`, where each `*_ci` is
     the 90% interval [low, high]; `peak_lr`; `schedule`, either `{spec}` or `{knots: [[step, lr],
     ...]}` to be joined by straight lines; `nearest {spec, regret}`, the standard schedule closest
-    in predicted loss; `loss {mean, low, high}` at the horizon; `comparison [{spec, loss, regret,
-    steps_to_match}]`; `caveats`. Steps and learning rates are in the user's own units. A number
+    in predicted loss; `loss {mean, low, high}` at the horizon; `expected_regret`, what not knowing
+    the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`; `caveats`. Steps and learning rates are in the user's own units. A number
     that is not finite, or not known, is None.
     """
     phase = plan.phase
@@ -36,6 +36,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "schedule": schedule_document(plan.schedule),
         "nearest": {"spec": plan.nearest.schedule.spec, "regret": plan.nearest.regret},
         "loss": {"mean": plan.loss.value, "low": plan.loss.low, "high": plan.loss.high},
+        "expected_regret": plan.expected_regret,
         "comparison": [
             {
                 "spec": other.schedule.spec,

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from etastar.control import Member, Solution, optimal_schedule, steps_to_match
-from etastar.law import Law, fit
+from etastar.control import (
+    Member,
+    Solution,
+    least_losses,
+    optimal_schedule,
+    steps_to_match,
+)
+from etastar.law import AverageLaw, Law, fit
 from etastar.runs import Run, check_together
 from etastar.schedule import InputError, Schedule
 
@@ -19,6 +25,8 @@ FAR = 8.0
 """Horizon over the longest pilot beyond which a plan warns of extrapolation."""
 
 TRANSFER = (0.25, 0.5, 2.0, 4.0)
+DRAWS = 12
+"""Other fits of the runs over which the loss of a schedule is averaged."""
 
 
 def plan(
@@ -32,8 +40,9 @@ def plan(
 ) -> Plan:
     """Plan a training of `horizon` updates from the logs of pilot runs.
 
-    Fits the loss law, finds the schedule with the lowest predicted final loss, and compares it with
-    constant, linear, cosine and WSD schedules, each at its own best peak LR.
+    Fits the loss law, finds the schedule with the lowest expected final loss over that law and
+    twelve more that fit the runs about as well, and compares it with constant, linear, cosine and
+    WSD schedules, each at its own best peak LR.
 
     Arguments:
         runs: pilots, from `read_runs`; one batch size and one kind of loss.
@@ -50,19 +59,28 @@ def plan(
     """
     horizon = _horizon(horizon)
     runs = list(runs)
-    law = fit(runs)
+    law = fit(runs, draws=DRAWS)
+    average = AverageLaw(law, (law, *law.draws(DRAWS)))
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     if warmup is None:
         warmup = min(round(float(np.median([run.schedule.warmup for run in used]))), horizon // 10)
     cap = law.peak_range[1] if peak_cap is None else peak_cap
     solution = optimal_schedule(
-        law, horizon, cap=cap, floor=floor, warmup=warmup, monotone=monotone
+        average, horizon, cap=cap, floor=floor, warmup=warmup, monotone=monotone
+    )
+    least = least_losses(
+        average.members,
+        solution.schedule,
+        cap=cap,
+        floor=floor,
+        warmup=warmup,
+        monotone=monotone,
     )
     forecast = law.predict(solution.schedule)
     mean, low, high = forecast.final
     phase = phase_of(law)
     alternatives = tuple(
-        _alternative(law, member, mean, cap)
+        _alternative(average, member, solution.loss, mean, cap)
         for member in sorted(solution.baselines, key=lambda member: member.loss)
     )
     return Plan(
@@ -73,7 +91,8 @@ def plan(
         phase=phase,
         nearest=alternatives[0],
         comparison=alternatives,
-        transfer=_transfer(law, solution, horizon, warmup, cap),
+        expected_regret=solution.loss - float(least.mean()),
+        transfer=_transfer(average, solution, horizon, warmup, cap),
         caveats=(
             *_caveats(law, solution, used, horizon, cap, peak_cap),
             *_reading(runs),
@@ -96,16 +115,25 @@ def _horizon(horizon: int) -> int:
     return int(horizon)
 
 
-def _alternative(law: Law, member: Member, loss: float, cap: float) -> Alternative:
-    steps = steps_to_match(law, member, loss, cap)
-    return Alternative(member.family, member.schedule, member.loss, member.loss - loss, steps)
+def _alternative(
+    law: AverageLaw, member: Member, least: float, loss: float, cap: float
+) -> Alternative:
+    """A standard schedule; its loss is the plan's forecast and what it is expected to lose more."""
+    regret = member.loss - least
+    steps = steps_to_match(law, member, least, cap)
+    return Alternative(member.family, member.schedule, loss + regret, regret, steps)
 
 
 def _transfer(
-    law: Law, solution: Solution, horizon: int, warmup: int, cap: float
+    law: AverageLaw, solution: Solution, horizon: int, warmup: int, cap: float
 ) -> tuple[Transfer, ...]:
     """The optimal schedule's peak at other horizons, and the loss it would reach there."""
-    rows = [Transfer(horizon, solution.schedule.peak, solution.loss)]
+
+    def row(schedule: Schedule) -> Transfer:
+        loss = float(law.centre.final_losses([schedule])[0])
+        return Transfer(schedule.horizon, schedule.peak, loss)
+
+    rows = [row(solution.schedule)]
     for factor in TRANSFER:
         other = round(horizon * factor)
         if not 8 * 4 <= other <= MOST_STEPS:
@@ -113,7 +141,7 @@ def _transfer(
         best = optimal_schedule(
             law, other, cap=cap, warmup=min(warmup, other // 10), tolerance=1e-9
         )
-        rows.append(Transfer(other, best.schedule.peak, best.loss))
+        rows.append(row(best.schedule))
     return tuple(sorted(rows, key=lambda row: row.horizon))
 
 

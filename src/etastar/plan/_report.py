@@ -131,8 +131,10 @@ def _schedules(plan: Plan) -> str:
         keys(list(zip(marks, names, strict=True))),
         html_table(head, rows, classes=classes),
         '<p class="soft">Each standard schedule stands at its own best peak LR. Regret is its'
-        " predicted final loss minus the plan’s; steps to match is the length of a run of that"
-        " family that reaches the plan’s loss, as a multiple of the horizon.</p>",
+        " final loss minus the plan’s, expected over the fits that the pilots allow; steps to match"
+        " is the length of a run of that family that reaches the plan’s loss, as a multiple of the"
+        " horizon. To know which of these fits is true would lower the expected loss by"
+        f" {regret_text(plan.expected_regret)}: more pilots can gain no more.</p>",
     )
 
 

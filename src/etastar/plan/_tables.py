@@ -51,6 +51,10 @@ def _recommendation(plan: Plan) -> Table:
             "expected loss",
             f"{loss_text(loss.value)}  (90%: {loss_text(loss.low)} to {loss_text(loss.high)})",
         ),
+        (
+            "expected regret",
+            f"{regret_text(plan.expected_regret)} in loss, what better pilots could still gain",
+        ),
         ("nearest standard", nearest.schedule.spec),
         ("", f"{regret_text(nearest.regret)} in loss"),
         ("phase", phase_meaning(phase)),

@@ -36,8 +36,9 @@ class Phase:
 class Alternative:
     """A standard schedule at its own best peak LR, beside the planned one.
 
-    `loss` is the predicted final loss, `regret` that loss minus the plan's, and `steps_to_match`
-    the steps this family needs to reach the plan's loss (None: not within 100 times the horizon).
+    `regret` is its final loss minus the plan's, expected over the fits of the runs, `loss` the
+    plan's forecast plus that, and `steps_to_match` the steps this family needs to reach the plan's
+    loss (None: not within 100 times the horizon).
     """
 
     family: str
@@ -58,7 +59,11 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Plan:
-    """The schedule to train with, and all that speaks for and against it."""
+    """The schedule to train with, and all that speaks for and against it.
+
+    `expected_regret` is what not knowing the law costs: the expected final loss of the schedule
+    minus that of the schedules one would choose if one knew which fit of the runs is true.
+    """
 
     horizon: int
     schedule: Schedule
@@ -67,6 +72,7 @@ class Plan:
     phase: Phase
     nearest: Alternative
     comparison: tuple[Alternative, ...]
+    expected_regret: float
     transfer: tuple[Transfer, ...]
     caveats: tuple[str, ...]
     runs: tuple[Run, ...]

@@ -1,0 +1,71 @@
+"""The mean of several fits of one set of runs, as a solver sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from etastar.schedule import Schedule
+
+from ._data import Units, stack_meshes
+from ._law import Law
+from ._mesh import make_mesh
+from ._terms import mean_final_loss_and_slope
+
+
+@dataclass(frozen=True, eq=False)
+class AverageLaw:
+    """Expected loss over a law and its draws: mean_k L_k(schedule).
+
+    `centre` is the law itself, `members` the laws averaged over, all fitted to the same runs and in
+    the same units. A schedule that minimises this mean minimises the expected regret too, since the
+    least loss that each member allows does not depend on the schedule.
+    """
+
+    centre: Law
+    members: tuple[Law, ...]
+
+    @property
+    def units(self) -> Units:
+        return self.centre.units
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Of the centre: for starts and scales, which need not be exact."""
+        return self.centre.theta
+
+    @property
+    def linear(self) -> np.ndarray:
+        return self.centre.linear
+
+    @property
+    def peak_range(self) -> tuple[float, float]:
+        return self.centre.peak_range
+
+    def kernel(self, to_go: ArrayLike) -> np.ndarray:
+        return self.centre.kernel(to_go)
+
+    def final_losses(self, schedules: Sequence[Schedule]) -> np.ndarray:
+        """Expected final loss of each schedule, shape (len(schedules),)."""
+        return self.each(schedules).mean(axis=0)
+
+    def each(self, schedules: Sequence[Schedule]) -> np.ndarray:
+        """Final loss of each schedule under each member, shape (members, len(schedules))."""
+        meshes = stack_meshes([make_mesh(schedule) for schedule in schedules], self.units)
+        losses = [member.losses_on(*meshes) for member in self.members]
+        return np.array(losses)[:, : len(schedules)]
+
+    def final_loss_and_slope(
+        self, rate: np.ndarray, length: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """As `Law.final_loss_and_slope`, of the expected loss."""
+        theta = np.stack([member.theta for member in self.members])
+        linear = np.stack([member.linear for member in self.members])
+        units = self.units
+        loss, slope = mean_final_loss_and_slope(
+            theta, linear, rate / units.rate, length / units.steps
+        )
+        return float(loss), np.asarray(slope) / units.rate
