@@ -89,7 +89,8 @@ def test_plan_prints_tables(capsys, planning, logs):
 def test_plan_hands_its_options_on(capsys, planning, logs):
     words = ["--peak-cap", "0.05", "--floor", "1e-4", "--warmup", "7"]
     run(capsys, "plan", logs, "--horizon", 8000, *words)
-    assert planning[0][2] == {"peak_cap": 0.05, "floor": 1e-4, "warmup": 7}
+    expected = {"peak_cap": 0.05, "floor": 1e-4, "warmup": 7, "continued": None}
+    assert planning[0][2] == expected
 
 
 def test_plan_writes_its_files(capsys, planning, logs, tmp_path, plan_of):
@@ -100,6 +101,20 @@ def test_plan_writes_its_files(capsys, planning, logs, tmp_path, plan_of):
     assert Schedule.load(folder / "schedule.json") == plan_of().schedule
     code, out, _ = run(capsys, "plan", logs, "--horizon", 8000, "--out", folder, "--json")
     assert json.loads(out) == json.loads((folder / "plan.json").read_text())
+
+
+def test_plan_goes_on_from_a_run_that_is_read_once(capsys, planning, logs):
+    words = ["--continue", logs / "cooled.csv", "--horizon", 8000]
+    code, _, _ = run(capsys, "plan", logs, *words)
+    assert code == 0
+    runs, _, options = planning[0]
+    assert [each.name for each in runs].count("cooled") == 1
+    assert any(each is options["continued"] for each in runs)
+    code, _, _ = run(capsys, "plan", logs / "low.csv", *words)
+    assert code == 0
+    assert [each.name for each in planning[1][0]] == ["low", "cooled"]
+    wrong = run(capsys, "plan", logs, "--continue", logs, "--horizon", 8000)
+    assert_wrong_input(wrong, "--continue", "3 runs", "name the log of one")
 
 
 def test_text_that_looks_like_markup_is_printed_as_it_is(capsys, monkeypatch, plan_of, logs):

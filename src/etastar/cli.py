@@ -132,6 +132,14 @@ def plan_command(
     warmup: Annotated[
         str | None, typer.Option(metavar="STEPS", help="Warmup; by default as in the runs.")
     ] = None,
+    going_on: Annotated[
+        str | None,
+        typer.Option(
+            "--continue",
+            metavar="RUN",
+            help="Log of a run under way: keep what it has done and plan the rest of it.",
+        ),
+    ] = None,
     step: StepColumn = None,
     loss: LossColumn = None,
     lr: RateColumn = None,
@@ -142,6 +150,11 @@ def plan_command(
     warmup_steps = None if warmup is None else _count("--warmup", warmup, least=0)
     with working("reading the logs"):
         logs = _read(runs, step, loss, lr, runs_schedule)
+        continued = None
+        if going_on is not None:
+            logs, continued = _with_continued(
+                logs, _read([going_on], step, loss, lr, runs_schedule)
+            )
     if out is not None:
         _prepared(out)
     with working("fitting the law and solving for the schedule"):
@@ -149,7 +162,9 @@ def plan_command(
         from etastar.plan._files import write_plan
         from etastar.plan._json import plan_document
 
-        result = plan(logs, steps, peak_cap=peak_cap, floor=floor, warmup=warmup_steps)
+        result = plan(
+            logs, steps, peak_cap=peak_cap, floor=floor, warmup=warmup_steps, continued=continued
+        )
         report = None if out is None else write_plan(result, out)
     if as_json:
         _print_json(plan_document(result))
@@ -400,6 +415,138 @@ def robust_command(
         show(robust_table(curve, document))
 
 
+@app.command("export")
+def export_command(
+    schedule: Annotated[
+        str, typer.Argument(metavar="SCHEDULE", help="A schedule.json, or a spec string.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="torch, optax, transformers, torchtitan, megatron, nanochat, axolotl or csv.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the configuration to this file.")
+    ] = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUNS",
+            help="Logs to fit a law to, which says what the nearest schedule costs; give it once"
+            " for each. By default the plan.json beside SCHEDULE says so.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a schedule down for a training framework.
+
+    A framework that knows only standard schedules gets the nearest one, with its regret.
+    """
+    wanted = _schedule(schedule)
+    with working("choosing the schedule"):
+        from etastar.plan._export import export, plan_beside
+        from etastar.plan._targets import known_target
+
+        target, law, plan = known_target(to), None, None
+        if runs and not target.takes(wanted):
+            from etastar.law import fit
+
+            law = fit(_read(runs, None, None, None, None))
+        elif schedule.lower().endswith(".json"):
+            plan = plan_beside(Path(schedule), wanted)
+        result = export(wanted, to, law=law, plan=plan)
+        if out is not None:
+            write_text(out, result.text)
+    if as_json:
+        _print_json(result.document())
+    elif out is None:
+        print(result.text, end="")
+    else:
+        note(result.notes)
+        print(f"written: {out}")
+
+
+@app.command("pilot")
+def pilot_command(
+    command: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- COMMAND...",
+            help="Your training, with placeholders: {schedule} (a schedule.json) or {spec}, "
+            "{steps}, {seed}, {out} (write the log to {out}.csv or {out}.jsonl), {name}, {resume}.",
+            show_default=False,
+        ),
+    ],
+    horizon: Annotated[str, typer.Option(metavar="STEPS", help="Updates of the long training.")],
+    budget: Annotated[str, typer.Option(metavar="STEPS", help="Updates for all pilots together.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the logs; the same one goes on.")
+    ] = Path("pilots"),
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", help="Most runs at a time; 1, on Ray all that fit.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on Ray: auto, local or host:port.")
+    ] = None,
+    cpus: Annotated[float, typer.Option(metavar="N", help="CPUs of a run on Ray.")] = 1.0,
+    gpus: Annotated[float, typer.Option(metavar="N", help="GPUs of a run on Ray.")] = 0.0,
+    results: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where runs on Ray keep their files, for fsspec."),
+    ] = None,
+    peak: Annotated[
+        str | None,
+        typer.Option(metavar="LOW,HIGH", help="Range of peak LRs; by default a range test's."),
+    ] = None,
+    warmup: Annotated[str, typer.Option(metavar="STEPS", help="Warmup of every pilot.")] = "0",
+    interval: Annotated[
+        float | None,
+        typer.Option(metavar="NATS", help="Stop once the loss is known to plus or minus this."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the pilots.")] = 0,
+    patience: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Without a new row for so long, a run has hung."),
+    ] = None,
+    retries: Annotated[int, typer.Option(help="How often a failed pilot is started again.")] = 2,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the designed pilots and stop.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on in a folder begun with another command.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Design the pilot runs of a long training, run them, and keep their logs for `plan`."""
+    from etastar.pilot._command import run_command
+
+    document, lines = run_command(
+        command,
+        horizon=_count("--horizon", horizon),
+        budget=_count("--budget", budget),
+        out=out,
+        peak=peak,
+        warmup=_count("--warmup", warmup, least=0),
+        dry_run=dry_run,
+        interval=interval,
+        seed=seed,
+        jobs=jobs,
+        ray=ray,
+        cpus=cpus,
+        gpus=gpus,
+        results=results,
+        patience=patience,
+        retries=retries,
+        force=force,
+    )
+    if as_json:
+        _print_json(document)
+    else:
+        show(lines)
+
+
 def _pair(name: str, text: str) -> tuple[float, float]:
     """Two numbers parted by a comma."""
     try:
@@ -430,6 +577,19 @@ def _read(
 
     declared = None if schedule is None else _schedule(schedule)
     return read_runs(sources, step=step, loss=loss, lr=lr, schedule=declared)
+
+
+def _with_continued(logs: list[Run], found: list[Run]) -> tuple[list[Run], Run]:
+    """The logs with the run to go on from among them, read once."""
+    if len(found) != 1:
+        raise InputError(
+            f"--continue: stands for {len(found)} runs ({', '.join(run.name for run in found[:3])}"
+            ", ...): name the log of one"
+        )
+    run = found[0]
+    file = Path(str(run.metadata["file"])).resolve()
+    same = [other for other in logs if Path(str(other.metadata["file"])).resolve() == file]
+    return (logs, same[0]) if same else ([*logs, run], run)
 
 
 def _schedule(text: str) -> Schedule:

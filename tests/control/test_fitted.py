@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest_law import compilations, law, pilots  # noqa: F401
 
-from etastar.control import best_members, optimal_schedule, steps_to_match
+from etastar.control import Past, best_members, optimal_schedule, steps_to_match
 from etastar.law._terms import final_columns, final_loss_and_slope
 from etastar.schedule import InputError, make_schedule, table
 
@@ -113,3 +113,48 @@ def test_a_warmup_of_any_length_is_a_schedule(law):  # noqa: F811
         reference = make_schedule("constant", peak=1.0, horizon=HORIZON, warmup=warmup)
         assert found.schedule(warmup) == found.schedule.peak
         assert found.schedule.horizon == reference.horizon
+
+
+DONE = Past(make_schedule("constant", peak=1e-3, horizon=6000, warmup=WARMUP), 3000)
+ANNEALED = Past(make_schedule("linear", peak=1e-3, horizon=3000, warmup=WARMUP), 3000)
+
+
+@pytest.mark.parametrize("past", [DONE, ANNEALED])
+@pytest.mark.parametrize("warmup", [0, 150])
+def test_a_run_that_goes_on_keeps_its_past(law, past, warmup):  # noqa: F811
+    found = optimal_schedule(law, HORIZON, past=past, warmup=warmup)
+    steps = np.arange(past.step)
+    np.testing.assert_array_equal(found.schedule(steps), past.schedule(steps))
+    assert found.schedule.horizon == HORIZON
+    assert found.loss == pytest.approx(law.final_losses([found.schedule])[0], rel=1e-12)
+    assert all(found.loss <= member.loss for member in found.baselines)
+    for member in found.baselines:
+        np.testing.assert_array_equal(member.schedule(steps), past.schedule(steps))
+        assert member.schedule.horizon == HORIZON
+    after = found.schedule(np.arange(past.step + warmup, HORIZON + 1))
+    assert np.all(np.diff(after) <= 1e-12)
+    if warmup:
+        middle = found.schedule(past.step + warmup // 2)
+        assert middle == pytest.approx((past.rate + after[0]) / 2, rel=1e-9)
+    matched = steps_to_match(law, found.baselines[0], found.loss, law.peak_range[1], past)
+    assert matched is None or matched >= HORIZON
+
+
+def test_going_on_from_the_optimum_itself_loses_nothing(law, solution):  # noqa: F811
+    past = Past(solution.schedule, 2000)
+    found = optimal_schedule(law, HORIZON, past=past)
+    assert found.loss == pytest.approx(solution.loss, rel=2e-5)
+
+
+def test_going_on_from_an_annealed_run_costs_more_than_from_a_stable_one(law):  # noqa: F811
+    losses = [optimal_schedule(law, HORIZON, past=past).loss for past in (DONE, ANNEALED)]
+    assert losses[0] < losses[1]
+
+
+def test_random_ways_to_go_on_are_not_better(law):  # noqa: F811
+    found = optimal_schedule(law, HORIZON, past=DONE)
+    random = np.random.default_rng(1)
+    step = np.linspace(0, HORIZON - DONE.step, 10).astype(int)
+    for _ in range(100):
+        rate = np.sort(random.uniform(0, law.peak_range[1], 10))[::-1]
+        assert law.final_losses([DONE.then(table(step, rate))])[0] > found.loss

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from etastar.law import AverageLaw, Law
-from etastar.schedule import Schedule, make_schedule
+from etastar.schedule import Schedule, join, make_schedule, table
 
 from ._solution import Member
 
@@ -16,13 +18,47 @@ RANGE = 64.0
 """Peaks are searched from the cap down to cap / RANGE."""
 
 
-def family_makers(warmup: int) -> dict[str, list[Callable[[int, float], Schedule]]]:
-    """For each standard family its shapes, as functions of (horizon, peak)."""
+class Past(NamedTuple):
+    """What a run has done: its schedule, in force until `step`."""
+
+    schedule: Schedule
+    step: int
+
+    @property
+    def rate(self) -> float:
+        """The LR that it has come to."""
+        return float(self.schedule(max(self.step - 1, 0)))
+
+    def then(self, rest: Schedule, warmup: int = 0) -> Schedule:
+        """The whole run: what it did, a line to the first LR of `rest`, and `rest` after that.
+
+        The line takes `warmup` updates; `rest` is counted from its own step 0.
+        """
+        start = self.step + warmup
+        pieces = [(self.schedule, self.step)]
+        if warmup > 0:
+            pieces.append((table([0, warmup], [self.rate, rest(0)]), start))
+        return join([*pieces, (rest, start + rest.horizon)])
+
+
+def family_makers(
+    warmup: int, past: Past | None = None
+) -> dict[str, list[Callable[[int, float], Schedule]]]:
+    """For each standard family its shapes, as functions of (horizon, peak).
+
+    With a `past` the shape is what follows it and a warmup from its LR, to the whole's horizon.
+    """
 
     def shape(name: str, **keys) -> Callable[[int, float], Schedule]:
-        return lambda horizon, peak: make_schedule(
-            name, peak=peak, horizon=horizon, warmup=min(warmup, horizon // 2), **keys
-        )
+        def fresh(horizon: int, peak: float) -> Schedule:
+            steps = min(warmup, horizon // 2)
+            return make_schedule(name, peak=peak, horizon=horizon, warmup=steps, **keys)
+
+        def after(past: Past, horizon: int, peak: float) -> Schedule:
+            left = horizon - past.step - warmup
+            return past.then(make_schedule(name, peak=peak, horizon=left, **keys), warmup)
+
+        return fresh if past is None else partial(after, past)
 
     cooldowns = [
         shape("wsd", cooldown=part, decay=decay)
@@ -38,18 +74,19 @@ def family_makers(warmup: int) -> dict[str, list[Callable[[int, float], Schedule
 
 
 def best_members(
-    law: Law | AverageLaw, horizon: int, warmup: int, cap: float
+    law: Law | AverageLaw, horizon: int, warmup: int, cap: float, past: Past | None = None
 ) -> list[Member]:
     """The member of each standard family with the lowest predicted final loss, peaks up to `cap`.
 
     Peaks on a grid of ratio 2^(1/2), then two rounds of a grid four times as fine around the best.
 
-    Arguments: a fitted law, the horizon in updates, warmup in updates, the largest peak allowed.
+    Arguments: a fitted law, the horizon in updates, warmup in updates, the largest peak allowed,
+    and what the run has done already, if anything.
     Returns: one `Member` a family: constant, linear, cosine, WSD (its best cooldown and decay).
     """
     out = []
     coarse = cap * np.exp2(-np.arange(0, np.log2(RANGE) + 0.25, 0.5))
-    for family, shapes in family_makers(warmup).items():
+    for family, shapes in family_makers(warmup, past).items():
         candidates = [(make, peak) for make in shapes for peak in coarse]
         ratio = 2**0.5
         best = _best(law, horizon, family, candidates)
@@ -63,9 +100,7 @@ def best_members(
     return out
 
 
-def _best(
-    law: Law | AverageLaw, horizon: int, family: str, candidates: Sequence[tuple]
-) -> tuple:
+def _best(law: Law | AverageLaw, horizon: int, family: str, candidates: Sequence[tuple]) -> tuple:
     schedules = [make(horizon, float(peak)) for make, peak in candidates]
     losses = law.final_losses(schedules)
     i = int(np.argmin(losses))
@@ -73,22 +108,28 @@ def _best(
 
 
 def steps_to_match(
-    law: Law | AverageLaw, member: Member, loss: float, cap: float
+    law: Law | AverageLaw, member: Member, loss: float, cap: float, past: Past | None = None
 ) -> float | None:
     """Steps at which the family of `member`, its peak re-tuned, reaches `loss`; None beyond 100x.
 
     The shape is stretched to horizons on a grid from 1 to 100 times its own, its peak tuned on a
-    grid of ratio 2^(1/2), and the steps interpolated in the logarithm.
+    grid of ratio 2^(1/2), and the steps interpolated in the logarithm. Of a run with a past only
+    what follows is stretched and tuned.
     """
     horizon = member.schedule.horizon
+    shape = member.schedule if past is None else _last_piece(member.schedule)
+    before = horizon - shape.horizon
     if member.loss <= loss:
         return float(horizon)
     factors = np.array([1, 1.03, 1.07, 1.12, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 30, 100])
     best = []
     for factor in factors:
-        stretched = member.schedule.stretched(horizon=round(horizon * factor))
-        peaks = np.minimum(member.schedule.peak * 2.0 ** np.arange(-2, 0.75, 0.5), cap)
-        losses = law.final_losses([stretched.scaled(peak=float(peak)) for peak in np.unique(peaks)])
+        stretched = shape.stretched(horizon=round(horizon * factor) - before)
+        peaks = np.unique(np.minimum(shape.peak * 2.0 ** np.arange(-2, 0.75, 0.5), cap))
+        tuned = [stretched.scaled(peak=float(peak)) for peak in peaks]
+        if past is not None:
+            tuned = [past.then(rest, before - past.step) for rest in tuned]
+        losses = law.final_losses(tuned)
         best.append(losses.min())
         if best[-1] <= loss:
             break
@@ -97,3 +138,9 @@ def steps_to_match(
         return None
     log_steps = np.log(horizon * factors[: len(reached)])
     return float(np.exp(np.interp(-loss, -reached, log_steps)))
+
+
+def _last_piece(schedule: Schedule) -> Schedule:
+    """What a schedule made by `Past.then` does last."""
+    pieces: Any = getattr(schedule.shape, "pieces")  # noqa: B009
+    return pieces[-1][0]

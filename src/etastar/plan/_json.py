@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,10 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     the 90% interval [low, high]; `peak_lr`; `schedule`, either `{spec}` or `{knots: [[step, lr],
     ...]}` to be joined by straight lines; `nearest {spec, regret}`, the standard schedule closest
     in predicted loss; `loss {mean, low, high}` at the horizon; `expected_regret`, what not knowing
-    the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`; `caveats`. Steps and learning rates are in the user's own units. A number
-    that is not finite, or not known, is None.
+    the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`; `caveats`; and where
+    the plan goes on from a run `continuation {run, step, lr, known_loss, known_peak, cost}`. Steps
+    and learning rates are in the user's own units. A number that is not finite, or not known, is
+    None.
     """
     phase = plan.phase
     document = {
@@ -48,6 +51,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         ],
         "caveats": list(plan.caveats),
     }
+    if plan.continuation is not None:
+        document["continuation"] = asdict(plan.continuation)
     return plain(document)
 
 

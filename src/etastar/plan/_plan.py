@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from etastar.control import (
     Member,
+    Past,
     Solution,
     least_losses,
     optimal_schedule,
@@ -18,7 +20,7 @@ from etastar.runs import Run, check_together
 from etastar.schedule import InputError, Schedule
 
 from ._evidence import phase_of
-from ._types import Alternative, Estimate, Plan, Transfer
+from ._types import Alternative, Continuation, Estimate, Plan, Transfer
 
 MOST_STEPS = 10**13
 FAR = 8.0
@@ -37,6 +39,7 @@ def plan(
     floor: float = 0.0,
     warmup: int | None = None,
     monotone: bool = True,
+    continued: Run | None = None,
 ) -> Plan:
     """Plan a training of `horizon` updates from the logs of pilot runs.
 
@@ -50,8 +53,11 @@ def plan(
         peak_cap: largest LR allowed; by default the largest peak LR of a pilot that did not
             diverge: beyond it the logs say nothing.
         floor: smallest LR allowed.
-        warmup: updates of linear warmup; by default the median of the pilots'.
+        warmup: updates of linear warmup; by default the median of the pilots', and at most a tenth
+            of the run.
         monotone: whether the LR may not rise after the warmup.
+        continued: a run that is under way, or has ended: the plan keeps what it has done up to its
+            last logged step, and goes on from there with a warmup from the LR it has come to.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
     Raises: InputError for a horizon that is not a whole number in 8..1e13, or what `fit` and
@@ -59,28 +65,26 @@ def plan(
     """
     horizon = _horizon(horizon)
     runs = list(runs)
+    if continued is not None and not any(run is continued for run in runs):
+        runs.append(continued)
     law = fit(runs, draws=DRAWS)
     average = AverageLaw(law, (law, *law.draws(DRAWS)))
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
-    if warmup is None:
-        warmup = min(round(float(np.median([run.schedule.warmup for run in used]))), horizon // 10)
     cap = law.peak_range[1] if peak_cap is None else peak_cap
-    solution = optimal_schedule(
-        average, horizon, cap=cap, floor=floor, warmup=warmup, monotone=monotone
-    )
-    least = least_losses(
-        average.members,
-        solution.schedule,
-        cap=cap,
-        floor=floor,
-        warmup=warmup,
-        monotone=monotone,
-    )
+    past = None if continued is None else _past(continued, horizon)
+    usual = round(float(np.median([run.schedule.warmup for run in used])))
+    fresh = min(usual, horizon // 10) if warmup is None else warmup
+    if past is not None and warmup is None:
+        warmup = min(usual, (horizon - past.step) // 10)
+    warmup = fresh if warmup is None else warmup
+    limits: dict[str, Any] = {"cap": cap, "floor": floor, "monotone": monotone}
+    solution = optimal_schedule(average, horizon, warmup=warmup, past=past, **limits)
+    least = least_losses(average.members, solution.schedule, warmup=warmup, past=past, **limits)
     forecast = law.predict(solution.schedule)
     mean, low, high = forecast.final
     phase = phase_of(law)
     alternatives = tuple(
-        _alternative(average, member, solution.loss, mean, cap)
+        _alternative(average, member, solution.loss, mean, cap, past)
         for member in sorted(solution.baselines, key=lambda member: member.loss)
     )
     return Plan(
@@ -92,16 +96,56 @@ def plan(
         nearest=alternatives[0],
         comparison=alternatives,
         expected_regret=solution.loss - float(least.mean()),
-        transfer=_transfer(average, solution, horizon, warmup, cap),
+        transfer=_transfer(average, solution, horizon, warmup, cap, past),
         caveats=(
             *_caveats(law, solution, used, horizon, cap, peak_cap),
+            *([] if past is None else _jumps(past, solution, warmup)),
             *_reading(runs),
             *law.caveats,
         ),
         runs=tuple(used),
         left_out=tuple(run for run in runs if not any(run is other for other in used)),
         law=law,
+        continuation=None
+        if past is None or continued is None
+        else _continuation(
+            continued,
+            past,
+            mean,
+            solution,
+            optimal_schedule(average, horizon, warmup=fresh, **limits),
+        ),
     )
+
+
+def _past(run: Run, horizon: int) -> Past:
+    step = int(run.final_step)
+    if run.diverged:
+        raise InputError(f"{run.name}: has diverged, so there is nothing to go on from")
+    if horizon < step + 8:
+        raise InputError(
+            f"{run.name}: has done {step} updates, and the horizon of {horizon} leaves fewer than "
+            "8 more: raise --horizon, which counts from the start of the run"
+        )
+    return Past(run.schedule, step)
+
+
+def _continuation(
+    run: Run, past: Past, mean: float, solution: Solution, known: Solution
+) -> Continuation:
+    cost = solution.loss - known.loss
+    return Continuation(run.name, past.step, past.rate, mean - cost, known.schedule.peak, cost)
+
+
+def _jumps(past: Past, solution: Solution, warmup: int) -> list[str]:
+    new = float(solution.schedule(past.step + warmup))
+    if new <= 1.5 * past.rate:
+        return []
+    return [
+        f"the LR is raised from {past.rate:.3g} to {new:.3g} within {warmup} updates from step "
+        f"{past.step}: the loss rises before it falls, and no pilot has shown such a rise; "
+        "lengthen it with --warmup where it becomes unstable"
+    ]
 
 
 def _horizon(horizon: int) -> int:
@@ -116,16 +160,21 @@ def _horizon(horizon: int) -> int:
 
 
 def _alternative(
-    law: AverageLaw, member: Member, least: float, loss: float, cap: float
+    law: AverageLaw, member: Member, least: float, loss: float, cap: float, past: Past | None
 ) -> Alternative:
     """A standard schedule; its loss is the plan's forecast and what it is expected to lose more."""
     regret = member.loss - least
-    steps = steps_to_match(law, member, least, cap)
+    steps = steps_to_match(law, member, least, cap, past)
     return Alternative(member.family, member.schedule, loss + regret, regret, steps)
 
 
 def _transfer(
-    law: AverageLaw, solution: Solution, horizon: int, warmup: int, cap: float
+    law: AverageLaw,
+    solution: Solution,
+    horizon: int,
+    warmup: int,
+    cap: float,
+    past: Past | None,
 ) -> tuple[Transfer, ...]:
     """The optimal schedule's peak at other horizons, and the loss it would reach there."""
 
@@ -136,11 +185,11 @@ def _transfer(
     rows = [row(solution.schedule)]
     for factor in TRANSFER:
         other = round(horizon * factor)
-        if not 8 * 4 <= other <= MOST_STEPS:
+        left = other if past is None else other - past.step
+        if left < 8 * 4 or other > MOST_STEPS:
             continue
-        best = optimal_schedule(
-            law, other, cap=cap, warmup=min(warmup, other // 10), tolerance=1e-9
-        )
+        short = min(warmup, left // 10)
+        best = optimal_schedule(law, other, cap=cap, warmup=short, tolerance=1e-9, past=past)
         rows.append(row(best.schedule))
     return tuple(sorted(rows, key=lambda row: row.horizon))
 

@@ -31,6 +31,7 @@ from ._words import (
     rate_text,
     regret_text,
     shape_in_words,
+    spec_text,
     steps_text,
     times_text,
 )
@@ -95,8 +96,20 @@ def _headline(plan: Plan) -> str:
 <small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
 </dl>
 <p>{escape(words[:1].upper() + words[1:])}.</p>
-<p>{escape(phase_meaning(plan.phase))}</p>
+{_continuation(plan)}<p>{escape(phase_meaning(plan.phase))}</p>
 </div>"""
+
+
+def _continuation(plan: Plan) -> str:
+    past = plan.continuation
+    if past is None:
+        return ""
+    return (
+        f"<p>Goes on from {escape(past.run)} at step {steps_text(past.step)}, where its LR is"
+        f" {rate_text(past.lr)}. Planned for this horizon from the first update, a run would reach"
+        f" {loss_text(past.known_loss)} at a peak LR of {rate_text(past.known_peak)}:"
+        f" {regret_text(past.cost)} for having known too late.</p>"
+    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -122,7 +135,7 @@ def _schedules(plan: Plan) -> str:
     rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
     classes = ["ours"]
     for mark, other in zip(marks[1:], plan.comparison, strict=True):
-        rows += [_alternative(mark, other, plan.horizon), [spec_code(other.schedule.spec)]]
+        rows += [_alternative(mark, other, plan.horizon), [spec_code(spec_text(other.schedule))]]
         classes += ["lead", "detail"]
     head = ["schedule", "peak LR", "loss", "regret", "steps to match"]
     return section(

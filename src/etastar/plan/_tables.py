@@ -16,6 +16,7 @@ from ._words import (
     rate_text,
     regret_text,
     shape_in_words,
+    spec_text,
     steps_text,
 )
 
@@ -45,6 +46,7 @@ def _recommendation(plan: Plan) -> Table:
     rows.add_column(overflow="fold")
     loss, phase, nearest = plan.loss, plan.phase, plan.nearest
     for name, text in [
+        *_continuation_rows(plan),
         ("peak LR", Text(rate_text(plan.peak_lr), style="bold")),
         ("schedule", shape_in_words(plan.schedule)),
         (
@@ -55,7 +57,7 @@ def _recommendation(plan: Plan) -> Table:
             "expected regret",
             f"{regret_text(plan.expected_regret)} in loss, what better pilots could still gain",
         ),
-        ("nearest standard", nearest.schedule.spec),
+        ("nearest standard", spec_text(nearest.schedule)),
         ("", f"{regret_text(nearest.regret)} in loss"),
         ("phase", phase_meaning(phase)),
         ("xi", f"{_interval(phase.xi)}  peak LR ~ horizon^-xi"),
@@ -64,6 +66,18 @@ def _recommendation(plan: Plan) -> Table:
     ]:
         rows.add_row(name, text if isinstance(text, Text) else Text(text))
     return rows
+
+
+def _continuation_rows(plan: Plan) -> list[tuple[str, str]]:
+    """What the plan goes on from, and what the horizon known too late costs."""
+    past = plan.continuation
+    if past is None:
+        return []
+    known = f"loss {loss_text(past.known_loss)} at peak LR {rate_text(past.known_peak)}"
+    return [
+        ("continues", f"{past.run}, from step {steps_text(past.step)} at LR {rate_text(past.lr)}"),
+        ("planned at once", f"{known}; to extend costs {regret_text(past.cost)}"),
+    ]
 
 
 def _interval(estimate: Estimate) -> str:
@@ -80,7 +94,7 @@ def _comparison(plan: Plan) -> Table:
     rows.add_row("planned", loss_text(plan.loss.value), "0", "1×", style="bold")
     for other in plan.comparison:
         rows.add_row(
-            Text(other.schedule.spec),
+            Text(spec_text(other.schedule)),
             loss_text(other.loss),
             regret_text(other.regret),
             multiple_text(other.steps_to_match, plan.horizon),

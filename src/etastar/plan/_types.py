@@ -58,6 +58,25 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """A run that the plan goes on from.
+
+    `run` is its name, `step` the updates it has done, `lr` the learning rate it has come to.
+    `known_loss` is the final loss expected of a run planned for this horizon from its first
+    update, `known_peak` that plan's peak LR, and `cost` the plan's loss minus `known_loss`: what
+    the horizon known too late costs. It is negative where the run so far was better than a fresh
+    plan's start, which may not rise.
+    """
+
+    run: str
+    step: int
+    lr: float
+    known_loss: float
+    known_peak: float
+    cost: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """The schedule to train with, and all that speaks for and against it.
 
@@ -78,6 +97,7 @@ class Plan:
     runs: tuple[Run, ...]
     left_out: tuple[Run, ...]
     law: Law
+    continuation: Continuation | None = None
 
     @property
     def peak_lr(self) -> float:

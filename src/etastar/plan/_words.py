@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,20 @@ def times_text(ratio: float) -> str:
 def phase_meaning(phase: Phase) -> str:
     """What a phase means for the choice of a schedule, in one or two sentences."""
     return PHASE_MEANING.get(phase.name, phase.name)
+
+
+def spec_text(schedule: Schedule) -> str:
+    """The spec of a schedule; of one that goes on from a run, what is done last and from where.
+
+    >>> from etastar.schedule import join, parse_schedule
+    >>> done = parse_schedule("constant:peak=1,horizon=100")
+    >>> spec_text(join([(done, 60), (parse_schedule("linear:peak=1,horizon=40"), 100)]))
+    'from step 60: linear:peak=1.0,horizon=40'
+    """
+    pieces: Any = getattr(schedule.shape, "pieces", ())
+    if len(pieces) < 2:
+        return schedule.spec
+    return f"from step {pieces[-2][1]}: {pieces[-1][0].spec}"
 
 
 def shape_in_words(schedule: Schedule) -> str:

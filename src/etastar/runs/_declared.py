@@ -1,12 +1,13 @@
-"""`runs.csv` beside logs: the schedule of each run, and what else is known of it."""
+"""What declares a run: a row of the `runs.csv` beside its log, or a line in the log itself."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from etastar.runs._changes import schedule_with_changes
 from etastar.runs._columns import ordinary
 from etastar.runs._delimited import read_delimited
 from etastar.runs._table import MISSING, Table
@@ -22,7 +23,10 @@ IN_FOLDER = ("metrics.csv", "trainer_state.json")
 
 @dataclass(frozen=True)
 class Declaration:
-    """One row of `runs.csv`; `path` is the log that it names, None where there is none."""
+    """What a run was: a row of `runs.csv`, or what the log itself says.
+
+    `path` is the log that a row names, None where there is none.
+    """
 
     where: str
     run: str
@@ -79,6 +83,104 @@ def read_declarations(folder: Path) -> list[Declaration]:
     return rows
 
 
+HEADER_VERSION = 1
+
+
+def declared_in(table: Table) -> tuple[Declaration | None, list[str]]:
+    """What a log itself declares, and caveats; None where it declares nothing.
+
+    A log's line {"etastar_run": 1, "schedule": SPEC, "batch_size": ..., "momentum": ...,
+    "optimizer": ..., ...} declares the run. A later one with `from_step` declares what holds from
+    that update on, and undoes those of the same update or a later one; its schedule counts, like
+    the first, from the start of the run. `batch_size` and `momentum` are numbers, or the spec of a
+    schedule.
+
+    Raises:
+        InputError: a line of another version, or a value that is wrong; with its line.
+    """
+    if not table.headers:
+        return None, []
+    kept: list[tuple[str, int, Mapping[str, object]]] = []
+    for line, header in table.headers:
+        where = table.place.format(path=table.path, line=line)
+        start = _checked_header(where, header)
+        kept = [entry for entry in kept if entry[1] < start]
+        kept.append((where, start, header))
+    where, _, last = kept[-1]
+    batch, batch_notes = _one_value(kept, "batch_size", "batch size", _number)
+    momentum, momentum_notes = _one_value(kept, "momentum", "momentum", _momentum)
+    schedules = [
+        (at, start, header["schedule"]) for at, start, header in kept if header.get("schedule")
+    ]
+    told = {"etastar_run", "from_step", "schedule"}
+    told |= {
+        key for key, value in (("batch_size", batch), ("momentum", momentum)) if value is not None
+    }
+    metadata = {key: value for key, value in last.items() if key not in told and value is not None}
+    declaration = Declaration(
+        where=where,
+        run=table.name,
+        path=table.path,
+        schedule=schedule_with_changes(schedules, table.path.parent),
+        horizon=None,
+        batch_size=batch,
+        momentum=momentum,
+        metadata=metadata,
+        folder=table.path.parent,
+    )
+    return declaration, [*batch_notes, *momentum_notes]
+
+
+def completed(row: Declaration | None, own: Declaration | None) -> Declaration | None:
+    """A row of `runs.csv`, and what the log itself declares where the row says nothing."""
+    if row is None or own is None:
+        return row or own
+    return replace(
+        row if row.schedule is not None else own,
+        run=row.run,
+        horizon=row.horizon,
+        batch_size=own.batch_size if row.batch_size is None else row.batch_size,
+        momentum=own.momentum if row.momentum is None else row.momentum,
+        metadata={**own.metadata, **row.metadata},
+    )
+
+
+def _checked_header(where: str, header: Mapping[str, object]) -> int:
+    """The update from which a line of declaration holds."""
+    if header["etastar_run"] != HEADER_VERSION:
+        raise InputError(
+            f"{where}: etastar_run is {header['etastar_run']!r}, this release reads"
+            f" {HEADER_VERSION}: update etastar"
+        )
+    start = header.get("from_step", 0)
+    if isinstance(start, bool) or not isinstance(start, int) or start < 0:
+        raise InputError(f"{where}: from_step is {start!r}; give a whole number of updates >= 0")
+    return start
+
+
+def _one_value(
+    kept: Sequence[tuple[str, int, Mapping[str, object]]],
+    key: str,
+    noun: str,
+    checked: Callable[..., float],
+) -> tuple[float | None, list[str]]:
+    """The one batch size or momentum of a run; None with a caveat where it varies."""
+    values = []
+    for where, _, header in kept:
+        value = header.get(key)
+        if isinstance(value, str) and ":" in value:
+            return None, [f"{where}: the {noun} follows a schedule; a law holds for one {noun}"]
+        if value is not None:
+            values.append((where, checked(where, noun, str(value))))
+    if not values:
+        return None, []
+    other = next((entry for entry in values if entry[1] != values[0][1]), None)
+    if other is None:
+        return values[0][1], []
+    change = f"{other[0]}: the {noun} changes from {values[0][1]:g} to {other[1]:g}"
+    return None, [f"{change}; a law holds for one {noun}"]
+
+
 def _declaration(table: Table, columns: Mapping[str, str], row: int, folder: Path) -> Declaration:
     cells: dict[str, str] = {}
     for key, name in columns.items():
@@ -99,7 +201,7 @@ def _declaration(table: Table, columns: Mapping[str, str], row: int, folder: Pat
         schedule=cells.pop("schedule", None),
         horizon=None if horizon is None else _horizon(where, horizon),
         batch_size=None if batch is None else _number(where, "batch size", batch),
-        momentum=None if momentum is None else _momentum(where, momentum),
+        momentum=None if momentum is None else _momentum(where, "momentum", momentum),
         metadata={key: _plain(text) for key, text in cells.items()},
         folder=folder,
     )
@@ -112,10 +214,10 @@ def _number(where: str, noun: str, text: str) -> float:
     return float(value)
 
 
-def _momentum(where: str, text: str) -> float:
+def _momentum(where: str, noun: str, text: str) -> float:
     value = _plain(text)
     if not isinstance(value, int | float) or not 0 <= value < 1:
-        raise InputError(f"{where}: momentum is {text!r}; give a number in [0, 1)")
+        raise InputError(f"{where}: {noun} is {text!r}; give a number in [0, 1)")
     return float(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,15 @@ from etastar.runs._table import Reader, Table, table_of_records
 from etastar.runs._text import read_text
 from etastar.schedule import InputError
 
+KEY = "etastar_run"
+HEADER = f'"{KEY}"'
+
 
 class JsonLines(Reader):
-    """JSONL: objects whose keys may differ from line to line; `NaN`, `Infinity` are understood."""
+    """JSONL: objects whose keys may differ from line to line; `NaN`, `Infinity` are understood.
+
+    An object with the key `etastar_run` declares the run and is no row.
+    """
 
     def accepts(self, path: Path) -> bool:
         return path.suffix.lower() in (".jsonl", ".ndjson")
@@ -34,10 +41,27 @@ def read_json_lines(path: Path, text: str, name: str) -> Table:
     lines = pl.Series(text.split("\n"), dtype=pl.String)
     filled = (lines.str.strip_chars().str.len_bytes() > 0).arg_true()
     line = filled.to_numpy().astype(np.int64) + 1
+    headers = _headers(lines) if HEADER in text else {}
+    if headers:
+        if headers.keys() >= set(line):
+            raise InputError(
+                f"{path}: declares a run and has no rows; remove the file or log to it"
+            )
+        lines[[number - 1 for number in headers]] = ""
+        line = line[~np.isin(line, list(headers))]
+        text = "\n".join(lines.to_list())
     frame = _at_once(text, len(line))
     if frame is not None:
-        return Table(path, name, frame, line)
-    return _line_by_line(path, name, lines.gather(filled).to_list(), line)
+        return Table(path, name, frame, line, headers=tuple(headers.items()))
+    table = _line_by_line(path, name, lines.gather(line - 1).to_list(), line)
+    return replace(table, headers=tuple(headers.items()))
+
+
+def _headers(lines: pl.Series) -> dict[int, Mapping[str, object]]:
+    """The lines that declare the run, by their number."""
+    near = lines.str.contains(HEADER, literal=True).arg_true().to_list()
+    found = {place + 1: _object(lines[place]) for place in near}
+    return {number: record for number, record in found.items() if record and KEY in record}
 
 
 def _at_once(text: str, rows: int) -> pl.DataFrame | None:

@@ -96,7 +96,7 @@ def logged_schedule(
     if end < step[-1]:
         value = np.r_[value[step < end], np.interp(end, step, value)]
         step = np.r_[step[step < end], end]
-    kept = _knots(step, value, KNOT_TOLERANCE * float(value.max()))
+    kept = polyline(step, value, KNOT_TOLERANCE * float(value.max()))
     return table(step[kept], value[kept]), caveats
 
 
@@ -110,7 +110,7 @@ def _start(step: np.ndarray, value: np.ndarray) -> tuple[float, str]:
     return float(value[0]), f"a constant lr of {value[0]:g}"
 
 
-def _knots(step: np.ndarray, value: np.ndarray, tolerance: float) -> np.ndarray:
+def polyline(step: np.ndarray, value: np.ndarray, tolerance: float) -> np.ndarray:
     """Knots whose polyline is within a tolerance of all (Douglas and Peucker 1973)."""
     kept = {0, len(step) - 1}
     stack = [(0, len(step) - 1)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from etastar.runs import _clean, _columns, _logged
+from etastar.runs._declared import completed, declared_in
 from etastar.runs._formats import read_table
 from etastar.runs._run import Run
 from etastar.runs._sources import Source, Sources, find_logs
@@ -44,8 +45,9 @@ def read_runs(
     run with one point, see `etastar.runs._summary`.
 
     The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
-    the folder of the log (or up to two above), whose `run` column names the log; `schedule`; a
-    table through the logged learning rates. Other columns of `runs.csv` become metadata, except
+    the folder of the log (or up to two above), whose `run` column names the log; what the log
+    itself declares, as those of `etastar.integrations` do; `schedule`; a table through the logged
+    learning rates. Other columns of `runs.csv` become metadata, except
     `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
     `momentum`.
 
@@ -88,6 +90,12 @@ def read_runs(
 def _runs(source: Source, options: _Options) -> list[Run]:
     """The run of a log, or those of a sweep's summary table."""
     table = read_table(source.path)
+    own, notes = declared_in(table)
+    source = replace(
+        source,
+        declaration=completed(source.declaration, own),
+        caveats=(*source.caveats, *notes),
+    )
     if options.step is None and is_summary(table):
         return summary_runs(table, loss=options.loss, schedule=options.schedule)
     return [_run(source, table, options)]

@@ -21,7 +21,8 @@ class Table:
 
     `averaged` names columns that hold means since the row before. `place` turns a row's `line` into
     the words that name it in messages. `unterminated` says that a text file does not end in a
-    newline, as when the process writing it was killed.
+    newline, as when the process writing it was killed. `headers` are the lines by which a log
+    declares its own run, each with its number; see `etastar.runs._declared`.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Table:
     averaged: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    headers: tuple[tuple[int, Mapping[str, object]], ...] = ()
 
     def where(self, row: int) -> str:
         """The place of one row, such as `log.csv:12`."""

@@ -1,0 +1,171 @@
+"""What a user may hand over as a schedule: the schedule itself, a spec, a file, a plan."""
+
+from __future__ import annotations
+
+import json
+import numbers
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from etastar.schedule import InputError, Schedule, parse_schedule, table
+
+ALLOWED = (
+    "a Schedule, a spec such as 'cosine:peak=1e-3,horizon=1000', the path of a schedule.json, of a "
+    "plan.json or of the folder of a plan, or an object with an attribute schedule, such as a Plan"
+)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The LR, and where a source holds them the momentum and the batch size, by the step."""
+
+    schedule: Schedule
+    momentum: Schedule | None = None
+    batch_size: Schedule | None = None
+
+
+def schedule_of(source: Any) -> Schedule:
+    """The learning rate that a source stands for.
+
+    `source` is a `Schedule`; a spec string; the path of a `schedule.json`, of a `plan.json` or of
+    what `etastar solve --json` printed; the folder of a plan; the JSON object of such a file; or
+    any object whose attribute `schedule` is a `Schedule`, such as a `Plan` or a `Solution`. Text is
+    a path where it ends in `.json` or names a file or folder that exists, else a spec.
+
+    Raises: InputError, which says what was given and what is allowed, or what is wrong in the file.
+
+    >>> schedule_of("linear:peak=0.1,horizon=100")(50)
+    0.05
+    """
+    return controls_of(source).schedule
+
+
+def controls_of(source: Any) -> Controls:
+    """All controls that a source holds; see `schedule_of` for what it may be.
+
+    Raises: InputError as `schedule_of`.
+
+    >>> document = {"schedule": {"knots": [[0, 0.1], [10, 0.0]]},
+    ...             "momentum": {"spec": "constant:peak=0.9,horizon=10"}}
+    >>> controls = controls_of(document)
+    >>> controls.schedule(5), controls.momentum(5), controls.batch_size
+    (0.05, 0.9, None)
+    """
+    if isinstance(source, Schedule):
+        return Controls(source)
+    if isinstance(source, str) and not source.endswith(".json") and not _exists(source):
+        return Controls(_parsed(source))
+    if isinstance(source, str | os.PathLike):
+        return _from_path(Path(source).expanduser())
+    if isinstance(source, Mapping):
+        return _from_document(source)
+    schedule = getattr(source, "schedule", None)
+    if not isinstance(schedule, Schedule):
+        raise InputError(f"a schedule is wanted, got {_shown(source)}: give {ALLOWED}")
+    others = (getattr(source, name, None) for name in ("momentum", "batch_size"))
+    return Controls(schedule, *(other if isinstance(other, Schedule) else None for other in others))
+
+
+def control_of(name: str, value: Any) -> float | Schedule | None:
+    """A momentum or a batch size: None, a number, or whatever `schedule_of` takes.
+
+    Raises: InputError where a number is not positive and finite (a momentum may be 0), a momentum
+    reaches 1, or the source is none.
+
+    >>> control_of("momentum", 0.9)
+    0.9
+    """
+    if value is None:
+        return None
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        control, lowest, highest = float(value), float(value), float(value)
+    else:
+        control = schedule_of(value)
+        lowest, highest = 0.0, control.peak
+    least = "0" if name == "momentum" else "above 0"
+    if name == "momentum" and not 0.0 <= lowest <= highest < 1.0:
+        raise InputError(f"momentum is {_shown(value)}: it must stay from {least} to below 1")
+    if name != "momentum" and not 0.0 < highest < float("inf"):
+        raise InputError(f"{name} is {_shown(value)}: it must be a number {least}")
+    return control
+
+
+def _exists(text: str) -> bool:
+    try:
+        return os.path.exists(os.path.expanduser(text))
+    except ValueError:  # a NUL inside
+        return False
+
+
+def _parsed(spec: str) -> Schedule:
+    try:
+        return parse_schedule(spec)
+    except InputError as error:
+        if ":" in spec:
+            raise
+        raise InputError(
+            f"{spec!r} is no file or folder, and as a spec: {error}; give {ALLOWED}"
+        ) from None
+
+
+def _from_path(path: Path) -> Controls:
+    if path.is_dir():
+        files = [path / name for name in ("schedule.json", "plan.json")]
+        found = next((file for file in files if file.is_file()), None)
+        if found is None:
+            raise InputError(
+                f"{path}: no schedule.json or plan.json in this folder: give {ALLOWED}"
+            )
+        path = found
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON text: {error}") from None
+    try:
+        return _from_document(document)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _from_document(document: Any) -> Controls:
+    """A schedule's own JSON, or that of a plan or of a solve: {"schedule": ..., ...}."""
+    if not isinstance(document, Mapping):
+        raise InputError(f"a JSON object is expected, got {_shown(document)}")
+    if "schedule" not in document:
+        return Controls(_schedule_in(document))
+    parts = {
+        name: _schedule_in(document[name])
+        for name in ("schedule", "momentum", "batch_size")
+        if document.get(name) is not None
+    }
+    if "schedule" not in parts:
+        raise InputError("key 'schedule' of the JSON is null: make the plan again")
+    return Controls(**parts)
+
+
+def _schedule_in(document: Any) -> Schedule:
+    """One control as the commands print it, {"spec"} or {"knots"}, or as `Schedule.save` does."""
+    if isinstance(document, Mapping):
+        if "format" in document:
+            return Schedule.from_json(json.dumps(document))
+        if "spec" in document:
+            return parse_schedule(document["spec"])
+        if "knots" in document:
+            try:
+                steps, values = zip(*document["knots"], strict=True)
+            except (TypeError, ValueError):
+                raise InputError(
+                    f"knots must be pairs of step and lr, got {_shown(document['knots'])}"
+                ) from None
+            return table(steps, values)
+    raise InputError(f"no schedule in {_shown(document)}: give {ALLOWED}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,86 @@
+"""Two processes on gloo: one LR on all ranks, one log, a resume by another number of them."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from etastar.runs import read_runs
+from etastar.schedule import parse_schedule
+
+SCRIPT = Path(__file__).with_name("distributed_training.py")
+LR = parse_schedule("wsd:peak=0.1,horizon=24,warmup=4,cooldown=8")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distributed")
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads(done.stdout)
+
+
+def lrs(rank):
+    return [row[2] for row in rank["rows"]]
+
+
+def test_all_ranks_have_the_planned_lr_and_different_halves_of_each_batch(found):
+    ranks = found[1]["whole"]
+    assert lrs(ranks[0]) == lrs(ranks[1]) == [LR(t) for t in range(24)]
+    assert ranks[0]["weights"] == ranks[1]["weights"]
+    stream = []
+    for one, other in zip(ranks[0]["rows"], ranks[1]["rows"], strict=True):
+        assert len(one[3]) == len(other[3]) == 4
+        assert not set(one[3]) & set(other[3])
+        stream += one[3] + other[3]
+    assert len(stream) == 24 * 8
+    assert len(set(stream[:96])) == 96  # whole batches of the first epoch of 101 samples
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(found):
+    whole, first, second = (found[1][name] for name in ("whole", "first half", "second half"))
+    for rank in range(2):
+        assert first[rank]["rows"] + second[rank]["rows"] == whole[rank]["rows"]
+        assert second[rank]["weights"] == whole[rank]["weights"]
+
+
+def test_in_steps_one_process_goes_on_with_the_same_batches_and_lrs(found):
+    whole, (alone,) = found[1]["whole"], found[1]["second half alone, in steps"]
+    assert lrs(alone) == [LR(t) for t in range(12, 24)]
+    for row, *parts in zip(alone["rows"], *(rank["rows"][12:] for rank in whole), strict=True):
+        assert sorted(row[3]) == sorted(parts[0][3] + parts[1][3])
+
+
+def test_in_samples_one_process_takes_more_updates_over_the_same_samples(found):
+    first = found[1]["first half, in samples"][0]
+    (alone,) = found[1]["second half alone, in samples"]
+    rows = first["rows"] + alone["rows"]
+    assert [row[2] for row in rows] == [LR(row[1] / 8) for row in rows]
+    assert {after[1] - before[1] for before, after in pairwise(first["rows"])} == {8}
+    assert {after[1] - before[1] for before, after in pairwise(alone["rows"])} == {4}
+    assert alone["rows"][0][1] == 12 * 8
+    assert alone["rows"][-1][1] + 4 == 24 * 8
+
+
+def test_one_log_is_written_for_all_processes(found):
+    (run,) = read_runs(found[0] / "steps.jsonl")
+    assert run.schedule == LR
+    np.testing.assert_array_equal(run.step, np.arange(1, 25))
+    text = (found[0] / "samples.jsonl").read_text()
+    assert text.count("etastar_run") == 1
+    assert text.count('"step"') == 12 + 24
+
+
+def test_fsdp_has_the_planned_lr_and_momentum_and_resumes(found):
+    whole, resumed = found[1]["FSDP"], found[1]["FSDP resumed"]
+    assert lrs(whole[0]) == lrs(whole[1]) == lrs(resumed[0]) == [LR(t) for t in range(24)]
+    beta = parse_schedule("linear:peak=0.9,horizon=24")
+    assert [row[4] for row in resumed[1]["rows"]] == [beta(t) for t in range(24)]
+    assert resumed[0]["weights"] == resumed[1]["weights"] == whole[0]["weights"]
