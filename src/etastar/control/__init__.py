@@ -1,7 +1,7 @@
 """The best schedule: of the solvable model and of a fitted law, and of every standard family."""
 
 from ._baselines import FAMILIES, baselines, best_member
-from ._families import Past, best_members, steps_to_match
+from ._families import Past, best_members, last_piece, steps_to_match
 from ._fitted import least_losses, optimal_schedule
 from ._model import solve
 from ._solution import Member, Solution
@@ -18,6 +18,7 @@ __all__ = [
     "best_member",
     "best_members",
     "compute_optimal",
+    "last_piece",
     "least_losses",
     "optimal_schedule",
     "solve",

@@ -117,7 +117,7 @@ def steps_to_match(
     what follows is stretched and tuned.
     """
     horizon = member.schedule.horizon
-    shape = member.schedule if past is None else _last_piece(member.schedule)
+    shape = last_piece(member.schedule)
     before = horizon - shape.horizon
     if member.loss <= loss:
         return float(horizon)
@@ -140,7 +140,7 @@ def steps_to_match(
     return float(np.exp(np.interp(-loss, -reached, log_steps)))
 
 
-def _last_piece(schedule: Schedule) -> Schedule:
-    """What a schedule made by `Past.then` does last."""
-    pieces: Any = getattr(schedule.shape, "pieces")  # noqa: B009
-    return pieces[-1][0]
+def last_piece(schedule: Schedule) -> Schedule:
+    """What a joined schedule does last, such as one of `Past.then` after its warmup; else all."""
+    pieces: Any = getattr(schedule.shape, "pieces", ())
+    return pieces[-1][0] if pieces else schedule

@@ -11,6 +11,7 @@ from etastar.control import (
     Member,
     Past,
     Solution,
+    last_piece,
     least_losses,
     optimal_schedule,
     steps_to_match,
@@ -180,7 +181,7 @@ def _transfer(
 
     def row(schedule: Schedule) -> Transfer:
         loss = float(law.centre.final_losses([schedule])[0])
-        return Transfer(schedule.horizon, schedule.peak, loss)
+        return Transfer(schedule.horizon, last_piece(schedule).peak, loss)
 
     rows = [row(solution.schedule)]
     for factor in TRANSFER:
@@ -217,16 +218,16 @@ def _caveats(
             f"twice it; a pilot of {horizon / FAR:.0f} steps would make the plan safer"
         )
     lowest, highest = law.peak_range
-    if solution.schedule.peak >= 0.999 * cap:
+    peak = last_piece(solution.schedule).peak
+    if peak >= 0.999 * cap:
         source = "the largest of the pilots" if peak_cap is None else "the cap that was given"
         lines.append(
             f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot "
             f"at {2 * cap:g} would tell"
         )
-    elif solution.schedule.peak < 0.999 * lowest:
+    elif peak < 0.999 * lowest:
         lines.append(
-            f"the planned peak LR {solution.schedule.peak:.3g} is below every pilot's "
-            f"({lowest:g} at the least)"
+            f"the planned peak LR {peak:.3g} is below every pilot's ({lowest:g} at the least)"
         )
     if lowest == highest:
         lines.append(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from etastar.control import last_piece
 from etastar.runs import Run
 
 from ._figures import (
@@ -25,6 +26,7 @@ from ._figures import (
 from ._page import html_table, keys, page, section, spec_code, swatch
 from ._types import Alternative, Estimate, Plan
 from ._words import (
+    done_steps,
     loss_text,
     multiple_text,
     phase_meaning,
@@ -38,16 +40,12 @@ from ._words import (
 
 # Lines of at most 40 characters: they fit a phone.
 SNIPPET = """\
-from torch import optim
-from etastar.schedule import Schedule
+from torch.optim import AdamW
+from etastar.integrations import torch
 
-plan = Schedule.load("schedule.json")
-optimizer = optim.AdamW(
-    model.parameters(), lr=plan.peak
-)
-scheduler = optim.lr_scheduler.LambdaLR(
-    optimizer,
-    lambda t: plan(t) / plan.peak,
+optimizer = AdamW(model.parameters())
+scheduler = torch.ScheduledLR(
+    optimizer, "schedule.json"
 )
 
 # after each optimizer.step():
@@ -86,7 +84,7 @@ def report(plan: Plan) -> str:
 
 
 def _headline(plan: Plan) -> str:
-    loss, words = plan.loss, shape_in_words(plan.schedule)
+    loss, words = plan.loss, shape_in_words(plan.schedule, done_steps(plan))
     return f"""<h1>Learning rate plan, from {_count(len(plan.runs), "pilot run")}</h1>
 <div class="head">
 <dl class="numbers">
@@ -154,7 +152,7 @@ def _schedules(plan: Plan) -> str:
 def _alternative(mark: str, other: Alternative, horizon: int) -> list[str]:
     return [
         mark + escape(other.family),
-        rate_text(other.schedule.peak),
+        rate_text(last_piece(other.schedule).peak),
         loss_text(other.loss),
         regret_text(other.regret),
         escape(multiple_text(other.steps_to_match, horizon)),
@@ -282,6 +280,9 @@ def _snippet(plan: Plan) -> str:
         "Use it",
         "<p>In PyTorch, with the file <code>schedule.json</code> that lies beside this report:</p>",
         f"<pre><code>{escape(SNIPPET)}</code></pre>",
+        "<p>There is a line like it for Optax, Transformers, Lightning and Keras, and"
+        " <code>etastar export schedule.json --to NAME</code> writes the configuration of other"
+        " trainers.</p>"
         "<p>Or put the nearest standard schedule into an existing configuration; it is predicted to"
         f" end at a loss {escape(regret_text(nearest.regret).lstrip('+'))} above the plan’s:</p>",
         f'<pre class="wrapped">{spec_code(nearest.schedule.spec)}</pre>',

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ._types import Estimate, Plan
 from ._words import (
+    done_steps,
     loss_text,
     multiple_text,
     phase_meaning,
@@ -48,7 +49,7 @@ def _recommendation(plan: Plan) -> Table:
     for name, text in [
         *_continuation_rows(plan),
         ("peak LR", Text(rate_text(plan.peak_lr), style="bold")),
-        ("schedule", shape_in_words(plan.schedule)),
+        ("schedule", shape_in_words(plan.schedule, done_steps(plan))),
         (
             "expected loss",
             f"{loss_text(loss.value)}  (90%: {loss_text(loss.low)} to {loss_text(loss.high)})",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from etastar.control import last_piece
 from etastar.law import Forecast, Law
 from etastar.runs import Run
 from etastar.schedule import Schedule
@@ -101,5 +102,6 @@ class Plan:
 
     @property
     def peak_lr(self) -> float:
-        """The highest learning rate of the planned schedule."""
-        return self.schedule.peak
+        """The highest learning rate of the planned schedule, of one that goes on the highest to
+        come."""
+        return last_piece(self.schedule).peak

@@ -9,7 +9,7 @@ import numpy as np
 
 from etastar.schedule import Schedule
 
-from ._types import Phase
+from ._types import Phase, Plan
 
 PHASE_MEANING = {
     "easy": (
@@ -106,7 +106,12 @@ def spec_text(schedule: Schedule) -> str:
     return f"from step {pieces[-2][1]}: {pieces[-1][0].spec}"
 
 
-def shape_in_words(schedule: Schedule) -> str:
+def done_steps(plan: Plan) -> int:
+    """Updates that a run has done already before the plan begins."""
+    return 0 if plan.continuation is None else plan.continuation.step
+
+
+def shape_in_words(schedule: Schedule, done: int = 0) -> str:
     """How the LR moves: warmup, how long it stays near its peak, where it halves, where it ends.
 
     Made from values, so that it holds for knots as well as for named shapes. "Near" is within 5%.
@@ -118,11 +123,13 @@ def shape_in_words(schedule: Schedule) -> str:
     at its peak to the end
     """  # noqa: E501  (a doctest's output is one line)
     steps, rates = sampled(schedule, 4000)
-    horizon, peak = schedule.horizon, schedule.peak
+    steps, rates = steps[steps >= done], rates[steps >= done]
+    horizon, peak = schedule.horizon, float(rates.max())
     parts = []
-    rise = rising_steps(schedule)
+    rise = float(steps[np.argmax(rates >= (1 - 1e-6) * peak)]) if done else rising_steps(schedule)
     if rates[0] < 0.5 * peak:
-        parts.append(f"warmup over {steps_text(rise)} steps")
+        start = f" from step {steps_text(done)}" if done else ""
+        parts.append(f"warmup over {steps_text(rise - done)} steps{start}")
     after = steps >= rise
     steps, rates = steps[after], rates[after]
     if np.all(rates >= 0.999 * peak):
