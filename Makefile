@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check examples docs format clean
 
 demo: $(VENV)/.core
 	$(BIN)/etastar plan examples/gpt/pilots --horizon 56000 --out out/demo
@@ -18,6 +18,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+# One short training for each framework.
+examples: $(VENV)/.dev
+	for example in examples/*_training.py examples/batch_ramp.py; do \
+	  echo "$$example"; $(BIN)/python $$example || exit 1; done
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict --site-dir site
