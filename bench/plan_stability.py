@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 from backtest_published import FOLDER
 from laws import splits
 from rich.console import Console

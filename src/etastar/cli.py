@@ -473,8 +473,8 @@ def pilot_command(
     command: Annotated[
         list[str],
         typer.Argument(
-            metavar="-- COMMAND...",
-            help="Your training, with placeholders: {schedule} (a schedule.json) or {spec}, "
+            metavar="COMMAND",
+            help="After --: your training, with placeholders: {schedule} (a schedule.json) or {spec}, "
             "{steps}, {seed}, {out} (write the log to {out}.csv or {out}.jsonl), {name}, {resume}.",
             show_default=False,
         ),

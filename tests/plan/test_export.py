@@ -255,6 +255,8 @@ def test_any_schedule_becomes_one_that_the_framework_can_follow(to: str) -> None
         "table:knots=0:0/20:0.3/120:0.2/200:0.01",
         "cosine:peak=0.3,horizon=200,warmup=200",
         "linear:peak=0.3,horizon=1",
+        "linear:peak=0.3,horizon=200,final=1",
+        "linear:peak=0.3,horizon=200,warmup=1",
     ]
     for spec in odd:
         result = export(parse_schedule(spec), to)

@@ -168,18 +168,23 @@ def _nearest(
 
 
 def _makers(schedule: Schedule, target: Target) -> list[Callable[[float], Schedule]]:
-    """The standard schedules of the same horizon and warmup, as functions of the peak."""
-    horizon, warmup = schedule.horizon, _warmup(schedule)
-    end = round(schedule(horizon) / schedule.peak, 6)
+    """The standard schedules of the same horizon and warmup, as functions of the peak.
+
+    Where the framework takes none of that warmup, which only 1 and the whole horizon can be, it is
+    one update shorter.
+    """
+    horizon, end = schedule.horizon, round(schedule(schedule.horizon) / schedule.peak, 6)
 
     def maker(name: str, keys: dict) -> Callable[[float], Schedule]:
-        return lambda peak: make_schedule(
-            name, peak=float(f"{peak:.4g}"), horizon=horizon, warmup=warmup, **keys
-        )
+        return lambda peak: make_schedule(name, peak=float(f"{peak:.4g}"), horizon=horizon, **keys)
 
-    shapes = target.shapes(warmup, horizon, end)
-    made = [maker(name, keys) for name, keys in shapes]
-    return [make for make in made if target.takes(make(schedule.peak))]
+    made: list[Callable[[float], Schedule]] = []
+    for warmup in (_warmup(schedule), max(_warmup(schedule) - 1, 0)):
+        if not made:
+            shapes = target.shapes(warmup, horizon, end)
+            made = [maker(name, {"warmup": warmup, **keys}) for name, keys in shapes]
+            made = [make for make in made if target.takes(make(schedule.peak))]
+    return made
 
 
 def _warmup(schedule: Schedule) -> int:

@@ -244,7 +244,7 @@ class Megatron(_Configured):
     def takes(self, schedule: Schedule) -> bool:
         # Without warmup Megatron's inverse square root starts at update 1, not at t + 1.
         unwarmed = schedule.shape.name == "inverse_sqrt" and schedule.warmup == 0
-        return super().takes(schedule) and not unwarmed
+        return super().takes(schedule) and not unwarmed and schedule.warmup < schedule.horizon
 
     def text(self, schedule: Schedule, remarks: list[str]) -> str:
         name = schedule.shape.name
@@ -305,8 +305,10 @@ class Axolotl(_Configured):
     decays: ClassVar[dict[str, str]] = {"linear": "linear", "sqrt": "1-sqrt", "cosine": "cosine"}
 
     def takes(self, schedule: Schedule) -> bool:
-        floored = schedule.shape.name == "inverse_sqrt" and schedule.final > 0.0
-        return super().takes(schedule) and not floored and schedule.warmup != 1
+        name, final = schedule.shape.name, schedule.final
+        floored = name == "inverse_sqrt" and final > 0.0
+        flat = name in ("linear", "polynomial") and final == 1.0  # its polynomial must fall
+        return super().takes(schedule) and not floored and not flat and schedule.warmup != 1
 
     def notes(self, schedule: Schedule) -> list[str]:
         lines = super().notes(schedule)

@@ -1,0 +1,198 @@
+"""A schedule inside Lightning, and a run log from it.
+
+    from etastar.integrations.lightning import RunLogCallback, optimizer_config
+
+    class Model(lightning.LightningModule):
+        def configure_optimizers(self):
+            return optimizer_config(torch.optim.AdamW(self.parameters()), "plan/schedule.json")
+
+    Trainer(max_steps=40_000, callbacks=[RunLogCallback("runs/planned.jsonl", batch_size=32)])
+
+The scheduler is that of PyTorch: Lightning steps it once an update and saves it with its
+checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "etastar.integrations.lightning needs it: pip install 'etastar[lightning]'"
+    ) from None
+
+from etastar.schedule import InputError
+
+from ._horizon import check_horizon
+from ._log import RunLog
+from .torch import ScheduledLR
+
+__all__ = ["RunLog", "RunLogCallback", "ScheduledLR", "optimizer_config"]
+
+
+def optimizer_config(
+    optimizer: torch.optim.Optimizer, source: Any, **options: Any
+) -> dict[str, Any]:
+    """What `configure_optimizers` returns: the optimiser and its schedule, stepped every update.
+
+    `source` and `options` are those of `ScheduledLR`. Lightning by itself steps a scheduler once an
+    epoch; this says interval "step".
+
+    Raises: InputError as `ScheduledLR`.
+
+    >>> import torch
+    >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    >>> config = optimizer_config(optimizer, "linear:peak=0.5,horizon=4")
+    >>> config["lr_scheduler"]["interval"], optimizer.param_groups[0]["lr"]
+    ('step', 0.5)
+    """
+    scheduler = ScheduledLR(optimizer, source, **options)
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1},
+    }
+
+
+class RunLogCallback(Callback):
+    """Writes a run log that `etastar plan` reads, and checks the horizon against the training.
+
+    `path` ends in `.jsonl`. The schedule is that of the module's `ScheduledLR`, the first one where
+    there are several. Every `every` updates a row says the mean training loss since the row before;
+    with `loss="val_loss"`, or any other metric that the module logs, a row says that metric after
+    every validation instead, beside the training loss. Give `batch_size`, that of one update over
+    all devices; other keywords are kept as metadata.
+
+    `on_mismatch` says what to do where the training is shorter or longer than the schedule:
+    "error", "warn" or "ignore". The process of rank 0 alone writes. A training that goes on from a
+    checkpoint goes on with its log.
+
+    Raises: InputError, when the training starts, where no `ScheduledLR` is stepped every update,
+    the horizon differs, or the file is another run's.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        batch_size: Any = None,
+        momentum: Any = None,
+        every: int = 50,
+        loss: str = "loss",
+        on_mismatch: str = "error",
+        **metadata: Any,
+    ) -> None:
+        if every < 1:
+            raise InputError(f"every is {every!r}: give a number of updates of at least 1")
+        self.path, self.every, self.loss, self.on_mismatch = path, every, loss, on_mismatch
+        self._declared = {"batch_size": batch_size, "momentum": momentum, **metadata}
+        self.run_log: RunLog | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the schedule and open the log."""
+        self._scheduler = scheduler = _scheduler(trainer)
+        updates = _updates(trainer)
+        if updates is not None:
+            mend = "max_steps or max_epochs"
+            check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, mend)
+        self._at = scheduler.last_epoch
+        self._sum, self._count = None, 0
+        declared = dict(self._declared)
+        if declared["momentum"] is None:
+            declared["momentum"] = scheduler.momentum
+        self.run_log = RunLog(
+            self.path,
+            scheduler.schedule,
+            optimizer=type(scheduler.optimizer).__name__,
+            from_step=self._at if scheduler.changes else None,
+            rank=trainer.global_rank,
+            **declared,
+        )
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Add a batch's loss; write a row where one is due."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if loss is not None:
+            # Summed where it is: reading its value would make every update wait for the device.
+            loss = loss.detach()
+            if pl_module.automatic_optimization:  # Lightning has divided it
+                loss = loss * trainer.accumulate_grad_batches
+            self._sum = loss if self._sum is None else self._sum + loss
+            self._count += 1
+        update = self._scheduler.last_epoch
+        if self.loss == "loss" and self._count and update >= self._at + self.every:
+            self._row(update, self._take_mean())
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write a row where the loss is a validation's."""
+        if self.run_log is None or self.loss == "loss" or trainer.sanity_checking:
+            return
+        value = trainer.callback_metrics.get(self.loss)
+        if value is None:
+            known = ", ".join(trainer.callback_metrics)
+            raise InputError(
+                f"the module logs no {self.loss}, only {known or 'nothing'}: log it with "
+                f"self.log({self.loss!r}, ...), or name one of these"
+            )
+        self._row(self._scheduler.last_epoch, value, train_loss=self._take_mean())
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is left and end the log."""
+        if self.loss == "loss" and self._count and self._scheduler.last_epoch > self._at:
+            self._row(self._scheduler.last_epoch, self._take_mean())
+        self._close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """End the log."""
+        self._close()
+
+    def _close(self) -> None:
+        if self.run_log is not None:
+            self.run_log.close()
+            self.run_log = None
+
+    def _row(self, update: int, loss: Any, **more: Any) -> None:
+        assert self.run_log is not None
+        self.run_log.add(update, loss, **more)
+        self._at = update
+
+    def _take_mean(self) -> float | None:
+        mean = None if self._sum is None else float(self._sum) / self._count
+        self._sum, self._count = None, 0
+        return mean
+
+
+def _scheduler(trainer: Trainer) -> ScheduledLR:
+    for config in trainer.lr_scheduler_configs:
+        if isinstance(config.scheduler, ScheduledLR):
+            if config.interval != "step" or config.frequency != 1:
+                raise InputError(
+                    f"the schedule is stepped every {config.frequency} {config.interval}, not every"
+                    " update: return optimizer_config(optimizer, ...) from configure_optimizers"
+                )
+            return config.scheduler
+    raise InputError(
+        "the module has no ScheduledLR: return optimizer_config(optimizer, ...) from"
+        " configure_optimizers"
+    )
+
+
+def _updates(trainer: Trainer) -> int | None:
+    """Updates that the training makes in all; None where Lightning does not know."""
+    updates = trainer.estimated_stepping_batches
+    return None if math.isinf(updates) else int(updates) // max(len(trainer.optimizers), 1)
