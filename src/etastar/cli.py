@@ -474,8 +474,9 @@ def pilot_command(
         list[str],
         typer.Argument(
             metavar="COMMAND",
-            help="After --: your training, with placeholders: {schedule} (a schedule.json) or {spec}, "
-            "{steps}, {seed}, {out} (write the log to {out}.csv or {out}.jsonl), {name}, {resume}.",
+            help="After --: your training, with placeholders: {schedule} (a schedule.json) or"
+            " {spec}, {steps}, {seed}, {out} (write the log to {out}.csv or {out}.jsonl),"
+            " {name}, {resume}.",
             show_default=False,
         ),
     ],
