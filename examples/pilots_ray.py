@@ -13,13 +13,14 @@ from etastar.pilot import run_pilots
 
 COMMAND = [sys.executable, "-m", "etastar.train.gpt"]
 COMMAND += ["--schedule", "{schedule}", "--seed", "{seed}", "--out", "{out}", "--name", "{name}"]
+HORIZON, BUDGET = 8000, 8000
 
 
 def main(out: str) -> None:
     swept = run_pilots(
         COMMAND,
-        horizon=8000,
-        budget=8000,
+        horizon=HORIZON,
+        budget=BUDGET,
         peaks=(5e-4, 8e-3),
         warmup=100,
         out=out,
@@ -32,8 +33,8 @@ def main(out: str) -> None:
         print(f"{ended.pilot.name:26} {ended.pilot.steps:6} steps  loss {loss}")
     ahead = swept.outlook
     if ahead is not None:
-        print(f"8,000 steps of {ahead.shape}, peak {ahead.peak:.3g}: loss {ahead.loss:.3f}", end="")
-        print(f" ({ahead.low:.3f} to {ahead.high:.3f})")
+        print(f"{HORIZON} steps of {ahead.shape}, peak {ahead.peak:.3g}:", end=" ")
+        print(f"loss {ahead.loss:.3f} ({ahead.low:.3f} to {ahead.high:.3f})")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,221 @@
+"""What a run that has not been made would tell of the loss at the horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+import etastar._precision  # noqa: F401  # first: double precision
+from etastar.law import FORMS, Law, make_mesh
+from etastar.schedule import Schedule
+
+FORM = FORMS["etastar"]
+POINTS = 32
+"""Points of a run's log that its information is counted from."""
+
+DRAWS = 8
+"""Sets of constants over which the information is averaged before there are runs."""
+
+ROWS = 256
+"""Runs evaluated at a time: one array shape, so that XLA compiles once."""
+
+SPREAD = 5e-2
+"""Relative misfit of a run against which the prior is weighed: the larger, the fewer runs far from
+the horizon are chosen. Docs: chosen on simulated tasks other than those that judge the design."""
+
+_FLOOR_MEAN, _FLOOR_SPREAD = 0.85, 0.15
+
+_TRUST = 8
+"""Runs after which the fit counts as much as the prior."""
+
+_WAVES = 128
+"""Waves that the law's misfit is made of."""
+
+_SCALES = np.array([2.0, np.log(4.0), 0.7])
+"""Distances at which misfits are alike to 0.48: in log2 step, in log peak LR, in LR over peak."""
+
+SYSTEMATIC = 1.0
+"""Size of the misfits that nearby runs share, over that of a run's own."""
+
+
+@dataclass(frozen=True)
+class Gained:
+    """What runs add: `precision` (D, R, n, n) of the constants, `pull` (D, R, n, W) on them.
+
+    The pull is what misfits of the law, amplitudes of W waves, do to the normal equations.
+    """
+
+    precision: NDArray[np.float64]
+    pull: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Runs under D draws of the constants.
+
+    `step` (R, POINTS) where the loss is taken, `loss` (D, R, POINTS), `slope` (D, R, POINTS, n)
+    of the log loss by the scaled constants, `wave` (R, POINTS, W).
+    """
+
+    step: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    wave: NDArray[np.float64]
+
+    def gained(
+        self, first: NDArray[np.float64], last: NDArray[np.float64], noise: float, begin: float
+    ) -> Gained:
+        """What the parts (first, last] of every run add.
+
+        Precision sum_points w^2 J^T J / noise^2 and pull sum_points w^2 J^T wave / noise^2, with
+        the weights of the fit: w^2 in proportion to the step, summing to 1 over a run, so that
+        `noise` is the relative error of a run's mean residual. Points up to `begin` are not fitted.
+        """
+        inside = (self.step > np.maximum(first, begin)[:, None] + 1e-9) & (
+            self.step <= last[:, None] + 1e-9
+        )
+        squared = np.where(inside, np.clip(self.step / last[:, None], 0.02, 1.0), 0.0)
+        total = squared.sum(1, keepdims=True)
+        weight = squared / np.where(total > 0, total, 1.0) / noise**2
+        weighed = np.swapaxes(self.slope * weight[:, :, None], -1, -2)
+        return Gained(weighed @ self.slope, weighed @ self.wave)
+
+    def part(self, start: int, stop: int) -> Rows:
+        """The runs from `start` to before `stop`."""
+        return Rows(
+            self.step[start:stop], self.loss[:, start:stop], self.slope[:, start:stop],
+            self.wave[start:stop],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Constants of the law, as D draws around which it is taken to be linear.
+
+    `theta` (D, n), `linear` (D, k) in units of `rate` (D,) and `steps` (D,); `scale` (D, n + k) the
+    prior's spread of each constant; `weight` (D,) of the draws, summing to 1; `noise` the relative
+    error of a run's mean residual.
+    """
+
+    theta: NDArray[np.float64]
+    linear: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    rate: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    noise: float = SPREAD
+
+    def rows(self, schedules: Sequence[Schedule]) -> Rows:
+        """Losses of runs and their slopes by the constants."""
+        parts = [_evaluated(self, schedules[i : i + ROWS]) for i in range(0, len(schedules), ROWS)]
+        step, value, slope = (
+            np.concatenate([part[i] for part in parts], axis=axis)
+            for i, axis in enumerate((0, 1, 1))
+        )
+        loss = np.einsum("drpk,dk->drp", value, self.linear)
+        by_theta = np.einsum("drpkn,dk->drpn", slope, self.linear)
+        by_all = np.concatenate([by_theta, value], -1) * self.scale[:, None, None, :]
+        wave = np.stack([_waves(one, at) for one, at in zip(schedules, step, strict=True)])
+        return Rows(step, loss, by_all / loss[..., None], wave)
+
+
+def prior(rate: float, steps: float, reference: Schedule, seed: int) -> Belief:
+    """What is believed before any run: the law's prior, in units of `rate` and `steps`.
+
+    The constants of the exponents are drawn from their normal prior within their bounds. Those in
+    which the law is linear have a prior for the floor alone; the draws share what is above it
+    between bias and noise at the end of the `reference` run, whose loss is 1, in a part that is
+    even between 0.15 and 0.85, known to a factor of e^2.
+    """
+    rng = np.random.default_rng(seed)
+    margin = 0.02 * (FORM.upper - FORM.lower)
+    theta = FORM.mean + FORM.spread * rng.standard_normal((DRAWS, FORM.size)).clip(-1.5, 1.5)
+    theta = np.clip(theta, FORM.lower + margin, FORM.upper - margin)
+    floor = np.clip(_FLOOR_MEAN + _FLOOR_SPREAD * rng.standard_normal(DRAWS), 0.4, 0.97)
+    part = rng.uniform(0.15, 0.85, DRAWS)
+    ones = np.ones((DRAWS, len(FORM.linear)))
+    units = np.full(DRAWS, rate), np.full(DRAWS, steps), np.full(DRAWS, 1 / DRAWS)
+    end = _evaluated(Belief(theta, ones, ones, *units), [reference])[1][:, 0, -1]
+    above = np.stack([part, 1 - part], 1) * (1 - floor)[:, None] / end[:, 1:]
+    linear = np.concatenate([floor[:, None], above], 1)
+    return Belief(theta, linear, _scale(linear, 1.0), *units)
+
+
+def posterior(before: Belief, law: Law, smallest: float) -> Belief:
+    """What is believed after a fit; `smallest` is the smallest loss of its runs.
+
+    The fit is one more draw, of weight n / (n + 8) after n runs: a fit to few runs is at times far
+    off, and pilots chosen for it alone forecast worse than those chosen for the prior.
+    """
+    linear = np.maximum(law.linear, 1e-3 * smallest)[None]
+    weight = law.run_count / (law.run_count + _TRUST)
+
+    def both(old: NDArray[np.float64], new: Any) -> NDArray[np.float64]:
+        return np.concatenate([old, np.reshape(new, (1, *old.shape[1:]))])
+
+    return Belief(
+        both(before.theta, law.theta), both(before.linear, linear),
+        both(before.scale, _scale(linear, smallest)), both(before.rate, law.units.rate),
+        both(before.steps, law.units.steps), both((1 - weight) * before.weight, weight),
+        max(SPREAD, law.spread),
+    )  # fmt: skip
+
+
+def _scale(linear: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    spread = np.tile(FORM.spread, (len(linear), 1))
+    floor = np.full((len(linear), 1), _FLOOR_SPREAD * level)
+    return np.concatenate([spread, floor, 2 * linear[:, 1:]], 1)
+
+
+def _waves(schedule: Schedule, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """cos and sin of `_WAVES` directions, (points, 2 _WAVES): random features of a Matern kernel.
+
+    Their product for two points is near (1 + sqrt(3) d) exp(-sqrt(3) d), with d their distance in
+    units of `_SCALES`. Source: Rahimi and Recht, "Random features for large-scale kernel machines"
+    (2007); the spectrum of the Matern-3/2 kernel is a Student t with 3 degrees of freedom.
+    """
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((3, _WAVES))
+    frequency = normal / np.sqrt(rng.chisquare(3, _WAVES) / 3)
+    rate = schedule(np.maximum(step - 1, 0)) / schedule.peak
+    place = np.stack([np.log2(step), np.full(len(step), np.log(schedule.peak)), rate], 1) / _SCALES
+    phase = place @ frequency
+    return np.concatenate([np.cos(phase), np.sin(phase)], 1) / np.sqrt(_WAVES)
+
+
+def _evaluated(belief: Belief, schedules: Sequence[Schedule]) -> tuple[Any, Any, Any]:
+    """`step` (R, POINTS), columns (D, R, POINTS, k), their slopes by theta (D, R, POINTS, k, n)."""
+    count = len(schedules)
+    meshes = [make_mesh(schedule) for schedule in schedules]
+    rate, length = (np.zeros((ROWS, len(meshes[0].rate))) for _ in range(2))
+    node = np.zeros((ROWS, POINTS), int)
+    step = np.zeros((count, POINTS))
+    for i, (schedule, mesh) in enumerate(zip(schedules, meshes, strict=True)):
+        rate[i], length[i] = mesh.rate, mesh.length
+        wanted = schedule.horizon * np.arange(1, POINTS + 1) / POINTS
+        node[i] = np.clip(np.searchsorted(mesh.node, wanted - 1e-6), 0, len(mesh.node) - 1)
+        step[i] = mesh.node[node[i]]
+    found = [
+        _columns(theta, steps, rate / unit, length / steps, node)
+        for theta, unit, steps in zip(belief.theta, belief.rate, belief.steps, strict=True)
+    ]
+    value, slope = (np.stack([np.asarray(one[i])[:count] for one in found]) for i in (0, 1))
+    return step, value, slope
+
+
+@jax.jit
+def _columns(theta, steps, rate, length, node):
+    rows = jnp.arange(len(rate))[:, None]
+
+    def at_nodes(one):
+        columns = FORM.columns(one, steps, jnp.ones(len(rate)), rate, length)[rows, node]
+        return columns, columns
+
+    slope, value = jax.jacfwd(at_nodes, has_aux=True)(theta)
+    return value, slope

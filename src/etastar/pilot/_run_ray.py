@@ -1,0 +1,262 @@
+"""Pilots as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from etastar.schedule import InputError
+
+from . import _launch
+from ._launch import Job
+
+SYNC = 5.0
+"""Seconds between two copies of a running pilot's files to and from the results."""
+
+WAIT_FOR_LOCK = 60.0
+
+
+class RayWorkers:
+    """One task a pilot, with its CPUs and GPUs; Ray starts it again where a node dies.
+
+    Without `results`, the folder `runs` must be seen from every node. With it, a URL that fsspec
+    knows, each task works in a folder of its node and copies it there as it goes; the driver copies
+    logs from there to `runs`, and a task begins with what an earlier one of its name left.
+    """
+
+    def __init__(
+        self,
+        runs: Path,
+        address: str,
+        *,
+        jobs: int | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        retries: int = 3,
+        results: str | None = None,
+    ) -> None:
+        self.runs, self.jobs, self.results = runs, jobs, results
+        self.cpus, self.gpus = cpus, gpus
+        self.ray, self.connected_here = _connected(address)
+        self.task = self.ray.remote(
+            num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=False
+        )(_train)
+        self.started: dict[str, Any] = {}
+        self.losses: dict[str, str] = {}
+        self.copied: dict[str, float] = {}
+
+    def free(self) -> int:
+        """What the cluster's resources allow, as it is now: nodes come and go."""
+        there = self.ray.cluster_resources()
+        fits = [there.get("CPU", 0.0) / self.cpus] if self.cpus else []
+        fits += [there.get("GPU", 0.0) / self.gpus] if self.gpus else []
+        most = int(min(fits, default=1.0))
+        return min(most, self.jobs or most) - len(self.started)
+
+    def start(self, job: Job) -> None:
+        folder = self.runs / job.pilot.name
+        folder.mkdir(parents=True, exist_ok=True)
+        if not _launch.is_held(folder):
+            for name in ("exit", "process"):
+                (folder / name).unlink(missing_ok=True)
+        where = (None, self.results) if self.results else (str(self.runs), None)
+        task = self.task.options(name=f"pilot {job.pilot.name}")
+        self.started[job.pilot.name] = task.remote(job, *where, os.getcwd())
+
+    def adopt(self, name: str) -> bool:
+        """Never: Ray ends the tasks of a driver that has died; this waits until it has."""
+        deadline = time.monotonic() + WAIT_FOR_LOCK
+        while _launch.is_held(self.runs / name) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return False
+
+    def ended(self, name: str) -> bool:
+        reference = self.started[name]
+        done, _ = self.ray.wait([reference], timeout=0)
+        now = time.monotonic()
+        if self.results and (done or now > self.copied.get(name, 0.0) + SYNC):
+            self.copied[name] = now
+            _download(f"{self.results}/{name}", self.runs / name, logs_only=True)
+        if not done:
+            return False
+        try:
+            self.ray.get(reference)
+        except self.ray.exceptions.TaskCancelledError:
+            pass
+        except self.ray.exceptions.RayError as error:
+            text = str(error).strip().splitlines()
+            self.losses[name] = f"{type(error).__name__}: {text[-1] if text else 'no message'}"
+        del self.started[name]
+        return True
+
+    def loss_of(self, name: str) -> str | None:
+        return self.losses.pop(name, None)
+
+    def end(self, names: list[str]) -> None:
+        references = [self.started[name] for name in names if name in self.started]
+        for force, patience in ((False, 15.0), (True, 15.0)):
+            for reference in references:
+                self.ray.cancel(reference, force=force)
+            if references:
+                _, references = self.ray.wait(
+                    references, num_returns=len(references), timeout=patience
+                )
+        for name in names:
+            if name in self.started:
+                self.ended(name)
+            self.started.pop(name, None)
+            self.losses.pop(name, None)
+
+    def close(self) -> None:
+        if self.connected_here:
+            self.ray.shutdown()
+
+
+def _connected(address: str) -> tuple[Any, bool]:
+    """The ray module, connected to a cluster, and whether that was done here and not before.
+
+    `address` is 'auto', 'local' for a cluster of this machine alone, or host:port.
+
+    Raises: InputError where Ray is not installed, or no cluster answers.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        # Ray puts the machine's address on the network for 127.0.0.1 unless this says otherwise.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise InputError("--ray needs Ray: pip install 'etastar[ray]'") from None
+    if ray.is_initialized():
+        return ray, False
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if host and port.isdecimal():  # Ray itself tries for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(
+            f"--ray {address}: nothing answers there ({error.strerror or error}); start a cluster"
+            " with ray start --head, or use --ray local"
+        ) from None
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise InputError(
+            f"--ray {address}: no Ray cluster answers there ({str(error).splitlines()[0]}); start"
+            " one with ray start --head, or use --ray local"
+        ) from None
+    return ray, True
+
+
+def _train(job: Job, runs: str | None, results: str | None, cwd: str) -> None:
+    """The task: one training, ended when the task is cancelled or its worker dies."""
+    if runs is not None:
+        _watched(job, Path(runs), None, cwd)
+        return
+    with tempfile.TemporaryDirectory(prefix="etastar-pilot-") as folder:
+        for name in filter(None, (job.pilot.name, job.pilot.parent)):
+            _download(f"{results}/{name}", Path(folder) / name)
+        _watched(job, Path(folder), results, cwd)
+
+
+def _watched(job: Job, runs: Path, results: str | None, cwd: str) -> None:
+    folder = runs / job.pilot.name
+    words = _launch.prepare(job, runs)
+    process = _start_when_free(folder, words, cwd if Path(cwd).is_dir() else None)
+    seen: dict[str, tuple[int, int]] = {}
+    copied = time.monotonic()
+    try:
+        while not _launch.has_ended(folder):
+            time.sleep(0.1)
+            if results and time.monotonic() > copied + SYNC:
+                _upload(folder, f"{results}/{job.pilot.name}", seen)
+                copied = time.monotonic()
+    finally:
+        _launch.end(folder)
+        if process.stdin is not None:
+            process.stdin.close()
+        process.wait()
+        if results:
+            _upload(folder, f"{results}/{job.pilot.name}", seen)
+
+
+def _start_when_free(folder: Path, words: list[str], cwd: str | None) -> Any:
+    """Start, once the training of a task that has just died is gone."""
+    deadline = time.monotonic() + WAIT_FOR_LOCK
+    while True:
+        try:
+            return _launch.start(folder, words, tied=True, cwd=cwd)
+        except _launch.Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError:
+        raise InputError("--results needs fsspec: pip install 'etastar[ray]'") from None
+    try:
+        return url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"--results {url}: {error}") from None
+
+
+def check_results(url: str) -> None:
+    """Refuse a place for results that cannot be written, before any step is paid for."""
+    files, path = _filesystem(url)
+    try:
+        files.makedirs(path, exist_ok=True)
+        with files.open(f"{path}/.writable", "wb") as file:
+            file.write(b"etastar")
+        files.rm_file(f"{path}/.writable")
+    except Exception as error:  # every fsspec file system has errors of its own
+        raise InputError(f"--results {url}: cannot be written: {error}") from None
+
+
+def _upload(folder: Path, url: str, seen: dict[str, tuple[int, int]]) -> None:
+    """Copy the files of a folder that have changed since the last call."""
+    files, path = _filesystem(url)
+    for place, _, names in os.walk(folder):
+        for name in names:
+            source = Path(place) / name
+            try:
+                state = source.stat().st_mtime_ns, source.stat().st_size
+                relative = source.relative_to(folder).as_posix()
+                if seen.get(relative) == state:
+                    continue
+                files.makedirs(os.path.dirname(f"{path}/{relative}"), exist_ok=True)
+                files.put_file(str(source), f"{path}/{relative}")
+                seen[relative] = state
+            except FileNotFoundError:  # a temporary file that is gone by now
+                continue
+
+
+def _download(url: str, folder: Path, *, logs_only: bool = False) -> None:
+    """Copy a folder of the results here; `logs_only` passes over what is no log, and large."""
+    files, path = _filesystem(url)
+    files.invalidate_cache()
+    try:
+        found = files.find(path, detail=True)
+    except FileNotFoundError:
+        return
+    for name, info in found.items():
+        if logs_only and info.get("size", 0) > 64 * 2**20:
+            continue
+        target = folder / os.path.relpath(name, path)
+        if logs_only and target.name == _launch.OUTPUT and _launch.is_held(folder):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            files.get_file(name, str(temporary))
+            os.replace(temporary, target)
+        except FileNotFoundError:
+            continue
