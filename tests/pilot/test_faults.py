@@ -31,7 +31,7 @@ def line_about(said: list[str], name: str, word: str) -> str:
 def test_nan_ends_a_run_early_keeps_it_and_counts_what_it_took(bench):
     bench.fault("a", "nan")  # from half the run on, half a second a row: seconds to its end
     swept, said = bench.sweep([bench.pilot("a"), bench.pilot("b")])
-    line_about(said, "a", "diverged at step")
+    line_about(said, "a", "diverged, ended after step")
     first, second = swept.finished
     assert first.diverged
     assert first.run is not None

@@ -37,7 +37,7 @@ def test_two_commands_from_a_training_to_a_plan(bench, capsys, monkeypatch):
     out, said = capsys.readouterr()
     swept = json.loads(out)
     assert said.index(designed["pilots"][0]["name"]) < said.index("finished, loss")  # the table
-    assert bench.told("start")[0] == designed["pilots"][0]["name"]
+    assert designed["pilots"][0]["name"] in bench.told("start")[:2]
     assert {each["name"] for each in swept["pilots"]} == set(bench.told("start"))
     assert swept["steps"] <= 1200
     assert swept["outlook"]["loss"]["low"] < swept["outlook"]["loss"]["high"]

@@ -66,6 +66,7 @@ def test_a_plan_that_goes_on_keeps_what_was_done(extended, under_way, pilots):  
 def test_an_annealed_run_costs_more_to_extend(extended, pilots):  # noqa: F811
     annealed = make_run("linear:peak=1e-3,horizon=6000,warmup=100", seed=5)
     other = plan(pilots, HORIZON, continued=annealed)
+    assert other.continuation is not None
     assert other.continuation.cost > extended.continuation.cost
     assert any(line.startswith("the LR is raised from") for line in other.caveats)
 

@@ -27,7 +27,7 @@ ROWS = 256
 
 SPREAD = 5e-2
 """Relative misfit of a run against which the prior is weighed: the larger, the fewer runs far from
-the horizon are chosen. Docs: chosen on simulated tasks other than those that judge the design."""
+the horizon are chosen. Set on simulated tasks (docs/pilot_design.md) that judge nothing else."""
 
 _FLOOR_MEAN, _FLOOR_SPREAD = 0.85, 0.15
 

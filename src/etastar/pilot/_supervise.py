@@ -399,7 +399,7 @@ class Sweep:
         self.store.publish(record, DIVERGED, run)
         self.due = True
         self.screen.say(
-            f"{record.pilot.name}: diverged at step {step:.0f}, ended and kept; peak LR"
+            f"{record.pilot.name}: diverged, ended after step {step:.0f} and kept; peak LR"
             f" {record.pilot.schedule.peak:.3g} is too high"
         )
 

@@ -232,7 +232,7 @@ def _nearest_by_shape(schedule: Schedule, target: Target) -> Schedule:
             return float(np.sum(np.abs(np.exp(log_peak) * unit - wanted) * weight))
 
         span = (np.log(schedule.peak / 30), np.log(schedule.peak * 2))
-        found = minimize_scalar(difference, bounds=span, method="bounded")
+        found: Any = minimize_scalar(difference, bounds=span, method="bounded")
         if best is None or found.fun < best[0]:
             best = (found.fun, make(float(np.exp(found.x))))
     assert best is not None
