@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
         )  # fmt: skip
     console = Console(width=110)
     console.print(table)
-    grid = [run for run in checks if run.name.endswith("seed0") and "planned" not in run.name]
+    grid = [run for run in checks if run.name.endswith("seed0") and "_" in run.name[:-6]]
     console.print(
         f"pilots: {sum(run.schedule.horizon for run in pilots):,} updates in {len(pilots)}"
     )
