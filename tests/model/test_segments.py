@@ -38,8 +38,9 @@ def test_order_is_two(name, momentum):
     controls = Controls.make(model, schedule, momentum, None)
     modes = modes_of(model.spectrum_to(horizon * 10))
     exact = exact_losses(model, schedule, momentum=momentum)
+    grading = method.Grading.of(controls, float(horizon), float(modes.eigenvalue.max()))
     errors = [
-        abs(method._on_mesh(model, controls, modes, at, size) / exact - 1)[0]
+        abs(method._on_mesh(model, controls, modes, at, size, grading) / exact - 1)[0]
         for size in (256, 512, 1024)
     ]
     order = np.log2(errors[0] / errors[2]) / 2

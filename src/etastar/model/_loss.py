@@ -15,12 +15,15 @@ from etastar.schedule import InputError, Schedule
 from ._checks import positive, whole
 from ._controls import Control, Controls, speed, steps_asked
 from ._exact import finite
-from ._mesh import make_cells, nodes_of
+from ._mesh import Grading, make_cells
 from ._power_law import Model, modes_of
 from ._segments import Cells, segment_losses
 
 SIZES = (256, 512, 1024, 2048, 4096)
 """Numbers of segments: few array shapes, so that XLA compiles a handful of times."""
+
+_MOST_SINGLE = 1024
+"""Updates up to which each is taken on its own."""
 
 _MOST_NODES = 512
 _segment_losses = jax.jit(segment_losses)
@@ -90,7 +93,7 @@ def loss(
     modes = modes_of(model.spectrum_to(reach))
     fastest = float(modes.eigenvalue.max())
     if len(unique) > _MOST_NODES:
-        kept = nodes_of(controls, float(unique[-1]), unique[:1], _MOST_NODES, fastest)
+        kept = Grading.of(controls, float(unique[-1]), fastest).nodes(unique[:1], _MOST_NODES)
     losses = _converged(model, controls, modes, kept, tolerance)
     if kept is unique:
         found = losses[np.searchsorted(kept, asked)]
@@ -123,25 +126,40 @@ def segments_of(
     """
     controls = Controls.make(model, schedule, momentum, batch_size)
     largest = float(model.spectrum_to(1).eigenvalue.max())
-    end = np.array([float(schedule.horizon)])
-    return _cells(controls, end, whole("count", count, 32), largest)
+    end = float(schedule.horizon)
+    grading = Grading.of(controls, end, largest)
+    return _cells(controls, np.array([end]), whole("count", count, 32), grading)
 
 
 def _converged(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
-    coarse = None
+    coarse = extrapolated = None
     room = len(at)
     worst = np.inf
+    # A mesh with few segments a piece is far from its order, and one that takes every update on its
+    # own is exact.
+    least = max(2 * room, 12 * len(controls.breakpoints()))
+    grading = None
+    if at[-1] > _MOST_SINGLE:
+        grading = Grading.of(controls, float(at[-1]), float(modes.eigenvalue.max()))
     for size in SIZES:
-        if size < 2 * room and size < SIZES[-1]:
+        if size < least and size < SIZES[-1]:
             continue
-        fine = _on_mesh(model, controls, modes, at, size)
+        if size < at[-1] <= _MOST_SINGLE:
+            continue
+        fine = _on_mesh(model, controls, modes, at, size, grading)
+        if at[-1] <= size:
+            return fine
         if coarse is not None:
-            correction = (fine - coarse) / 3.0
-            worst = float(np.max(np.abs(correction) / np.maximum(np.abs(fine), 1e-300)))
+            before, extrapolated = extrapolated, fine + (fine - coarse) / 3.0
+            # The error of the finer mesh; or, where that is larger than asked, of what is left of
+            # it once a third of the difference is taken off, from one mesh to the next.
+            worst = _largest((fine - coarse) / 3.0, fine)
+            if before is not None:
+                worst = min(worst, _largest(extrapolated - before, fine))
             # The mesh's nodes are whole steps: the two meshes are not exactly nested, and the
             # estimate is trusted to a factor of two; the extrapolated loss is closer than that.
             if worst <= (tolerance if size == SIZES[-1] else tolerance / 2.0):
-                return fine + correction
+                return extrapolated
         coarse = fine
     raise InputError(
         f"tolerance {tolerance:g} is not reached with {SIZES[-1]} segments (about {worst:.1g}): "
@@ -149,20 +167,27 @@ def _converged(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
     )
 
 
-def _on_mesh(model, controls, modes, at, size) -> NDArray[np.float64]:
+def _largest(error: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
+    """The largest error relative to the losses."""
+    return float(np.max(np.abs(error) / np.maximum(np.abs(losses), 1e-300)))
+
+
+def _on_mesh(model, controls, modes, at, size, grading) -> NDArray[np.float64]:
     if at[-1] == 0:
         return np.array([modes.target.sum()])
-    cells = _cells(controls, at, size, float(modes.eigenvalue.max()))
+    cells = _cells(controls, at, size, grading)
     losses = finite(np.asarray(_segment_losses(modes, model.noise, cells)), model.max_rate)
     return losses[np.searchsorted(np.cumsum(np.append(0.0, cells.length)), at)]
 
 
-def _cells(controls: Controls, at: NDArray[np.float64], size: int, eigenvalue: float) -> Cells:
+def _cells(
+    controls: Controls, at: NDArray[np.float64], size: int, grading: Grading | None
+) -> Cells:
     room = size - 2 * len(at) if len(at) > 8 else size - 16
-    if at[-1] <= size:
+    if at[-1] <= size or grading is None:
         nodes = np.arange(at[-1] + 1.0)  # every update on its own
     else:
-        nodes = nodes_of(controls, float(at[-1]), at, room, eigenvalue)
+        nodes = grading.nodes(at, room)
     if len(nodes) > size + 1:
         raise InputError(f"the schedule has more pieces than {size} segments hold: thin its knots")
     return make_cells(controls, nodes, size)

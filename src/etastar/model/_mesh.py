@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,30 +29,42 @@ _IN_STEPS = 0.5
 """Part of the segments graded in steps: velocities and controls change on that scale."""
 
 
-def nodes_of(
-    controls: Controls, end: float, at: NDArray[np.float64], cells: int, eigenvalue: float
-) -> NDArray[np.float64]:
-    """Whole steps from 0 to `end` that cut the run into about `cells` segments, `at` among them.
+class Grading(NamedTuple):
+    """Where a run needs short segments, for meshes of any size.
 
     Segments are graded in intrinsic time tau: the noise of an update is forgotten as a power of the
     intrinsic time still to go, and after a jump of a control the loss relaxes as a power of the
     time since. Equal parts of log(1 + u / u0), u the time to go, and of log(1 + v / u0), v the time
-    since the last jump, with u0 a part of 1 / `eigenvalue`, the largest of the spectrum.
+    since the last jump, with u0 a part of 1 / eigenvalue, the largest of the spectrum.
+
+    `step` (n,) with the rising `grade` (n,), equal parts of which are segments; steps where a
+    control has a kink, `sharp` and `weak`.
     """
-    points, sharp = _edges(controls, end)
-    weak = np.setdiff1d(points, sharp)
-    # Weak kinks end a segment too, as far as they leave room for the graded ones.
-    weak = weak[: 0 if 2 * len(weak) > cells else None]
-    step = _fine_steps(np.append(sharp, end))
-    time = _intrinsic_time(controls, step)
-    to_go, since = _ages(time, time[np.searchsorted(step, sharp)], _FORGET / eigenvalue)
-    grade = to_go + _AFTER_JUMP * since
-    ends, starts = _ages(step, sharp, 1.0)
-    grade = grade / grade[-1] + _IN_STEPS * (ends + starts) / (ends + starts)[-1]
-    even = np.linspace(0.0, grade[-1], max(cells - len(weak) - len(sharp), 1) + 1)
-    return np.unique(
-        np.concatenate([np.round(np.interp(even, grade, step)), sharp, weak, at, [0.0, end]])
-    )
+
+    step: NDArray[np.float64]
+    grade: NDArray[np.float64]
+    sharp: NDArray[np.float64]
+    weak: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, controls: Controls, end: float, eigenvalue: float) -> Grading:
+        points, sharp = _edges(controls, end)
+        step = _fine_steps(np.append(sharp, end))
+        time = _intrinsic_time(controls, step)
+        to_go, since = _ages(time, time[np.searchsorted(step, sharp)], _FORGET / eigenvalue)
+        grade = to_go + _AFTER_JUMP * since
+        ends, starts = _ages(step, sharp, 1.0)
+        grade = grade / grade[-1] + _IN_STEPS * (ends + starts) / (ends + starts)[-1]
+        return cls(step, grade, sharp, np.setdiff1d(points, sharp))
+
+    def nodes(self, at: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
+        """Whole steps that cut the run into about `cells` segments, `at` among them."""
+        # Weak kinks end a segment too, as far as they leave room for the graded ones.
+        weak = self.weak[: 0 if 2 * len(self.weak) > cells else None]
+        count = max(cells - len(weak) - len(self.sharp), 1)
+        even = np.linspace(0.0, self.grade[-1], count + 1)
+        graded = np.round(np.interp(even, self.grade, self.step))
+        return np.unique(np.concatenate([graded, self.sharp, weak, at, [0.0, self.step[-1]]]))
 
 
 def _ages(

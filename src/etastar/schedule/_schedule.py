@@ -106,13 +106,16 @@ class Schedule:
         return self._values(np.minimum(steps, float(self.horizon)))
 
     def _values(self, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-        index = np.searchsorted(self._starts, steps, side="right") - 1
-        values = np.empty(steps.shape)
-        for i in np.unique(index):
-            here = index == i
-            segment = self._segments[i]
-            values[here] = segment.curve.value(steps[here] - segment.origin)
-        return values
+        index = np.searchsorted(self._starts, steps.ravel(), side="right") - 1
+        order = np.argsort(index, kind="stable")
+        sorted_steps, values = steps.ravel()[order], np.empty(steps.size)
+        ends = np.flatnonzero(np.diff(index[order], append=len(self._segments))) + 1
+        begin = 0
+        for end in ends.tolist():
+            segment = self._segments[index[order[begin]]]
+            values[order[begin:end]] = segment.curve.value(sorted_steps[begin:end] - segment.origin)
+            begin = end
+        return values.reshape(steps.shape)
 
     def scaled(self, *, peak: float) -> Schedule:
         """The same schedule at another peak: every rate times peak / self.peak.
