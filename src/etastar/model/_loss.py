@@ -137,7 +137,7 @@ def _converged(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
     worst = np.inf
     # A mesh with few segments a piece is far from its order, and one that takes every update on its
     # own is exact.
-    least = max(2 * room, 12 * len(controls.breakpoints()))
+    least = max(2 * room, min(12 * len(controls.breakpoints()), SIZES[-3]))
     grading = None
     if at[-1] > _MOST_SINGLE:
         grading = Grading.of(controls, float(at[-1]), float(modes.eigenvalue.max()))
