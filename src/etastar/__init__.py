@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from etastar.law import Backtest, Forecast, Law, backtest, fit
     from etastar.model import LinearModel, Phase, PowerLaw, Spectrum, phase
+    from etastar.pilot import run_pilots
     from etastar.plan import Plan
     from etastar.robust import grid_ratio, inflation
     from etastar.runs import Run, read_runs
@@ -44,6 +45,7 @@ _HOME = {
         "transfer",
     ),
     "robust": ("grid_ratio", "inflation"),
+    "pilot": ("run_pilots",),
     "plan": ("Plan",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -74,6 +76,7 @@ __all__ = [
     "parse_schedule",
     "phase",
     "read_runs",
+    "run_pilots",
     "solve",
     "table",
     "transfer",
