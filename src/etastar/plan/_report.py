@@ -145,7 +145,7 @@ def _schedules(plan: Plan) -> str:
         " final loss minus the plan’s, expected over the fits that the pilots allow; steps to match"
         " is the length of a run of that family that reaches the plan’s loss, as a multiple of the"
         " horizon. To know which of these fits is true would lower the expected loss by"
-        f" {regret_text(plan.expected_regret)}: more pilots can gain no more.</p>",
+        f" {regret_text(plan.expected_regret).lstrip('+')}: more pilots can gain no more.</p>",
     )
 
 

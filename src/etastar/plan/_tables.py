@@ -56,7 +56,8 @@ def _recommendation(plan: Plan) -> Table:
         ),
         (
             "expected regret",
-            f"{regret_text(plan.expected_regret)} in loss, what better pilots could still gain",
+            f"{regret_text(plan.expected_regret).lstrip('+')} in loss: the most that better pilots"
+            " can gain",
         ),
         ("nearest standard", spec_text(nearest.schedule)),
         ("", f"{regret_text(nearest.regret)} in loss"),
