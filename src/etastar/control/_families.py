@@ -19,7 +19,14 @@ RANGE = 64.0
 
 
 class Past(NamedTuple):
-    """What a run has done: its schedule, in force until `step`."""
+    """What a run has done: the `schedule` that was in force for its first `step` updates.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> past = Past(parse_schedule("constant:peak=0.1,horizon=100"), 60)
+    >>> whole = past.then(parse_schedule("linear:peak=0.2,horizon=30"), warmup=10)
+    >>> whole.horizon, whole(59), round(whole(65), 3), whole(70), whole(100)
+    (100, 0.1, 0.15, 0.2, 0.0)
+    """
 
     schedule: Schedule
     step: int
@@ -141,6 +148,12 @@ def steps_to_match(
 
 
 def last_piece(schedule: Schedule) -> Schedule:
-    """What a joined schedule does last, such as one of `Past.then` after its warmup; else all."""
+    """What a joined schedule does last, such as one of `Past.then` after its warmup; else all.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> linear = parse_schedule("linear:peak=0.2,horizon=30")
+    >>> last_piece(Past(linear, 20).then(linear)) == last_piece(linear) == linear
+    True
+    """
     pieces: Any = getattr(schedule.shape, "pieces", ())
     return pieces[-1][0] if pieces else schedule

@@ -23,6 +23,18 @@ class AverageLaw:
     `centre` is the law itself, `members` the laws averaged over, all fitted to the same runs and in
     the same units. A schedule that minimises this mean minimises the expected regret too, since the
     least loss that each member allows does not depend on the schedule.
+
+    >>> import numpy as np
+    >>> from etastar.law import fit
+    >>> from etastar.runs import Run
+    >>> from etastar.schedule import parse_schedule
+    >>> steps = np.arange(100, 2001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
+    >>> law = fit(runs, draws=2)
+    >>> average = AverageLaw(law, (law, *law.draws(2)))
+    >>> average.each([run.schedule for run in runs]).shape
+    (3, 2)
     """
 
     centre: Law
