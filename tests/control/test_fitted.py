@@ -5,7 +5,7 @@ import pytest
 from conftest_law import compilations, law, pilots  # noqa: F401
 
 from etastar.control import Past, best_members, optimal_schedule, steps_to_match
-from etastar.law._terms import final_columns, final_loss_and_slope
+from etastar.law._terms import LAW, final_loss_and_slope
 from etastar.schedule import InputError, make_schedule, table
 
 HORIZON, WARMUP = 8000, 100
@@ -101,10 +101,10 @@ def test_impossible_constraints_are_refused(law, keys):  # noqa: F811
 
 def test_many_solves_share_one_compilation(law):  # noqa: F811
     optimal_schedule(law, 1000, warmup=10)
-    before = compilations(final_loss_and_slope), compilations(final_columns)
+    before = compilations(final_loss_and_slope), compilations(LAW.nodes)
     for horizon in (777, 3131, 10**7):
         optimal_schedule(law, horizon, warmup=horizon // 50)
-    assert (compilations(final_loss_and_slope), compilations(final_columns)) == before
+    assert (compilations(final_loss_and_slope), compilations(LAW.nodes)) == before
 
 
 def test_a_warmup_of_any_length_is_a_schedule(law):  # noqa: F811

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from etastar.law._data import Units, place
-from etastar.law._terms import columns_and_slopes
+from etastar.law._terms import LAW
 from etastar.runs import Run
 from etastar.schedule import parse_schedule
 
@@ -14,8 +14,7 @@ UNITS = Units(2e-3, 4000.0)
 
 
 def true_losses(schedule, step):
-    value, _ = columns_and_slopes(TRUTH, *place([schedule], [step], UNITS))
-    return np.asarray(value)[: len(step)] @ LINEAR
+    return place([schedule], [step], UNITS).columns(LAW, TRUTH) @ LINEAR
 
 
 def make_run(spec, seed=0, noise=5e-4, every=50):

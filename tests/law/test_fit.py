@@ -9,7 +9,7 @@ from conftest_law import TRUTH, compilations, make_run, true_losses
 
 from etastar.law import fit
 from etastar.law._data import MOST_POINTS, make_arrays, thinned
-from etastar.law._terms import columns_and_slopes
+from etastar.law._terms import LAW
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
 
@@ -59,10 +59,10 @@ def test_the_order_of_the_runs_does_not_matter(law, pilots):
 
 def test_fits_of_one_size_share_one_compilation(pilots):
     fit(pilots[:9])
-    before = compilations(columns_and_slopes)
+    before = compilations(LAW.nodes_and_slopes)
     for i in range(3):
         fit(pilots[i : i + 9])
-    assert compilations(columns_and_slopes) == before
+    assert compilations(LAW.nodes_and_slopes) == before
 
 
 def test_diverged_runs_are_left_out_and_named(law, pilots):
@@ -120,8 +120,8 @@ def test_long_logs_are_averaged_to_a_fixed_number_of_points():
 
 def test_every_run_counts_the_same(pilots):
     arrays, _, kept = make_arrays([*pilots[:3], make_run(pilots[3].name, every=5)], 0.05)
-    weight, index = arrays.weight[: arrays.points], arrays.run[: arrays.points]
-    total = [np.sum(weight[index == i] ** 2) for i in range(len(kept))]
+    run = arrays.points.run
+    total = [np.sum(arrays.weight[run == i] ** 2) for i in range(len(kept))]
     np.testing.assert_allclose(total, 1.0)
 
 

@@ -20,9 +20,8 @@ SPECS = [
 
 
 def columns(name, theta, schedule, at):
-    where = place([schedule], [np.array([float(at)])], UNITS)
-    value, _ = FORMS[name].columns_and_slopes(np.array(theta, dtype=float), *where)
-    return np.asarray(value)[0]
+    point = place([schedule], [np.array([float(at)])], UNITS)
+    return point.columns(FORMS[name], np.array(theta, dtype=float))[0]
 
 
 def rates(schedule, at):
@@ -110,9 +109,8 @@ def test_the_solvable_law_is_the_exact_model(spec, capacity, source):
     at = np.array([200.0, 900, 1100, 1700, 2000])
     units = Units(schedule.peak, 2000.0)
     theta = [source, 1 - 1 / capacity, np.log(units.rate * units.steps), np.log(1 / 4)]
-    where = place([schedule], [at], units)
-    value, _ = FORMS["solvable"].columns_and_slopes(np.array(theta), *where)
-    got = np.asarray(value)[: len(at)] @ np.array([0.25, 1.0, 0.25])
+    value = place([schedule], [at], units).columns(FORMS["solvable"], np.array(theta))
+    got = value @ np.array([0.25, 1.0, 0.25])
     exact = exact_losses(model, schedule, at=at) + 0.25
     # The modes beyond 1e7 and the width of the bins: a thousandth for the slowest spectrum.
     np.testing.assert_allclose(got, exact, rtol=1.5e-3)
@@ -126,8 +124,8 @@ def test_every_published_law_fits_what_it_made(name):
     for spec in SPECS:
         schedule = parse_schedule(spec)
         step = np.arange(100, HORIZON + 1, 50, dtype=float)
-        value, _ = form.columns_and_slopes(form.mean, *place([schedule], [step], UNITS))
-        runs.append(Run(spec, step, np.asarray(value)[: len(step)] @ linear, schedule))
+        value = place([schedule], [step], UNITS).columns(form, form.mean)
+        runs.append(Run(spec, step, value @ linear, schedule))
     law = fit(runs, name)
     assert law.form is form
     for run in runs:

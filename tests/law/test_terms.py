@@ -3,13 +3,9 @@
 import numpy as np
 import pytest
 
+from etastar.law._data import Points
 from etastar.law._mesh import CELLS, make_mesh
-from etastar.law._terms import (
-    _EIGENVALUE,
-    columns,
-    columns_and_slopes,
-    final_loss_and_slope,
-)
+from etastar.law._terms import _EIGENVALUE, LAW, columns, final_loss_and_slope
 from etastar.schedule import parse_schedule, table
 
 THETA = np.array([0.55, 0.2, -5.0, 1.8, -5.0, 2.0, 1.0, 1.1, 1.0])
@@ -93,7 +89,7 @@ def test_cells_hold_the_schedules_intrinsic_time(spec):
 
 def test_slopes_are_those_of_finite_differences():
     mesh = make_mesh(parse_schedule(SPECS[3]))
-    where = (
+    points = Points(
         1.0,
         np.ones(1),
         mesh.rate[None] / 1e-3,
@@ -102,14 +98,14 @@ def test_slopes_are_those_of_finite_differences():
         np.array([60, CELLS - 1]),
         np.array([0.3, 1.0]),
     )
-    _, slope = columns_and_slopes(THETA, *where)
+    _, slope = points.columns_and_slopes(LAW, THETA)
     for i in range(len(THETA)):
         move = np.zeros(len(THETA))
         move[i] = 1e-5
-        above, _ = columns_and_slopes(THETA + move, *where)
-        below, _ = columns_and_slopes(THETA - move, *where)
-        difference = (np.asarray(above) - np.asarray(below)) / 2e-5
-        np.testing.assert_allclose(np.asarray(slope)[:, :, i], difference, rtol=1e-4, atol=1e-7)
+        above = points.columns(LAW, THETA + move)
+        below = points.columns(LAW, THETA - move)
+        difference = (above - below) / 2e-5
+        np.testing.assert_allclose(slope[:, :, i], difference, rtol=1e-4, atol=1e-7)
 
 
 def test_the_slope_by_the_rates_is_that_of_finite_differences():

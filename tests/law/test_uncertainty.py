@@ -7,7 +7,7 @@ from conftest_law import LINEAR, TRUTH, UNITS, make_run, true_losses
 from etastar.control import least_losses, optimal_schedule
 from etastar.law import AverageLaw, exponents, fit, make_mesh
 from etastar.law._data import Units, place
-from etastar.law._terms import columns_and_slopes
+from etastar.law._terms import LAW
 from etastar.model import PowerLaw, loss
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
@@ -108,8 +108,7 @@ def test_noise_goes_as_one_over_the_batch_size(pilots):
         schedule = parse_schedule(spec)
         step = np.arange(50, schedule.horizon + 1, 50, dtype=float)
         units = Units(UNITS.rate, UNITS.steps, 8.0)
-        where = place([schedule], [step], units, [batch_size])
-        value = np.asarray(columns_and_slopes(TRUTH, *where)[0])[: len(step)]
+        value = place([schedule], [step], units, [batch_size]).columns(LAW, TRUTH)
         jitter = np.exp(5e-4 * np.random.default_rng(seed).standard_normal(len(step)))
         return Run(spec, step, value @ LINEAR * jitter, schedule, batch_size=batch_size)
 

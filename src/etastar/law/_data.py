@@ -1,4 +1,4 @@
-"""Runs as padded arrays: what the fit and the forecast hand to XLA."""
+"""Runs as arrays: what the fit and the forecast hand to XLA."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from etastar.runs import Run
 from etastar.schedule import InputError, Schedule
 
+from ._form import Form
 from ._mesh import CELLS, Mesh, make_mesh
 
 MOST_POINTS = 1024
@@ -34,13 +35,11 @@ class Units:
 
 
 @dataclass(frozen=True)
-class Arrays:
-    """R meshes and P points, padded to a few fixed sizes; padded points have weight 0.
+class Points:
+    """P points on the meshes of R runs, whose number is padded to a few fixed sizes.
 
-    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps;
-    `crowd` (R,) batch sizes over the reference; `run`, `cell`, `fraction` (P,) place a point on its
-    mesh; `step`, `loss`, `weight` (P,): the squared
-    weights of a run sum to 1.
+    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps; `crowd`
+    (R,) batch sizes over the reference; `run`, `cell`, `fraction` (P,) say where a point lies.
     """
 
     steps: float
@@ -50,29 +49,48 @@ class Arrays:
     run: np.ndarray
     cell: np.ndarray
     fraction: np.ndarray
+
+    def columns(self, form: Form, theta: np.ndarray) -> np.ndarray:
+        """The columns of a law at the points, shape (P, k)."""
+        return self.of(np.asarray(form.nodes(theta, *self.meshes)))
+
+    def columns_and_slopes(self, form: Form, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The columns at the points (P, k), and their slopes by theta (P, k, n)."""
+        value, slope = form.nodes_and_slopes(theta, *self.meshes)
+        return self.of(np.asarray(value)), self.of(np.asarray(slope))
+
+    @property
+    def meshes(self) -> tuple[Any, ...]:
+        """The arguments of `Form.nodes` after theta."""
+        return self.steps, self.crowd, self.rate, self.length
+
+    def of(self, nodes):
+        """Values at the points, shape (P, ...), from those at the nodes (R, CELLS + 1, ...)."""
+        here, after = nodes[self.run, self.cell], nodes[self.run, self.cell + 1]
+        return here + self.fraction.reshape(-1, *[1] * (nodes.ndim - 2)) * (after - here)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What a fit is made to: points and `step`, `loss`, `weight` (P,) at them.
+
+    The squared weights of a run sum to 1.
+    """
+
+    points: Points
     step: np.ndarray
     loss: np.ndarray
     weight: np.ndarray
-    points: int
-
-    @property
-    def where(self) -> tuple[Any, ...]:
-        """The arguments of `columns_and_slopes` after theta."""
-        return (
-            self.steps, self.crowd, self.rate, self.length, self.run, self.cell, self.fraction
-        )  # fmt: skip
-
-
-def _padded_size(count: int, smallest: int) -> int:
-    size = smallest
-    while size < count:
-        size *= 4
-    return size
 
 
 def stack_meshes(meshes: list[Mesh], units: Units) -> tuple[np.ndarray, np.ndarray]:
-    """`rate` and `length`, each (padded number of meshes, CELLS), in reference units."""
-    rows = _padded_size(len(meshes), 4)
+    """`rate` and `length`, each (padded number of meshes, CELLS), in reference units.
+
+    The number is padded to a power of four: one compilation serves many sets of runs.
+    """
+    rows = 4
+    while rows < len(meshes):
+        rows *= 4
     rate, length = np.zeros((rows, CELLS)), np.zeros((rows, CELLS))
     for i, mesh in enumerate(meshes):
         rate[i] = mesh.rate / units.rate
@@ -85,11 +103,8 @@ def place(
     steps: list[np.ndarray],
     units: Units,
     batch_sizes: Sequence[float | None] = (),
-) -> tuple[Any, ...]:
-    """`steps, crowd, rate, length, run, cell, fraction` of points at `steps` of each schedule.
-
-    All padded; without batch sizes each run has the reference's.
-    """
+) -> Points:
+    """The points at `steps` of each schedule; without batch sizes each run has the reference's."""
     meshes = [
         make_mesh(schedule, max(float(step[-1]), 1.0))
         for schedule, step in zip(schedules, steps, strict=True)
@@ -97,16 +112,10 @@ def place(
     rate, length = stack_meshes(meshes, units)
     crowd = np.ones(len(rate))
     crowd[: len(batch_sizes)] = [units.crowd(size) for size in batch_sizes]
-    count = sum(len(step) for step in steps)
-    size = _padded_size(count, 256)
-    run, cell, fraction = np.zeros(size, int), np.zeros(size, int), np.zeros(size)
-    start = 0
-    for i, (mesh, step) in enumerate(zip(meshes, steps, strict=True)):
-        here = slice(start, start + len(step))
-        run[here] = i
-        cell[here], fraction[here] = mesh.locate(step)
-        start += len(step)
-    return float(units.steps), crowd, rate, length, run, cell, fraction
+    located = [mesh.locate(step) for mesh, step in zip(meshes, steps, strict=True)]
+    cell, fraction = (np.concatenate(parts) for parts in zip(*located, strict=True))
+    run = np.repeat(np.arange(len(steps)), [len(step) for step in steps])
+    return Points(float(units.steps), crowd, rate, length, run, cell, fraction)
 
 
 def transient_end(runs: list[Run], transient: float) -> list[float]:
@@ -148,21 +157,8 @@ def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, Units, list[
     )
     batch_sizes = [run.batch_size for run in kept]
     where = place([run.schedule for run in kept], steps, units, batch_sizes)
-    size = len(where[4])
-
-    def padded(parts: list[np.ndarray], fill: float) -> np.ndarray:
-        out = np.full(size, fill)
-        out[:points] = np.concatenate(parts)
-        return out
-
-    arrays = Arrays(
-        *where,
-        step=padded(steps, 0.0),
-        loss=padded(losses, 1.0),
-        weight=padded(weights, 0.0),
-        points=points,
-    )
-    return arrays, units, kept
+    step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))
+    return Arrays(where, step, loss, weight), units, kept
 
 
 def thinned(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,14 +38,12 @@ class Form:
     starts: int = 48
     transient: float = 0.05
     noise: float = 3e-4
-    columns_at: Callable[..., Any] = field(init=False)
-    columns_and_slopes: Callable[..., Any] = field(init=False)
-    final_columns: Callable[..., Any] = field(init=False)
+    nodes: Callable[..., Any] = field(init=False)
+    nodes_and_slopes: Callable[..., Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "columns_at", _at_points(self.columns))
-        object.__setattr__(self, "columns_and_slopes", _with_slopes(self.columns_at))
-        object.__setattr__(self, "final_columns", _final(self.columns))
+        object.__setattr__(self, "nodes", jax.jit(self.columns))
+        object.__setattr__(self, "nodes_and_slopes", _with_slopes(self.columns))
 
     @property
     def size(self) -> int:
@@ -53,38 +51,16 @@ class Form:
         return len(self.names)
 
 
-def _at_points(columns: Callable[..., Any]) -> Callable[..., Any]:
-    """Jitted: the columns at P points (P, k)."""
+def _with_slopes(columns: Callable[..., Any]) -> Callable[..., Any]:
+    """Jitted: the columns at every node (R, CELLS + 1, k), and their slopes by theta (..., n)."""
 
     @jax.jit
-    def columns_at(theta, steps, crowd, rate, length, run, cell, fraction):
-        nodes = columns(theta, steps, crowd, rate, length)
-        here, after = nodes[run, cell], nodes[run, cell + 1]
-        return here + fraction[:, None] * (after - here)
-
-    return columns_at
-
-
-def _with_slopes(columns_at: Callable[..., Any]) -> Callable[..., Any]:
-    """Jitted: the columns at P points (P, k), and their derivatives by theta (P, k, n)."""
-
-    @jax.jit
-    def columns_and_slopes(theta, *where):
+    def nodes_and_slopes(theta, *meshes):
         def both(th):
-            value = columns_at(th, *where)
+            value = columns(th, *meshes)
             return value, value
 
         slope, value = jax.jacfwd(both, has_aux=True)(theta)
         return value, slope
 
-    return columns_and_slopes
-
-
-def _final(columns: Callable[..., Any]) -> Callable[..., Any]:
-    """Jitted: the columns at the last node of R meshes, shape (R, k)."""
-
-    @jax.jit
-    def final_columns(theta, steps, crowd, rate, length):
-        return columns(theta, steps, crowd, rate, length)[:, -1]
-
-    return final_columns
+    return nodes_and_slopes

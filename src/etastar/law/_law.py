@@ -125,9 +125,8 @@ class Law:
         if batch_size is not None and not 0 < batch_size < np.inf:
             raise InputError(f"batch_size must be positive, got {batch_size!r}")
         step = _steps(schedule, at)
-        where = place([schedule], [step], self.units, [batch_size])
-        value, slope = self.form.columns_and_slopes(self.theta, *where)
-        value, slope = np.asarray(value)[: len(step)], np.asarray(slope)[: len(step)]
+        points = place([schedule], [step], self.units, [batch_size])
+        value, slope = points.columns_and_slopes(self.form, self.theta)
         mean = value @ self.linear
         direct = np.concatenate([(slope * self.linear[:, None]).sum(1), value], 1)
         variance = np.einsum("pi,ij,pj->p", direct, self.covariance, direct)
@@ -146,8 +145,8 @@ class Law:
     def losses_on(self, rate: np.ndarray, length: np.ndarray) -> np.ndarray:
         """Predicted final loss on R meshes in reference units: `rate`, `length` (R, CELLS)."""
         steps, crowd = float(self.units.steps), np.ones(len(rate))
-        columns = self.form.final_columns(self.theta, steps, crowd, rate, length)
-        return np.asarray(columns) @ self.linear
+        columns = self.form.nodes(self.theta, steps, crowd, rate, length)
+        return np.asarray(columns)[:, -1] @ self.linear
 
     def final_loss_and_slope(
         self, rate: np.ndarray, length: np.ndarray

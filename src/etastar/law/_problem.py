@@ -40,27 +40,26 @@ class Problem:
     def terms(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         key = theta.tobytes()
         if self.cache.get("key") != key:
-            value, slope = self.form.columns_and_slopes(theta, *self.arrays.where)
-            n = self.arrays.points
-            self.cache.update(key=key, value=np.asarray(value)[:n], slope=np.asarray(slope)[:n])
+            value, slope = self.arrays.points.columns_and_slopes(self.form, theta)
+            self.cache.update(key=key, value=value, slope=slope)
         return self.cache["value"], self.cache["slope"]
 
     @property
     def run(self) -> np.ndarray:
         """Which run each point is of."""
-        return self.arrays.run[: self.arrays.points]
+        return self.arrays.points.run
 
     @property
     def step(self) -> np.ndarray:
-        return self.arrays.step[: self.arrays.points]
+        return self.arrays.step
 
     @property
     def weight(self) -> np.ndarray:
-        return self.arrays.weight[: self.arrays.points]
+        return self.arrays.weight
 
     @property
     def loss(self) -> np.ndarray:
-        return self.arrays.loss[: self.arrays.points]
+        return self.arrays.loss
 
     @property
     def floor_row(self) -> np.ndarray:
@@ -111,11 +110,10 @@ class Problem:
 
     def cost(self, theta: np.ndarray) -> float:
         """Sum of squares of `projected`, without its slope."""
-        if self.arrays.points < MANY:
+        if len(self.loss) < MANY:
             value, _ = self.terms(theta)
         else:
-            value = np.asarray(self.form.columns_at(theta, *self.arrays.where))
-            value = value[: self.arrays.points]
+            value = self.arrays.points.columns(self.form, theta)
         _, norm = nnls(*self._weighed(value))
         return norm**2 + float(np.sum(self.prior(theta) ** 2))
 

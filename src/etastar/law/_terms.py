@@ -122,20 +122,12 @@ LAW = Form(
     linear=LINEAR,
     lower=np.array([0.05, 0.0, -14.0, 1.0, -14.0, -7.0, -6.0, 0.3, -6.0]),
     upper=np.array([2.5, 0.95, 0.0, 3.0, -0.5, 9.0, 5.0, 2.0, 6.0]),
-    mean=np.array([0.5, 0.3, -9.0, 1.75, -6.0, 2.0, 0.5, 1.0, -3.0]),
-    spread=np.array([0.4, 0.3, 3.0, 0.3, 3.0, 3.0, 2.0, 0.1, 2.0]),
+    mean=np.array([0.5, 0.2, -9.0, 1.75, -6.0, 2.0, 0.5, 1.0, -3.0]),
+    spread=np.array([0.4, 0.1, 3.0, 0.3, 3.0, 3.0, 2.0, 0.1, 2.0]),
     columns=columns,
     source="arXiv 2509.19189, with the norm's balance of arXiv 2305.17212",
 )
 """Our own law. Beyond the bounds the terms do not differ."""
-
-columns_and_slopes = LAW.columns_and_slopes
-
-
-@jax.jit
-def final_columns(theta, rate, length):
-    """Columns at the last node of R meshes, shape (R, 3)."""
-    return columns(theta, 1.0, jnp.ones(len(rate)), rate, length)[:, -1]
 
 
 @jax.jit

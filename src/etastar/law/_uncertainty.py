@@ -106,8 +106,7 @@ def bootstrap(problem: Problem, constants: np.ndarray, count: int, seed: int) ->
     fits = []
     for _ in range(count):
         drawn = rng.exponential(size=runs)
-        weight = problem.arrays.weight.copy()
-        weight[: problem.arrays.points] *= np.sqrt(drawn * runs / drawn.sum())[problem.run]
+        weight = problem.weight * np.sqrt(drawn * runs / drawn.sum())[problem.run]
         arrays = replace(problem.arrays, weight=weight)
         shift = rng.standard_normal(problem.form.size + 1)
         again = replace(problem, arrays=arrays, cache={}, shift=shift)
@@ -148,7 +147,7 @@ def nuts(
     def potential(z):
         free = constants + scale @ z
         x = jnp.clip(free, lower, upper)
-        value = form.columns_at(x[: form.size], *problem.arrays.where)[:points]
+        value = points.of(form.nodes(x[: form.size], *points.meshes))
         ratio = value @ x[form.size :] / loss - 1.0
         squares = 2 * knee**2 * (jnp.sqrt(1 + (ratio / knee) ** 2) - 1)
         cost = jnp.sum(weight**2 * squares)
