@@ -16,7 +16,7 @@ from ._law import Law
 from ._problem import Problem, solve
 from ._published import form_named
 from ._terms import LAW
-from ._uncertainty import bootstrap, covariance, end_spread, hindcast, nuts
+from ._uncertainty import bootstrap, covariance, end_misfit, end_spread, hindcast, nuts
 
 UNCERTAINTIES = ("laplace", "bootstrap", "nuts")
 
@@ -73,7 +73,7 @@ def fit(
     arrays, units, kept = make_arrays(good, form.transient)
     problem = Problem(arrays, {}, form, form.noise)
     found = solve(problem)
-    misfit = end_spread(problem, found.x)
+    misfit = end_misfit(problem, found.x)
     if misfit > 2 * form.noise:
         # A law that fits badly must not overrule the prior.
         problem = replace(problem, noise=misfit, cache={})

@@ -23,11 +23,7 @@ def covariance(problem: Problem, constants: np.ndarray) -> tuple[np.ndarray, flo
     residual, slope = problem.joint(constants)
     index = problem.run
     runs = index.max() + 1
-    n = problem.form.size
-    prior = np.zeros(len(constants))
-    prior[:n] = (problem.noise / problem.form.spread) ** 2
-    prior[n] = problem.floor_row[0] ** 2
-    curvature = np.linalg.inv(slope.T @ slope + np.diag(prior) + 1e-18 * np.eye(len(prior)))
+    curvature = _inverse_curvature(problem, slope)
     score = np.stack([slope[index == i].T @ residual[index == i] for i in range(runs)])
     independent = np.array([_independent(residual[index == i]) for i in range(runs)])
     variance = sum(
@@ -39,15 +35,37 @@ def covariance(problem: Problem, constants: np.ndarray) -> tuple[np.ndarray, flo
     return curvature * variance + curvature @ (score.T @ score) @ curvature, float(variance)
 
 
+def _inverse_curvature(problem: Problem, slope: np.ndarray) -> np.ndarray:
+    """Of the sum of weighted squares and the prior, from the slopes of the residuals."""
+    n = problem.form.size
+    prior = np.full(slope.shape[1], 1e-18)
+    prior[:n] += (problem.noise / problem.form.spread) ** 2
+    prior[n] += problem.floor_row[0] ** 2
+    return np.linalg.inv(slope.T @ slope + np.diag(prior))
+
+
 def end_spread(problem: Problem, constants: np.ndarray) -> float:
     """Relative spread of the runs' ends (the last tenth of their points) around the law."""
+    mean, _ = _ends(problem, constants)
+    return float(np.sqrt(np.sum(mean**2) / max(len(mean) - 2, 1) + problem.form.noise**2))
+
+
+def end_misfit(problem: Problem, constants: np.ndarray) -> float:
+    """What of `end_spread` is the law's own error: without what the scatter of the points makes."""
+    mean, variance = _ends(problem, constants)
+    own = max(float(np.sum(mean**2 - variance)), 0.0)
+    return float(np.sqrt(own / max(len(mean) - 2, 1) + problem.form.noise**2))
+
+
+def _ends(problem: Problem, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean relative error of every run's last tenth, and its variance for independent points."""
     ratio = problem.ratio(constants)
     index, step = problem.run, problem.step
-    runs = index.max() + 1
     ends = [
-        ratio[(index == i) & (step >= 0.9 * step[index == i].max())].mean() for i in range(runs)
+        ratio[(index == i) & (step >= 0.9 * step[index == i].max())] for i in range(index.max() + 1)
     ]
-    return float(np.sqrt(np.sum(np.square(ends)) / max(runs - 2, 1) + problem.form.noise**2))
+    variance = [end.var(ddof=1) / len(end) if len(end) > 1 else 0.0 for end in ends]
+    return np.array([end.mean() for end in ends]), np.array(variance)
 
 
 def _independent(residual: np.ndarray) -> float:
@@ -136,11 +154,7 @@ def nuts(
     lower = np.append(form.lower, np.zeros(len(form.linear)))
     upper = np.append(form.upper, np.full(len(form.linear), np.inf))
     _, slope = problem.joint(constants)
-    prior = np.zeros(len(constants))
-    prior[: form.size] = (problem.noise / form.spread) ** 2
-    prior[form.size] = row[0] ** 2
-    laplace = np.linalg.inv(slope.T @ slope + np.diag(prior) + 1e-18 * np.eye(len(prior)))
-    scale = np.linalg.cholesky(laplace * variance)
+    scale = np.linalg.cholesky(_inverse_curvature(problem, slope) * variance)
     weight, loss = jnp.asarray(problem.weight), jnp.asarray(problem.loss)
     knee = max(SCALE, problem.noise)
 

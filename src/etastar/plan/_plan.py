@@ -28,7 +28,7 @@ FAR = 8.0
 """Horizon over the longest pilot beyond which a plan warns of extrapolation."""
 
 TRANSFER = (0.25, 0.5, 2.0, 4.0)
-DRAWS = 12
+DRAWS = 16
 """Other fits of the runs over which the loss of a schedule is averaged."""
 
 
