@@ -6,8 +6,10 @@ from conftest_law import LINEAR, TRUTH, UNITS, make_run, true_losses
 
 from etastar.control import least_losses, optimal_schedule
 from etastar.law import AverageLaw, exponents, fit, make_mesh
-from etastar.law._data import Units, place
+from etastar.law._data import Units, make_arrays, place
+from etastar.law._problem import Problem
 from etastar.law._terms import LAW
+from etastar.law._uncertainty import end_misfit, end_spread
 from etastar.model import PowerLaw, loss
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
@@ -38,6 +40,26 @@ def test_the_posterior_by_nuts_is_near_laplace(pilots, law):
     mean, low, high = nearby.predict(TARGET).final
     assert abs(final.mean() - mean) < high - low
     assert 0 < final.std() < high - low
+
+
+def test_the_misfit_leaves_out_the_scatter_of_points_but_not_an_offset(pilots):
+    constants = np.concatenate([TRUTH, LINEAR])
+
+    def at_truth(runs):
+        arrays, units, _ = make_arrays(runs, 0.05)
+        assert units.rate == UNITS.rate
+        return Problem(arrays, {}, LAW, LAW.noise)
+
+    noisy = at_truth([make_run(run.schedule.spec, 70 + i, 1e-2) for i, run in enumerate(pilots)])
+    # Ends of 4 and 8 points: 0.4% from the scatter alone.
+    assert end_spread(noisy, constants) > 3e-3
+    assert end_misfit(noisy, constants) < end_spread(noisy, constants) / 2
+    offset = [
+        Run(run.name, run.step, run.loss * (1.01 if i % 2 else 0.99), run.schedule)
+        for i, run in enumerate(pilots)
+    ]
+    for size in (end_spread, end_misfit):
+        assert 0.01 < size(at_truth(offset), constants) < 0.012
 
 
 def test_draws_lie_in_the_bounds_and_repeat(resampled, law):

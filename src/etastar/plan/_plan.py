@@ -45,7 +45,7 @@ def plan(
     """Plan a training of `horizon` updates from the logs of pilot runs.
 
     Fits the loss law, finds the schedule with the lowest expected final loss over that law and
-    twelve more that fit the runs about as well, and compares it with constant, linear, cosine and
+    sixteen more that fit the runs about as well, and compares it with constant, linear, cosine and
     WSD schedules, each at its own best peak LR.
 
     Arguments:
