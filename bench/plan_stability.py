@@ -3,10 +3,10 @@
     python bench/plan_stability.py [FOLDER ...]
 
 FOLDER as in `bench/laws.py`. For each split the plan minimises the expected loss over the law and
-16 other fits of the runs, as `etastar plan` does. Beside the expected regret that it reports, and
+32 other fits of the runs, as `etastar plan` does. Beside the expected regret that it reports, and
 that of the best standard schedule, stands what other schedules lose more in expectation:
 
-- replanned: the same plan made from 8 other sets of 16 fits (seeds 1 to 8), the largest;
+- replanned: the same plan made from 8 other sets of 32 fits (seeds 1 to 8), the largest;
 - alone: 16 more fits of the runs, each taken for the truth and planned for alone, mean and largest.
 """
 
@@ -24,7 +24,7 @@ from etastar.control import least_losses, optimal_schedule
 from etastar.law import AverageLaw, Law, fit
 from etastar.schedule import Schedule
 
-DRAWS, SETS, MOVED, WARMUP = 16, 8, 16, 100
+DRAWS, SETS, MOVED, WARMUP = 32, 8, 16, 100
 
 
 def planned(law: Law | AverageLaw, horizon: int) -> Schedule:

@@ -28,7 +28,7 @@ FAR = 8.0
 """Horizon over the longest pilot beyond which a plan warns of extrapolation."""
 
 TRANSFER = (0.25, 0.5, 2.0, 4.0)
-DRAWS = 16
+DRAWS = 32
 """Other fits of the runs over which the loss of a schedule is averaged."""
 
 
@@ -45,7 +45,7 @@ def plan(
     """Plan a training of `horizon` updates from the logs of pilot runs.
 
     Fits the loss law, finds the schedule with the lowest expected final loss over that law and
-    sixteen more that fit the runs about as well, and compares it with constant, linear, cosine and
+    32 more that fit the runs about as well, and compares it with constant, linear, cosine and
     WSD schedules, each at its own best peak LR.
 
     Arguments:
