@@ -179,7 +179,8 @@ def figure(mean: dict[str, np.ndarray], tasks: list[Task]):
             )  # fmt: skip
     made.update_xaxes(title_text="error after the grid of cosines [% of the loss]")
     made.update_yaxes(title_text="error after designed pilots [% of the loss]")
-    made.update_xaxes(type="log", tickformat="~g").update_yaxes(type="log", tickformat="~g")
+    made.update_xaxes(type="log", tickformat="~g", dtick="D2")
+    made.update_yaxes(type="log", tickformat="~g", dtick="D2")
     return made.update_layout(
         template="plotly_white", width=720, height=520, font={"size": 13, "color": "#334155"},
         margin={"l": 70, "r": 20, "t": 30, "b": 55},
