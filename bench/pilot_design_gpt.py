@@ -39,7 +39,8 @@ def made(folder: Path, schedules: Sequence[Schedule], known: Sequence[Run]) -> l
             print(f"{folder.name}: {schedule.spec} is known")
             continue
         print(f"{folder.name}: {schedule.spec}", flush=True)
-        name = f"{schedule.shape.name}_{schedule.peak:g}_{schedule.horizon}"
+        shape, *constants = schedule.spec.replace(",", ":").split(":")
+        name = "_".join([shape, *(text.rpartition("=")[2] for text in constants)])
         command = [sys.executable, "-m", "etastar.train.gpt", "--schedule", schedule.spec]
         command += ["--out", str(folder), "--name", name, "--eval-every", str(EVERY)]
         subprocess.run([*command, "--seed", str(20 + seed)], check=True, stdout=subprocess.DEVNULL)

@@ -31,6 +31,12 @@ the horizon are chosen. Set on simulated tasks (docs/pilot_design.md) that judge
 
 _FLOOR_MEAN, _FLOOR_SPREAD = 0.85, 0.15
 
+_MEMORY = FORM.names.index("memory")
+_MEAN = np.where(np.arange(FORM.size) == _MEMORY, 0.3, FORM.mean)
+_SPREAD = np.where(np.arange(FORM.size) == _MEMORY, 0.3, FORM.spread)
+"""The law's prior, but wider in the memory exponent: a design must serve tasks of any capacity,
+and one made for the fit's narrow prior does not look where that is wrong."""
+
 _TRUST = 8
 """Runs after which the fit counts as much as the prior."""
 
@@ -126,7 +132,7 @@ class Belief:
 
 
 def prior(rate: float, steps: float, reference: Schedule, seed: int) -> Belief:
-    """What is believed before any run: the law's prior, in units of `rate` and `steps`.
+    """What is believed before any run: nearly the law's prior, in units of `rate` and `steps`.
 
     The constants of the exponents are drawn from their normal prior within their bounds. Those in
     which the law is linear have a prior for the floor alone; the draws share what is above it
@@ -135,7 +141,7 @@ def prior(rate: float, steps: float, reference: Schedule, seed: int) -> Belief:
     """
     rng = np.random.default_rng(seed)
     margin = 0.02 * (FORM.upper - FORM.lower)
-    theta = FORM.mean + FORM.spread * rng.standard_normal((DRAWS, FORM.size)).clip(-1.5, 1.5)
+    theta = _MEAN + _SPREAD * rng.standard_normal((DRAWS, FORM.size)).clip(-1.5, 1.5)
     theta = np.clip(theta, FORM.lower + margin, FORM.upper - margin)
     floor = np.clip(_FLOOR_MEAN + _FLOOR_SPREAD * rng.standard_normal(DRAWS), 0.4, 0.97)
     part = rng.uniform(0.15, 0.85, DRAWS)
@@ -168,7 +174,7 @@ def posterior(before: Belief, law: Law, smallest: float) -> Belief:
 
 
 def _scale(linear: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    spread = np.tile(FORM.spread, (len(linear), 1))
+    spread = np.tile(_SPREAD, (len(linear), 1))
     floor = np.full((len(linear), 1), _FLOOR_SPREAD * level)
     return np.concatenate([spread, floor, 2 * linear[:, 1:]], 1)
 
