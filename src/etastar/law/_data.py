@@ -52,19 +52,19 @@ class Points:
 
     def columns(self, form: Form, theta: np.ndarray) -> np.ndarray:
         """The columns of a law at the points, shape (P, k)."""
-        return self.of(np.asarray(form.nodes(theta, *self.meshes)))
+        return self.interpolate(np.asarray(form.nodes(theta, *self.meshes)))
 
     def columns_and_slopes(self, form: Form, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The columns at the points (P, k), and their slopes by theta (P, k, n)."""
         value, slope = form.nodes_and_slopes(theta, *self.meshes)
-        return self.of(np.asarray(value)), self.of(np.asarray(slope))
+        return self.interpolate(np.asarray(value)), self.interpolate(np.asarray(slope))
 
     @property
     def meshes(self) -> tuple[Any, ...]:
         """The arguments of `Form.nodes` after theta."""
         return self.steps, self.crowd, self.rate, self.length
 
-    def of(self, nodes):
+    def interpolate(self, nodes):
         """Values at the points, shape (P, ...), from those at the nodes (R, CELLS + 1, ...)."""
         here, after = nodes[self.run, self.cell], nodes[self.run, self.cell + 1]
         return here + self.fraction.reshape(-1, *[1] * (nodes.ndim - 2)) * (after - here)
@@ -156,9 +156,9 @@ def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, Units, list[
         batch=float(np.median(batches)) if len(batches) == len(kept) else None,
     )
     batch_sizes = [run.batch_size for run in kept]
-    where = place([run.schedule for run in kept], steps, units, batch_sizes)
+    placed = place([run.schedule for run in kept], steps, units, batch_sizes)
     step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))
-    return Arrays(where, step, loss, weight), units, kept
+    return Arrays(placed, step, loss, weight), units, kept
 
 
 def thinned(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,9 @@ class Form:
     the bounds the fit tries; `transient` the part of the longest run, after warmup at the least,
     that the law does not describe; `noise` the least relative error of a run's mean residual,
     against which the prior is weighed.
+
+    `nodes` is `columns` compiled, `nodes_and_slopes` gives its slopes by theta too, with one more
+    axis (n,) at the end.
     """
 
     name: str

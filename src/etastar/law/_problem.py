@@ -20,8 +20,8 @@ FLOOR_MEAN, FLOOR_SPREAD = 0.85, 0.15
 
 POLISHED = 3
 
-MANY = 2000
-"""Points from which on the columns without slopes are worth a compilation of their own."""
+MANY = 64
+"""Meshes, padded, from which on the columns without slopes are worth a compilation of their own."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Problem:
 
     def cost(self, theta: np.ndarray) -> float:
         """Sum of squares of `projected`, without its slope."""
-        if len(self.loss) < MANY:
+        if len(self.arrays.points.rate) < MANY:
             value, _ = self.terms(theta)
         else:
             value = self.arrays.points.columns(self.form, theta)

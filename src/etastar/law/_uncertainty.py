@@ -161,7 +161,7 @@ def nuts(
     def potential(z):
         free = constants + scale @ z
         x = jnp.clip(free, lower, upper)
-        value = points.of(form.nodes(x[: form.size], *points.meshes))
+        value = points.interpolate(form.nodes(x[: form.size], *points.meshes))
         ratio = value @ x[form.size :] / loss - 1.0
         squares = 2 * knee**2 * (jnp.sqrt(1 + (ratio / knee) ** 2) - 1)
         cost = jnp.sum(weight**2 * squares)

@@ -31,9 +31,8 @@ the horizon are chosen. Set on simulated tasks (docs/pilot_design.md) that judge
 
 _FLOOR_MEAN, _FLOOR_SPREAD = 0.85, 0.15
 
-_MEMORY = FORM.names.index("memory")
-_MEAN = np.where(np.arange(FORM.size) == _MEMORY, 0.3, FORM.mean)
-_SPREAD = np.where(np.arange(FORM.size) == _MEMORY, 0.3, FORM.spread)
+_CENTRE, _WIDTH = FORM.mean.copy(), FORM.spread.copy()
+_CENTRE[FORM.names.index("memory")] = _WIDTH[FORM.names.index("memory")] = 0.3
 """The law's prior, but wider in the memory exponent: a design must serve tasks of any capacity,
 and one made for the fit's narrow prior does not look where that is wrong."""
 
@@ -141,7 +140,7 @@ def prior(rate: float, steps: float, reference: Schedule, seed: int) -> Belief:
     """
     rng = np.random.default_rng(seed)
     margin = 0.02 * (FORM.upper - FORM.lower)
-    theta = _MEAN + _SPREAD * rng.standard_normal((DRAWS, FORM.size)).clip(-1.5, 1.5)
+    theta = _CENTRE + _WIDTH * rng.standard_normal((DRAWS, FORM.size)).clip(-1.5, 1.5)
     theta = np.clip(theta, FORM.lower + margin, FORM.upper - margin)
     floor = np.clip(_FLOOR_MEAN + _FLOOR_SPREAD * rng.standard_normal(DRAWS), 0.4, 0.97)
     part = rng.uniform(0.15, 0.85, DRAWS)
@@ -174,7 +173,7 @@ def posterior(before: Belief, law: Law, smallest: float) -> Belief:
 
 
 def _scale(linear: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    spread = np.tile(_SPREAD, (len(linear), 1))
+    spread = np.tile(_WIDTH, (len(linear), 1))
     floor = np.full((len(linear), 1), _FLOOR_SPREAD * level)
     return np.concatenate([spread, floor, 2 * linear[:, 1:]], 1)
 
