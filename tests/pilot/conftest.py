@@ -70,6 +70,8 @@ def main(schedule, seed, out, name, resume="", checkpoints="", branch_step="0"):
                     sys.exit(1)
                 if fault == "hang":
                     time.sleep(60)
+                while fault == "wait" and not (here / "go").exists():
+                    time.sleep(0.02)
                 if fault == "stop":
                     return
                 if fault == "says diverged":

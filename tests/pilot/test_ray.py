@@ -62,10 +62,14 @@ def cluster():
 
 def test_eight_pilots_complete_though_a_node_is_killed(bench, cluster):
     pilots = [bench.pilot(f"run{i}", seed=i) for i in range(8)]
+    for pilot in pilots:
+        bench.fault(pilot.name, "wait")  # no run ends on the second node before it is killed
 
     def kill_when_both_nodes_work():
         bench.wait_for(lambda: len(bench.told("start")) >= 4, 60)
         cluster.kill_the_second()
+        bench.wait_for(lambda: sum(map(bench.is_alive, bench.pids())) <= 2, 60)
+        (bench.folder / "go").touch()
 
     killer = threading.Thread(target=kill_when_both_nodes_work)
     killer.start()
