@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-
 from etastar.plan._export import export
+
 from etastar.schedule import parse_schedule
 
 UPDATES, WARMUP = 1000, 50

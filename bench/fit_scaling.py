@@ -18,7 +18,7 @@ import numpy as np
 
 from etastar.law import Law, fit
 from etastar.law._data import Units
-from etastar.plan import plan
+from etastar.planning import plan
 from etastar.runs import Run
 from etastar.schedule import parse_schedule
 

@@ -2,22 +2,22 @@
 
 import numpy as np
 import pytest
-from conftest_law import compilations, law, pilots  # noqa: F401
 
 from etastar.control import Past, best_members, optimal_schedule, steps_to_match
 from etastar.law._terms import LAW, final_loss_and_slope
 from etastar.schedule import InputError, make_schedule, table
+from tests.helpers.laws import compilations
 
 HORIZON, WARMUP = 8000, 100
 
 
 @pytest.fixture(scope="module")
-def solution(law):  # noqa: F811
+def solution(law):
     return optimal_schedule(law, HORIZON, warmup=WARMUP)
 
 
 @pytest.mark.parametrize("horizon", [500, 4000, 40_000, 10**9])
-def test_the_optimum_is_at_or_below_every_standard_family(law, horizon):  # noqa: F811
+def test_the_optimum_is_at_or_below_every_standard_family(law, horizon):
     found = optimal_schedule(law, horizon, warmup=20)
     assert {member.family for member in found.baselines} == {"constant", "linear", "cosine", "wsd"}
     assert all(found.loss <= member.loss for member in found.baselines)
@@ -25,7 +25,7 @@ def test_the_optimum_is_at_or_below_every_standard_family(law, horizon):  # noqa
     assert found.gap < 5e-5
 
 
-def test_random_schedules_are_not_better(law, solution):  # noqa: F811
+def test_random_schedules_are_not_better(law, solution):
     random = np.random.default_rng(0)
     step = np.linspace(WARMUP, HORIZON, 12).astype(int)
     for _ in range(200):
@@ -34,7 +34,7 @@ def test_random_schedules_are_not_better(law, solution):  # noqa: F811
         assert law.final_losses([other])[0] > solution.loss
 
 
-def test_small_changes_do_not_improve_it(law, solution):  # noqa: F811
+def test_small_changes_do_not_improve_it(law, solution):
     steps = np.unique(np.round(np.linspace(WARMUP, HORIZON, 30)).astype(int))
     rate = solution.schedule(steps)
     base = law.final_losses([table(np.append(0, steps), np.append(0.0, rate))])[0]
@@ -47,7 +47,7 @@ def test_small_changes_do_not_improve_it(law, solution):  # noqa: F811
             assert loss > min(base, solution.loss) - 1e-5
 
 
-def test_it_respects_cap_floor_warmup_and_does_not_rise(law):  # noqa: F811
+def test_it_respects_cap_floor_warmup_and_does_not_rise(law):
     cap, floor = 1e-3, 2e-4
     found = optimal_schedule(law, HORIZON, cap=cap, floor=floor, warmup=WARMUP)
     rate = found.schedule(np.arange(WARMUP, HORIZON + 1))
@@ -58,16 +58,16 @@ def test_it_respects_cap_floor_warmup_and_does_not_rise(law):  # noqa: F811
     assert found.schedule(WARMUP // 2) == pytest.approx(found.schedule(WARMUP) / 2)
 
 
-def test_without_monotony_it_is_no_worse(law, solution):  # noqa: F811
+def test_without_monotony_it_is_no_worse(law, solution):
     free = optimal_schedule(law, HORIZON, warmup=WARMUP, monotone=False)
     assert free.loss <= solution.loss + 1e-6
 
 
-def test_the_default_cap_is_the_largest_peak_of_the_pilots(law, solution):  # noqa: F811
+def test_the_default_cap_is_the_largest_peak_of_the_pilots(law, solution):
     assert solution.schedule.peak <= law.peak_range[1] * (1 + 1e-12)
 
 
-def test_each_family_is_at_its_own_best_peak(law):  # noqa: F811
+def test_each_family_is_at_its_own_best_peak(law):
     cap = law.peak_range[1]
     for member in best_members(law, HORIZON, WARMUP, cap):
         peaks = np.geomspace(cap / 60, cap, 80)
@@ -75,7 +75,7 @@ def test_each_family_is_at_its_own_best_peak(law):  # noqa: F811
         assert member.loss <= losses.min() + 1e-6
 
 
-def test_steps_to_match_reach_the_loss(law, solution):  # noqa: F811
+def test_steps_to_match_reach_the_loss(law, solution):
     cap = law.peak_range[1]
     for member in solution.baselines:
         steps = steps_to_match(law, member, solution.loss, cap)
@@ -94,12 +94,12 @@ def test_steps_to_match_reach_the_loss(law, solution):  # noqa: F811
     "keys",
     [{"horizon": 7}, {"warmup": 7999}, {"cap": 0.0}, {"floor": 1.0}, {"floor": -1e-3}],
 )
-def test_impossible_constraints_are_refused(law, keys):  # noqa: F811
+def test_impossible_constraints_are_refused(law, keys):
     with pytest.raises(InputError):
         optimal_schedule(law, **{"horizon": HORIZON, **keys})
 
 
-def test_many_solves_share_one_compilation(law):  # noqa: F811
+def test_many_solves_share_one_compilation(law):
     optimal_schedule(law, 1000, warmup=10)
     before = compilations(final_loss_and_slope), compilations(LAW.nodes)
     for horizon in (777, 3131, 10**7):
@@ -107,7 +107,7 @@ def test_many_solves_share_one_compilation(law):  # noqa: F811
     assert (compilations(final_loss_and_slope), compilations(LAW.nodes)) == before
 
 
-def test_a_warmup_of_any_length_is_a_schedule(law):  # noqa: F811
+def test_a_warmup_of_any_length_is_a_schedule(law):
     for warmup in (0, 1, 2, 4000):
         found = optimal_schedule(law, HORIZON, warmup=warmup)
         reference = make_schedule("constant", peak=1.0, horizon=HORIZON, warmup=warmup)
@@ -121,7 +121,7 @@ ANNEALED = Past(make_schedule("linear", peak=1e-3, horizon=3000, warmup=WARMUP),
 
 @pytest.mark.parametrize("past", [DONE, ANNEALED])
 @pytest.mark.parametrize("warmup", [0, 150])
-def test_a_run_that_goes_on_keeps_its_past(law, past, warmup):  # noqa: F811
+def test_a_run_that_goes_on_keeps_its_past(law, past, warmup):
     found = optimal_schedule(law, HORIZON, past=past, warmup=warmup)
     steps = np.arange(past.step)
     np.testing.assert_array_equal(found.schedule(steps), past.schedule(steps))
@@ -140,18 +140,18 @@ def test_a_run_that_goes_on_keeps_its_past(law, past, warmup):  # noqa: F811
     assert matched is None or matched >= HORIZON
 
 
-def test_going_on_from_the_optimum_itself_loses_nothing(law, solution):  # noqa: F811
+def test_going_on_from_the_optimum_itself_loses_nothing(law, solution):
     past = Past(solution.schedule, 2000)
     found = optimal_schedule(law, HORIZON, past=past)
     assert found.loss == pytest.approx(solution.loss, rel=2e-5)
 
 
-def test_going_on_from_an_annealed_run_costs_more_than_from_a_stable_one(law):  # noqa: F811
+def test_going_on_from_an_annealed_run_costs_more_than_from_a_stable_one(law):
     losses = [optimal_schedule(law, HORIZON, past=past).loss for past in (DONE, ANNEALED)]
     assert losses[0] < losses[1]
 
 
-def test_random_ways_to_go_on_are_not_better(law):  # noqa: F811
+def test_random_ways_to_go_on_are_not_better(law):
     found = optimal_schedule(law, HORIZON, past=DONE)
     random = np.random.default_rng(1)
     step = np.linspace(0, HORIZON - DONE.step, 10).astype(int)

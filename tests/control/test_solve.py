@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from etastar.control import FAMILIES, baselines, best_member, solve, transfer
-from etastar.control._model import log_loss
+from etastar.control._model_solver import log_loss
 from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, loss, phase
 from etastar.schedule import InputError, table
 

@@ -13,10 +13,10 @@ import numpy as np
 import optax
 import pytest
 from hypothesis import given, settings
-from schedule_strategies import schedules
 
 from etastar.integrations.optax import schedule, scheduled
 from etastar.schedule import InputError, Schedule, join, parse_schedule, table
+from tests.helpers.schedules import schedules
 
 SPECS = Path(__file__).with_name("specs.txt").read_text().splitlines()
 HORIZON = 10_000

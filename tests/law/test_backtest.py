@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest_law import make_run
 
 from etastar.law import backtest
 from etastar.runs import read_runs
 from etastar.schedule import InputError
+from tests.helpers.laws import make_run
 
 CURVES = Path(__file__).parents[3] / "shared/data/curves"
 STANDARD = ("cosine_24000", "constant_24000", "wsdcon_9")

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest_law import TRUTH, compilations, make_run, true_losses
 
 from etastar.law import fit
 from etastar.law._data import MOST_POINTS, make_arrays, thinned
 from etastar.law._terms import LAW
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
+from tests.helpers.laws import TRUTH, compilations, make_run, true_losses
 
 
 def test_a_known_law_is_forecast_at_four_times_the_horizon(law):

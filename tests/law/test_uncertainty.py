@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from conftest_law import LINEAR, TRUTH, UNITS, make_run, true_losses
 
 from etastar.control import least_losses, optimal_schedule
 from etastar.law import AverageLaw, exponents, fit, make_mesh
@@ -13,6 +12,7 @@ from etastar.law._uncertainty import end_misfit, end_spread
 from etastar.model import PowerLaw, loss
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
+from tests.helpers.laws import LINEAR, TRUTH, UNITS, make_run, true_losses
 
 TARGET = parse_schedule("cosine:peak=1e-3,horizon=8000,warmup=100")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from schedule_strategies import joined, schedules
 
 from etastar.schedule import InputError, Schedule, join, parse_schedule
+from tests.helpers.schedules import joined, schedules
 
 LINE = parse_schedule("linear:peak=0.1,horizon=100,warmup=10")
 FLAT = parse_schedule("constant:peak=0.3,horizon=50")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_strategies import named, peaks, schedules
 
 from etastar.schedule import InputError, Schedule, make_schedule, parse_schedule
+from tests.helpers.schedules import named, peaks, schedules
 
 
 @given(schedules(), st.lists(st.floats(0.0, 1.1), max_size=40))

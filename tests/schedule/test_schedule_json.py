@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from schedule_strategies import schedules
 
 from etastar.schedule import InputError, Schedule, parse_schedule
+from tests.helpers.schedules import schedules
 
 COSINE = parse_schedule("cosine:peak=3e-4,horizon=100,warmup=7,final=0.1")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schedule_strategies import falling, named
 
 from etastar.schedule import InputError, Schedule, make_schedule, parse_schedule
+from tests.helpers.schedules import falling, named
 
 PEAK, HORIZON, WARMUP, FINAL = 0.3, 1000, 40, 0.07
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schedule_strategies import schedules
 
 from etastar.schedule import InputError, Schedule, make_schedule, parse_schedule
+from tests.helpers.schedules import schedules
 
 
 @given(schedules(10**12))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_strategies import schedules
 
 from etastar.schedule import Schedule, parse_schedule
+from tests.helpers.schedules import schedules
 
 
 def brute_force(schedule: Schedule, stop: int) -> np.ndarray:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from schedule_strategies import tables
 
 from etastar.schedule import InputError, Schedule, parse_schedule, table
+from tests.helpers.schedules import tables
 
 
 @given(tables())

@@ -1,11 +1,11 @@
 """The best schedule: of the solvable model and of a fitted law, and of every standard family."""
 
-from ._baselines import FAMILIES, baselines, best_member
-from ._families import Past, best_members, last_piece, steps_to_match
-from ._fitted import least_losses, optimal_schedule
-from ._model import solve
+from ._law_families import Past, best_members, last_piece, steps_to_match
+from ._law_schedule import least_losses, optimal_schedule
+from ._model_families import FAMILIES, baselines, best_member
+from ._model_solver import solve
+from ._model_transfer import Allocation, Transfer, compute_optimal, transfer
 from ._solution import Member, Solution
-from ._transfer import Allocation, Transfer, compute_optimal, transfer
 
 __all__ = [
     "FAMILIES",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 REACTIONS = ("error", "warn", "ignore")
 

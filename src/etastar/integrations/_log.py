@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 from ._source import control_of, controls_of
 

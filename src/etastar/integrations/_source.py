@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etastar.schedule import InputError, Schedule, parse_schedule, table
+from etastar._errors import InputError
+from etastar.schedule import Schedule, parse_schedule, table
 
 ALLOWED = (
     "a Schedule, a spec such as 'cosine:peak=1e-3,horizon=1000', the path of a schedule.json, of a "

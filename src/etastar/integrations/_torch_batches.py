@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from etastar.schedule import InputError, Schedule, make_schedule, parse_schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule, make_schedule, parse_schedule
 
 from ._source import control_of, controls_of
 

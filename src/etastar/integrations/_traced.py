@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 from etastar.schedule._curves import (
     CosineDecay,
     Curve,

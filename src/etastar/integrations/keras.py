@@ -27,7 +27,7 @@ except ModuleNotFoundError as missing:
     )
     raise ModuleNotFoundError(f"etastar.integrations.keras needs Keras 3: {mend}") from None
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._horizon import check_horizon
 from ._log import RunLog

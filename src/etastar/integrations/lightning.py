@@ -28,7 +28,7 @@ except ModuleNotFoundError:
         "etastar.integrations.lightning needs it: pip install 'etastar[lightning]'"
     ) from None
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._horizon import check_horizon
 from ._log import RunLog

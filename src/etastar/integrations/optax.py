@@ -21,7 +21,8 @@ except ModuleNotFoundError:
 
 from jax.typing import DTypeLike
 
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 from ._log import RunLog
 from ._source import control_of, controls_of

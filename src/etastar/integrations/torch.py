@@ -26,7 +26,8 @@ except ModuleNotFoundError:
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from etastar.schedule import InputError, Schedule, join, parse_schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule, join, parse_schedule
 
 from ._log import RunLog
 from ._source import control_of, controls_of, schedule_of

@@ -25,7 +25,7 @@ except ModuleNotFoundError:
         "etastar.integrations.transformers needs them: pip install 'etastar[transformers]'"
     ) from None
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._horizon import check_horizon
 from ._log import RunLog

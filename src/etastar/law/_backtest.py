@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
+from etastar._errors import InputError
 from etastar.runs import Run
-from etastar.schedule import InputError
 
 from ._fit import fit
 from ._form import Form

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from etastar._errors import InputError
 from etastar.runs import Run
-from etastar.schedule import InputError, Schedule
+from etastar.schedule import Schedule
 
 from ._form import Form
 from ._mesh import CELLS, Mesh, make_mesh

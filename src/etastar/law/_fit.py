@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from etastar._errors import InputError
 from etastar.runs import Run
-from etastar.schedule import InputError
 
 from ._data import make_arrays
 from ._form import Form

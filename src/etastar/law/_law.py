@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 from ._data import Units, place, stack_meshes
 from ._form import Form

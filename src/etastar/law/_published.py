@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._form import Form
 from ._solvable import SOLVABLE

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._problem import SCALE, Problem, polish
 

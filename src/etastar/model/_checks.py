@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 
 def _number(name: str, value: object) -> float:

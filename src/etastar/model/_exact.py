@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import etastar._precision  # noqa: F401  # first: double precision
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 from ._controls import Control, Controls, speed, steps_asked
 from ._power_law import Model, Modes, modes_of

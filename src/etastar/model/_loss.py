@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
 import etastar._precision  # noqa: F401  # first: double precision
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 from ._checks import positive, whole
 from ._controls import Control, Controls, speed, steps_asked

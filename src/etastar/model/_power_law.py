@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._checks import at_least, positive
 from ._spectrum import Spectrum

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gamma, zeta
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._checks import at_least, positive
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._checks import whole
 from ._spectrum import Spectrum

@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from etastar.pilot._design import make_designer
-    from etastar.pilot._run import run_pilots
-    from etastar.pilot._supervise import Swept
-    from etastar.pilot._types import Designer, Finished, Pilot, Proposal
+    from ._design import make_designer
+    from ._run import run_pilots
+    from ._supervise import Swept
+    from ._types import Designer, Finished, Pilot, Proposal
 
 # A training that is called in a process of its own comes by here: it must not wait for jax.
 _HOME = {

@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etastar._terminal import working
-from etastar.schedule import InputError, schedule_document
+from etastar._errors import InputError
+from etastar.cli._terminal import working
 
 from ._progress import design_table
 from ._run import design, run_pilots
@@ -69,7 +69,7 @@ def design_document(proposal: Proposal, paid: list[int]) -> dict[str, Any]:
         "pilots": [
             {
                 "name": pilot.name,
-                "schedule": schedule_document(pilot.schedule),
+                "schedule": pilot.schedule.to_dict(),
                 "parent": pilot.parent,
                 "steps": steps,
                 "interval": width,
@@ -120,7 +120,7 @@ def swept_document(swept: Swept, out: Path, horizon: int) -> dict[str, Any]:
         "pilots": [
             {
                 "name": ended.pilot.name,
-                "schedule": schedule_document(ended.pilot.schedule),
+                "schedule": ended.pilot.schedule.to_dict(),
                 "status": "diverged"
                 if ended.diverged
                 else "finished"

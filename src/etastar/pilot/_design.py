@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from etastar._errors import InputError
 from etastar.law import Law, fit
 from etastar.robust import grid_ratio, last_iterate
-from etastar.schedule import InputError, Schedule, make_schedule
+from etastar.schedule import Schedule, make_schedule
 
 from ._information import FORM, SYSTEMATIC, Belief, Gained, Rows, posterior, prior
 from ._range_test import bounds_of, is_bad, range_test

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etastar.schedule import InputError, Schedule, write_text
+from etastar._errors import InputError
+from etastar._files import write_text
+from etastar.schedule import Schedule
 
 from ._types import Pilot
 

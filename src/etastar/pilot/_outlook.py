@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from etastar._errors import InputError
 from etastar.law import fit
 from etastar.runs import Run
-from etastar.schedule import InputError, make_schedule
+from etastar.schedule import make_schedule
 
 
 @dataclass(frozen=True)

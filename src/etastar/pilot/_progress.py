@@ -93,7 +93,7 @@ class Plain:
         self.plan = ""
 
     def design(self, proposal: Proposal, costs: Sequence[int], horizon: int) -> None:
-        from etastar._terminal import console
+        from etastar.cli._terminal import console
 
         console(stderr=True).print(design_table(proposal, costs, horizon))
 
@@ -126,7 +126,7 @@ class OnTerminal:
     def __init__(self) -> None:
         from rich.live import Live
 
-        from etastar._terminal import console
+        from etastar.cli._terminal import console
 
         self.console = console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from etastar.schedule import InputError, make_schedule
+from etastar._errors import InputError
+from etastar.schedule import make_schedule
 
 from ._types import Finished, Pilot, Proposal
 

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etastar._errors import InputError
 from etastar.runs import Run
-from etastar.schedule import InputError
 
 from ._launch import command_of
 from ._progress import Screen, screen

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from . import _launch
 from ._launch import Job

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from etastar._errors import InputError
+from etastar._files import write_text
 from etastar.runs import Run, _clean, read_runs
 from etastar.runs._columns import loss_column, step_column
 from etastar.runs._declared import SUFFIXES
@@ -24,7 +26,7 @@ from etastar.runs._formats import read_table
 from etastar.runs._run import risen
 from etastar.runs._sources import find_logs
 from etastar.runs._table import numbers
-from etastar.schedule import InputError, Schedule, write_text
+from etastar.schedule import Schedule
 
 from ._types import Finished, Pilot
 

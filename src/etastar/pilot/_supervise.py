@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etastar._errors import InputError
 from etastar.runs import Run
-from etastar.schedule import InputError
 
 from . import _launch, _store
 from ._launch import Command, Job

@@ -4,7 +4,6 @@ from ._bound import LastIterate, inflation, last_iterate, last_iterate_bound
 from ._constants import Constants, estimate_constants
 from ._grid import grid_ratio
 from ._limits import Limit, limit
-from ._report import robust_document, robust_page, robust_report, robust_table
 from ._smooth import smooth_best_scale, smooth_bound, smooth_inflation
 
 __all__ = [
@@ -17,10 +16,6 @@ __all__ = [
     "last_iterate",
     "last_iterate_bound",
     "limit",
-    "robust_document",
-    "robust_page",
-    "robust_report",
-    "robust_table",
     "smooth_best_scale",
     "smooth_bound",
     "smooth_inflation",

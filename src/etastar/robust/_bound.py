@@ -10,7 +10,8 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 from ._checks import positive
 from ._terms import BLOCK, Terms, add_backwards, exact_terms, mesh_terms, terms_of

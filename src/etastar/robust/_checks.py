@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 
 def positive(name: str, values: ArrayLike) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
 
-from etastar.schedule import InputError, Schedule, join
+from etastar._errors import InputError
+from etastar.schedule import Schedule, join
 
 from ._terms import mesh_terms
 

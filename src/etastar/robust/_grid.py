@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 from ._bound import LastIterate
 from ._checks import positive, root

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 from ._checks import positive
 from ._terms import EXACT_STEPS, rates_backwards

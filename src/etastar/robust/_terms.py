@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 EXACT_STEPS = 2**24
 """Horizons up to this are summed update by update, longer ones on the graded mesh."""

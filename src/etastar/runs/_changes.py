@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from etastar.runs._logged import KNOT_TOLERANCE, polyline
-from etastar.schedule import InputError, Schedule, join, parse_schedule, table
+from etastar._errors import InputError
+from etastar.schedule import Schedule, join, parse_schedule, table
+
+from ._logged import KNOT_TOLERANCE, polyline
 
 MOST = 200_000
 """Steps looked at one by one; of a longer stretch as many, evenly spaced, and the breakpoints."""

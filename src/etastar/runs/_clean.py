@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etastar.runs._run import risen
-from etastar.runs._table import Table
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._run import risen
+from ._table import Table
 
 
 @dataclass(frozen=True)

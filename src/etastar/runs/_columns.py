@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from etastar.runs._table import Table, numbers
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._table import Table, numbers
 
 ENOUGH = 5
 """A validation loss with fewer points gives way to one with more: no curve can be fitted to it."""

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from etastar.runs._changes import schedule_with_changes
-from etastar.runs._columns import ordinary
-from etastar.runs._delimited import read_delimited
-from etastar.runs._table import MISSING, Table
-from etastar.runs._tensorboard import has_events
-from etastar.runs._text import read_text
-from etastar.schedule import InputError, Schedule, parse_schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule, parse_schedule
+
+from ._changes import schedule_with_changes
+from ._columns import ordinary
+from ._delimited import read_delimited
+from ._table import MISSING, Table
+from ._tensorboard import has_events
+from ._text import read_text
 
 FILE = "runs.csv"
 BATCH = ("batch_size", "batch", "batch_sequences")

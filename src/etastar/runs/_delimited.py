@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from etastar.runs._table import Reader, Table
-from etastar.runs._text import read_text
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._table import Reader, Table
+from ._text import read_text
 
 
 class Delimited(Reader):

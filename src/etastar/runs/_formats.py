@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from etastar.runs._delimited import Delimited, read_delimited
-from etastar.runs._jsonl import JsonLines, read_json_lines
-from etastar.runs._lightning import Lightning
-from etastar.runs._parquet import Parquet
-from etastar.runs._table import Reader, Table
-from etastar.runs._tensorboard import TensorBoard
-from etastar.runs._text import read_text
-from etastar.runs._trainer_state import TrainerState
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._delimited import Delimited, read_delimited
+from ._jsonl import JsonLines, read_json_lines
+from ._lightning import Lightning
+from ._parquet import Parquet
+from ._table import Reader, Table
+from ._tensorboard import TensorBoard
+from ._text import read_text
+from ._trainer_state import TrainerState
 
 # The first that accepts a name reads it: files named by a trainer stand before their suffix.
 READERS: tuple[Reader, ...] = (

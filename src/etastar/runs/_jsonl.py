@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from etastar.runs._table import Reader, Table, table_of_records
-from etastar.runs._text import read_text
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._table import Reader, Table, table_of_records
+from ._text import read_text
 
 KEY = "etastar_run"
 HEADER = f'"{KEY}"'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from etastar.runs._delimited import read_delimited
-from etastar.runs._table import Reader, Table
-from etastar.runs._text import read_text, run_folder_name
+from ._delimited import read_delimited
+from ._table import Reader, Table
+from ._text import read_text, run_folder_name
 
 
 class Lightning(Reader):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from etastar.runs._clean import Curve, in_order
-from etastar.runs._table import Table
-from etastar.schedule import InputError, Schedule, table
+from etastar._errors import InputError
+from etastar.schedule import Schedule, table
+
+from ._clean import Curve, in_order
+from ._table import Table
 
 TOLERANCE = 0.01
 """A logged rate contradicts the schedule beyond this share of the peak ..."""

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from etastar.runs import _clean, _columns, _logged
-from etastar.runs._declared import completed, declared_in
-from etastar.runs._formats import read_table
-from etastar.runs._run import Run
-from etastar.runs._sources import Source, Sources, find_logs
-from etastar.runs._summary import is_summary, summary_runs
-from etastar.runs._table import Table, numbers
-from etastar.schedule import InputError, Schedule, parse_schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule, parse_schedule
+
+from . import _clean, _columns, _logged
+from ._declared import completed, declared_in
+from ._formats import read_table
+from ._run import Run
+from ._sources import Source, Sources, find_logs
+from ._summary import is_summary, summary_runs
+from ._table import Table, numbers
 
 
 @dataclass(frozen=True)

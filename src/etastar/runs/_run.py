@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from etastar.schedule import InputError, Schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule
 
 RISE = 3.0
 """A run has diverged where its loss stands above this multiple of its own minimum so far."""
@@ -107,6 +108,16 @@ class Run:
         2.0
         """
         return float(self.step[-1])
+
+    @property
+    def warmup(self) -> int:
+        """Updates of the warmup; of a schedule made from logged LRs its first rising part.
+
+        >>> from etastar.schedule import table
+        >>> Run("a", [50, 90], [4.0, 3.5], table([0, 20, 100], [0.0, 0.1, 0.0])).warmup
+        20
+        """
+        return self.schedule.rise
 
     @property
     def diverged(self) -> bool:

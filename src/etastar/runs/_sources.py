@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from etastar.runs._declared import FILE, SUFFIXES, Declaration, read_declarations
-from etastar.runs._tensorboard import PREFIX, has_events
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._declared import FILE, SUFFIXES, Declaration, read_declarations
+from ._tensorboard import PREFIX, has_events
 
 DEPTH = 4
 """Folders below this are not searched: a run folder is never deeper, a home folder is."""

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from etastar.runs import _columns
-from etastar.runs._declared import BATCH
-from etastar.runs._run import Run
-from etastar.runs._table import MISSING, Table
-from etastar.schedule import InputError, Schedule, parse_schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule, parse_schedule
+
+from . import _columns
+from ._declared import BATCH
+from ._run import Run
+from ._table import MISSING, Table
 
 FINAL = (
     "final_loss",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 MISSING = ("", "none", "null", "na", "n/a", "<na>", "-")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from etastar.runs._table import Reader, Table
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._table import Reader, Table
 
 PREFIX = "events.out.tfevents"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 
 def read_bytes(path: Path) -> bytes:

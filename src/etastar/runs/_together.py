@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from etastar.runs._run import Run
+from ._run import Run
 
 VALIDATION = ("val", "valid", "eval")
 

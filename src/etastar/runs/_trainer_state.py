@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from etastar.runs._table import Reader, Table, table_of_records
-from etastar.runs._text import read_text, run_folder_name
-from etastar.schedule import InputError
+from etastar._errors import InputError
+
+from ._table import Reader, Table, table_of_records
+from ._text import read_text, run_folder_name
 
 
 class TrainerState(Reader):

@@ -1,20 +1,42 @@
 """The learning rate of every step: shapes, warmup, joining, knots, spec strings and files."""
 
-from ._errors import InputError
-from ._files import write_text
-from ._join import join
-from ._json import schedule_document
+from etastar._errors import InputError
+
+from ._join import Joined, join
 from ._schedule import Schedule
+from ._shapes import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseSqrt,
+    Linear,
+    Polynomial,
+    Power,
+    Shape,
+    Step,
+    Table,
+    WarmupStableDecay,
+)
 from ._spec import make_schedule, parse_schedule
 from ._table import table
 
 __all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
     "InputError",
+    "InverseSqrt",
+    "Joined",
+    "Linear",
+    "Polynomial",
+    "Power",
     "Schedule",
+    "Shape",
+    "Step",
+    "Table",
+    "WarmupStableDecay",
     "join",
     "make_schedule",
     "parse_schedule",
-    "schedule_document",
     "table",
-    "write_text",
 ]

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._checks import shown, step_horizon
+from etastar._checks import shown, step_horizon
+from etastar._errors import InputError
+
 from ._curves import Flat
-from ._errors import InputError
 from ._schedule import Schedule
 from ._shapes import Frame, Segment, Shape
 
@@ -34,6 +35,11 @@ class Joined(Shape):
     def own_warmup(self) -> int:
         first, until = self.pieces[0]
         return min(first.warmup, until)
+
+    @property
+    def own_rise(self) -> int:
+        first, until = self.pieces[0]
+        return min(first.rise, until)
 
     def rescaled(self, peak: float) -> Shape:
         highest = self.own_peak

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ._checks import shown
-from ._errors import InputError
-from ._files import write_text
+from etastar._checks import shown
+from etastar._errors import InputError
+from etastar._files import write_text
+
 from ._join import Joined, join
 from ._schedule import Schedule
 from ._spec import from_keys, keys_of
@@ -21,22 +22,6 @@ VERSION = 1
 def to_json(schedule: Schedule) -> str:
     """One JSON object; Python writes floats with the digits that bring them back exactly."""
     return json.dumps({"format": FORMAT, "version": VERSION, **_encoded(schedule)})
-
-
-def schedule_document(schedule: Schedule) -> dict[str, Any]:
-    """What commands print of a schedule: its `{knots}` where lines between them are all of it.
-
-    Returns: {"knots": [[step, lr], ...]} for a table, {"spec": ...} for every other shape.
-
-    >>> from etastar.schedule import parse_schedule, table
-    >>> schedule_document(table([0, 10, 100], [0.0, 0.2, 0.1]))
-    {'knots': [[0.0, 0.0], [10.0, 0.2], [100.0, 0.1]]}
-    >>> schedule_document(parse_schedule("linear:peak=0.1,horizon=9"))
-    {'spec': 'linear:peak=0.1,horizon=9'}
-    """
-    if schedule.shape.name != "table":
-        return {"spec": schedule.spec}
-    return {"knots": [[step, float(schedule(step))] for step in schedule.breakpoints]}
 
 
 def _encoded(schedule: Schedule) -> dict[str, Any]:

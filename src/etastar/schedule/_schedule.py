@@ -12,8 +12,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._checks import peak_rate, real_between, shown, step_horizon, whole
-from ._errors import InputError
+from etastar._checks import peak_rate, real_between, shown, step_horizon, whole
+from etastar._errors import InputError
+
 from ._shapes import Frame, Segment, Shape
 
 
@@ -174,6 +175,24 @@ class Schedule:
             points.update(kink for kink in inside if segment.start < kink < stop)
         return tuple(sorted(point for point in points if point <= end))
 
+    @property
+    def rise(self) -> int:
+        """Updates of the warmup, also of one that is not declared but drawn by knots.
+
+        That is `warmup` where there is one. Else, of a table, its first rising part: the steps
+        before its rate first stops rising, 0 where it does not rise from its first knot on; of
+        joined pieces that of the first. A table that rises throughout has no warmup.
+
+        >>> from etastar.schedule import parse_schedule, table
+        >>> parse_schedule("cosine:peak=1,horizon=100,warmup=9").rise
+        9
+        >>> table([0, 10, 20, 100], [0.0, 0.1, 0.2, 0.1]).rise
+        20
+        >>> table([0, 50, 100], [0.2, 0.2, 0.1]).rise
+        0
+        """
+        return self.warmup or min(self.shape.own_rise, self.horizon)
+
     @overload
     def intrinsic_time(self, steps: float) -> float: ...
     @overload
@@ -243,6 +262,22 @@ class Schedule:
         from ._json import to_json
 
         return to_json(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What commands print of a schedule: its knots where lines between them are all of it.
+
+        Returns: {"knots": [[step, lr], ...]} for a table, {"spec": ...} for every other shape.
+        `to_json` is the whole schedule, with its format and version.
+
+        >>> from etastar.schedule import parse_schedule, table
+        >>> table([0, 10, 100], [0.0, 0.2, 0.1]).to_dict()
+        {'knots': [[0.0, 0.0], [10.0, 0.2], [100.0, 0.1]]}
+        >>> parse_schedule("linear:peak=0.1,horizon=9").to_dict()
+        {'spec': 'linear:peak=0.1,horizon=9'}
+        """
+        if self.shape.name != "table":
+            return {"spec": self.spec}
+        return {"knots": [[step, float(self(step))] for step in self.breakpoints]}
 
     @staticmethod
     def from_json(text: str) -> Schedule:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
-from ._checks import real, real_between, shown
+from etastar._checks import real, real_between, shown
+from etastar._errors import InputError, known_names
+
 from ._curves import (
     CosineDecay,
     Curve,
@@ -26,7 +28,6 @@ from ._curves import (
     Ramp,
     SqrtDecay,
 )
-from ._errors import InputError, known_names
 
 EPSILON = sys.float_info.epsilon
 COOLDOWNS = ("linear", "sqrt", "cosine", "exponential")
@@ -72,6 +73,11 @@ class Shape(ABC):
     def own_warmup(self) -> int | None:
         """The warmup of a shape that brings its own; None for a shape that takes any."""
         return None
+
+    @property
+    def own_rise(self) -> int:
+        """Steps of the rising part that a shape begins with by itself."""
+        return 0
 
     def rescaled(self, peak: float) -> Shape:
         """The same shape with the rates it holds itself brought to another peak."""
@@ -338,6 +344,13 @@ class Table(Shape):
     @property
     def own_horizon(self) -> int:
         return max(math.ceil(self.knots[-1][0]), 1)
+
+    @property
+    def own_rise(self) -> int:
+        for (step, rate), (_, after) in pairwise(self.knots):
+            if after <= rate:
+                return math.ceil(step) if rate > self.knots[0][1] else 0
+        return 0
 
     def rescaled(self, peak: float) -> Shape:
         highest = self.own_peak

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ._checks import shown
-from ._errors import InputError, known_names
+from etastar._checks import shown
+from etastar._errors import InputError, known_names
+
 from ._join import Joined, join
 from ._schedule import Schedule
 from ._shapes import SHAPES, Shape, Table

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import shown
-from ._errors import InputError
+from etastar._checks import shown
+from etastar._errors import InputError
+
 from ._schedule import Schedule
 from ._shapes import Table
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from etastar.schedule import InputError
+from etastar._errors import InputError
 
 VALIDATION_EVERY = 20
 VALIDATION_FIRST = 10

@@ -42,7 +42,8 @@ except ModuleNotFoundError:
         sys.exit(2)
     raise
 
-from etastar.schedule import InputError, Schedule, parse_schedule
+from etastar._errors import InputError
+from etastar.schedule import Schedule, parse_schedule
 from etastar.train.corpus import Corpus, load_corpus
 
 VOCABULARY = 256  # bytes

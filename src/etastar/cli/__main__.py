@@ -1,0 +1,5 @@
+"""`python -m etastar.cli`: the command `etastar`."""
+
+from . import main
+
+main()

@@ -1,0 +1,77 @@
+"""The command `etastar` and the list of what it can do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import etastar
+
+from . import _backtest, _export, _forecast, _phase, _pilot, _plan, _robust, _solve
+from ._terminal import guarded
+
+app = typer.Typer(
+    name="etastar",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# In the order in which --help lists them.
+app.command("plan")(_plan.plan)
+app.command("forecast")(_forecast.forecast)
+app.command("backtest")(_backtest.backtest)
+app.command("solve")(_solve.solve)
+app.command("phase")(_phase.phase)
+app.command("robust")(_robust.robust)
+app.command("export")(_export.export)
+app.command("pilot")(_pilot.pilot)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 the input is wrong, 1 our fault.
+
+    Arguments:
+        arguments: the words after `etastar`; those of the process where None.
+
+    Raises:
+        SystemExit: always, with the exit code.
+
+    >>> import contextlib, io
+    >>> with contextlib.redirect_stdout(io.StringIO()) as out:
+    ...     try:
+    ...         main(["--version"])
+    ...     except SystemExit as end:
+    ...         print(end.code, file=__import__("sys").stderr)
+    >>> out.getvalue().startswith("etastar ")
+    True
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without the character × should print "?", not fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    words = None if arguments is None else list(arguments)
+    sys.exit(guarded(lambda: app(args=words, standalone_mode=False)))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"etastar {etastar.__version__}")
+        raise typer.Exit()
+
+
+@app.callback(invoke_without_command=True)
+def _etastar(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Plan the learning rate of a training run from a few short pilot runs."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())

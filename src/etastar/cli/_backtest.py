@@ -1,0 +1,89 @@
+"""`etastar backtest`: fit on some runs, predict others, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from etastar._errors import InputError
+from etastar._files import write_text
+
+from . import _options as option
+from ._terminal import note, print_json, say_doubts, show, working
+
+if TYPE_CHECKING:
+    from etastar.runs import Run
+
+Fit = Annotated[
+    list[str],
+    typer.Option(metavar="RUNS", help="Logs to fit on; give it once for each.", show_default=False),
+]
+Test = Annotated[
+    list[str],
+    typer.Option(
+        metavar="RUNS", help="Logs to predict; give it once for each.", show_default=False
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write an HTML page that draws predicted against measured losses."
+    ),
+]
+
+
+def backtest(
+    fit: Fit,
+    test: Test,
+    law_name: option.LawName = "etastar",
+    plot: Plot = None,
+    as_json: option.AsJson = False,
+    step: option.StepColumn = None,
+    loss: option.LossColumn = None,
+    lr: option.RateColumn = None,
+    runs_schedule: option.RunsSchedule = None,
+) -> None:
+    """Fit on some runs, predict others, and compare with what was measured.
+
+    A run named by both --fit and --test is fitted and not tested.
+    """
+    option.check_law(law_name)
+    option.check_plot(plot)
+    columns = (step, loss, lr, runs_schedule)
+    with working("reading the logs"):
+        fitted = option.read_logs(fit, *columns)
+        tested = _held_out(option.read_logs(test, *columns), fitted)
+    with working("fitting the law and predicting"):
+        from etastar import law
+
+        result = law.backtest(fitted, tested, form=law_name)
+    if plot is not None:
+        from etastar.report import backtest_figure
+
+        write_text(plot, backtest_figure(result).to_html(include_plotlyjs=True))
+    say_doubts(fitted)
+    measured = {run.run for run in result.runs}
+    note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    from etastar.report import backtest_summary
+
+    show(backtest_summary(result))
+    if plot is not None:
+        print(f"\nplot: {plot}")
+
+
+def _held_out(tested: list[Run], fitted: list[Run]) -> list[Run]:
+    """The test runs that were not fitted on."""
+    files = {option.file_of(run) for run in fitted}
+    held_out = [run for run in tested if option.file_of(run) not in files]
+    if not held_out:
+        raise InputError("every --test run is a --fit run too: name other runs to test on")
+    if len(held_out) < len(tested):
+        both = [run.name for run in tested if option.file_of(run) in files]
+        note([f"fitted, so not tested: {', '.join(both)}"])
+    note(caveat for run in held_out for caveat in run.caveats)
+    return held_out

@@ -1,0 +1,69 @@
+"""`etastar export`: a schedule written down for a training framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etastar._files import write_text
+
+from . import _options as option
+from ._terminal import note, print_json, working
+
+Source = Annotated[
+    str, typer.Argument(metavar="SCHEDULE", help="A schedule.json, or a spec string.")
+]
+To = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="torch, optax, transformers, torchtitan, megatron, nanochat, axolotl or csv.",
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the configuration to this file.")
+]
+Runs = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RUNS",
+        help="Logs to fit a law to, which says what the nearest schedule costs; give it once"
+        " for each. By default the plan.json beside SCHEDULE says so.",
+    ),
+]
+
+
+def export(
+    schedule: Source,
+    to: To,
+    out: Out = None,
+    runs: Runs = None,
+    as_json: option.AsJson = False,
+) -> None:
+    """Write a schedule down for a training framework.
+
+    A framework that knows only standard schedules gets the nearest one, with its regret.
+    """
+    wanted = option.schedule_of(schedule)
+    with working("choosing the schedule"):
+        from etastar.export import export_schedule, known_target, plan_beside
+
+        target, law, plan = known_target(to), None, None
+        if runs and not target.takes(wanted):
+            from etastar.law import fit
+
+            law = fit(option.read_logs(runs))
+        elif schedule.lower().endswith(".json"):
+            plan = plan_beside(Path(schedule), wanted)
+        result = export_schedule(wanted, to, law=law, plan=plan)
+        if out is not None:
+            write_text(out, result.text)
+    if as_json:
+        print_json(result.to_dict())
+    elif out is None:
+        print(result.text, end="")
+    else:
+        note(result.notes)
+        print(f"written: {out}")

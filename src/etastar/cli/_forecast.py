@@ -1,0 +1,96 @@
+"""`etastar forecast`: the loss to expect of a given schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from etastar._errors import InputError
+from etastar.schedule import Schedule
+
+from . import _options as option
+from ._terminal import note, print_json, say_doubts, show, working
+
+if TYPE_CHECKING:
+    from etastar.law import Forecast, Law
+
+Spec = Annotated[
+    str,
+    typer.Option(metavar="SPEC", help="Schedule to forecast: a spec string, or a schedule.json."),
+]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="STEPS", help="Steps, separated by commas; by default along the run."),
+]
+
+
+def forecast(
+    runs: option.Runs,
+    schedule: Spec,
+    at: At = None,
+    law_name: option.LawName = "etastar",
+    as_json: option.AsJson = False,
+    step: option.StepColumn = None,
+    loss: option.LossColumn = None,
+    lr: option.RateColumn = None,
+    runs_schedule: option.RunsSchedule = None,
+) -> None:
+    """Predict the loss of a run with a given schedule."""
+    wanted = option.schedule_of(schedule)
+    steps = _steps(at, wanted)
+    option.check_law(law_name)
+    with working("reading the logs"):
+        logs = option.read_logs(runs, step, loss, lr, runs_schedule)
+    with working("fitting the law"):
+        import numpy as np
+
+        from etastar import law
+
+        fitted = law.fit(logs, law_name)
+        result = fitted.predict(wanted, np.array(steps, dtype=np.float64))
+    say_doubts(logs)
+    note([*fitted.caveats, *_reach(fitted, wanted)])
+    if as_json:
+        print_json({"loss": _document(steps, result)})
+    else:
+        from etastar.report import forecast_summary
+
+        show(forecast_summary(wanted, result))
+
+
+def _steps(at: str | None, schedule: Schedule) -> list[int]:
+    horizon = schedule.horizon
+    if at is None:
+        return sorted({max(1, round(part * horizon)) for part in (0.1, 0.25, 0.5, 0.75, 1.0)})
+    steps = sorted({option.count_of("--at", text.strip()) for text in at.split(",")})
+    if steps[-1] > horizon:
+        raise InputError(
+            f"--at {steps[-1]} lies beyond the horizon of the schedule, {horizon}; name a step up"
+            " to it"
+        )
+    return steps
+
+
+def _reach(law: Law, schedule: Schedule) -> list[str]:
+    """Where a forecast leaves what the runs show."""
+    lines = []
+    if schedule.horizon > law.steps_fitted:
+        times = schedule.horizon / law.steps_fitted
+        lines.append(f"the schedule is {times:.3g} times as long as the longest run fitted")
+    lowest, highest = law.peak_range
+    if not lowest * (1 - 1e-9) <= schedule.peak <= highest * (1 + 1e-9):
+        lines.append(
+            f"its peak LR {schedule.peak:.4g} lies outside those fitted, {lowest:.4g} to"
+            f" {highest:.4g}"
+        )
+    return lines
+
+
+def _document(steps: list[int], forecast: Forecast) -> dict[str, dict[str, float]]:
+    return {
+        str(step): {"mean": float(mean), "low": float(low), "high": float(high)}
+        for step, mean, low, high in zip(
+            steps, forecast.mean, forecast.low, forecast.high, strict=True
+        )
+    }

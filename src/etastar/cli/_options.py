@@ -1,0 +1,157 @@
+"""The options that several commands share, and what their texts stand for.
+
+Everything slow to import (jax, polars, plotly) is imported where a command needs it: --help must
+answer at once.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from etastar._errors import InputError
+from etastar._files import prepare_folder
+from etastar.schedule import Schedule, parse_schedule
+
+if TYPE_CHECKING:
+    from etastar.runs import Run
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUNS...",
+        help="Logs of the pilot runs: files, folders or globs. A runs.csv beside them declares"
+        " their schedules; an lr column serves otherwise.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+StepColumn = Annotated[
+    str | None, typer.Option("--step", metavar="COLUMN", help="Column of the step; guessed.")
+]
+LossColumn = Annotated[
+    str | None, typer.Option("--loss", metavar="COLUMN", help="Column of the loss; guessed.")
+]
+RateColumn = Annotated[
+    str | None, typer.Option("--lr", metavar="COLUMN", help="Column of the LR; guessed.")
+]
+RunsSchedule = Annotated[
+    str | None,
+    typer.Option("--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."),
+]
+LawName = Annotated[
+    str,
+    typer.Option(
+        "--law",
+        metavar="NAME",
+        help="The law to fit: etastar, solvable, power, annealing, multi-power, functional or"
+        " last-iterate.",
+    ),
+]
+Capacity = Annotated[
+    float,
+    typer.Option(metavar="A", help="Capacity exponent a, eigenvalues k^-a.", show_default=False),
+]
+Source = Annotated[
+    float,
+    typer.Option(metavar="S", help="Source exponent s, the noiseless loss ~ tau^-s."),
+]
+Plot = Annotated[
+    Path | None, typer.Option(metavar="FILE.html", help="Draw the figure to this page.")
+]
+
+
+def count_of(name: str, text: str, *, least: int = 1) -> int:
+    """A whole number of steps from an option, such as 40000, 40_000 or 4e4.
+
+    Raises: InputError naming the option.
+
+    >>> count_of("--horizon", "4e4")
+    40000
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise InputError(f"{name} {text!r} is not a number; give steps, such as 40000") from None
+    if not least <= number < 1e15 or number != int(number):
+        raise InputError(
+            f"{name} {text!r} must be a whole number of steps from {least} to below 1e15;"
+            " count optimiser updates"
+        )
+    return int(number)
+
+
+def pair_of(name: str, text: str) -> tuple[float, float]:
+    """Two numbers separated by a comma.
+
+    Raises: InputError naming the option.
+    """
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{name} {text!r} must be two numbers, such as 1,0.01") from None
+    return first, second
+
+
+def numbers_of(name: str, text: str, above: float) -> list[float]:
+    """Numbers separated by commas.
+
+    Raises: InputError naming the option, where one is not a finite number above `above`.
+
+    >>> numbers_of("--rho", "2,10", 0.0)
+    [2.0, 10.0]
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(above < value < math.inf for value in values):
+        raise InputError(
+            f"{name} {text[:80]!r} must be numbers above {above:g} separated by commas, such as"
+            " 1.1,2,10"
+        )
+    return values
+
+
+def schedule_of(text: str) -> Schedule:
+    """A schedule from a spec string, or from the file that `plan --out` wrote."""
+    return Schedule.load(text) if text.lower().endswith(".json") else parse_schedule(text)
+
+
+def read_logs(
+    sources: list[str],
+    step: str | None = None,
+    loss: str | None = None,
+    lr: str | None = None,
+    schedule: str | None = None,
+) -> list[Run]:
+    """The runs that the words of a command name."""
+    from etastar.runs import read_runs
+
+    declared = None if schedule is None else schedule_of(schedule)
+    return read_runs(sources, step=step, loss=loss, lr=lr, schedule=declared)
+
+
+def file_of(run: Run) -> Path:
+    """The log that a run was read from."""
+    return Path(str(run.metadata["file"])).resolve()
+
+
+def check_law(name: str) -> None:
+    """Refuse a law that there is not, before any long work."""
+    from etastar.law import FORMS
+
+    if name not in FORMS:
+        raise InputError(f"--law {name!r} is not known; choose one of {', '.join(FORMS)}")
+
+
+def check_plot(path: Path | None) -> None:
+    """Refuse a plot that could not be written, before any long work."""
+    if path is None:
+        return
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--plot {path}: the plot is a web page; name a file that ends in .html")
+    prepare_folder(path.parent)

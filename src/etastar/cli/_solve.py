@@ -1,0 +1,146 @@
+"""`etastar solve`: the optimal schedule of the solvable model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from etastar._files import write_text
+
+from . import _options as option
+from ._terminal import print_json, show, working
+
+if TYPE_CHECKING:
+    from etastar.control import Solution
+    from etastar.model import PowerLaw
+
+REPORTED = ("constant", "power", "linear", "cosine", "wsd")
+"""The baselines that other programs read."""
+
+Noise = Annotated[float, typer.Option(metavar="SIGMA2", help="Variance of the label noise.")]
+Batch = Annotated[
+    float, typer.Option(metavar="B", help="Batch size; where it varies, that of the baselines.")
+]
+Horizon = Annotated[
+    str | None, typer.Option(metavar="STEPS", help="Number of updates, such as 1e6.")
+]
+Controls = Annotated[
+    str, typer.Option(metavar="NAMES", help="lr, with momentum and batch: lr,momentum.")
+]
+Samples = Annotated[
+    float | None, typer.Option(metavar="N", help="Budget of data, in place of the horizon.")
+]
+Seconds = Annotated[
+    float | None, typer.Option(metavar="S", help="Budget of time, in place of the horizon.")
+]
+StepTime = Annotated[
+    str, typer.Option(metavar="T0,T1", help="An update takes T0 + T1 * batch size seconds.")
+]
+Cap = Annotated[
+    float | None, typer.Option(metavar="LR", help="Highest LR; by default the stable one.")
+]
+Floor = Annotated[float, typer.Option(metavar="LR", help="Lowest LR.")]
+Warmup = Annotated[str, typer.Option(metavar="STEPS", help="Updates of linear warmup.")]
+Monotone = Annotated[bool, typer.Option("--monotone", help="The LR may not rise after the warmup.")]
+MaxBatch = Annotated[float, typer.Option(metavar="B", help="Largest batch size.")]
+MaxMomentum = Annotated[float, typer.Option(metavar="MU", help="Largest momentum.")]
+Width = Annotated[str | None, typer.Option(metavar="N", help="Number of features; by default all.")]
+
+
+def solve(
+    capacity: option.Capacity,
+    source: option.Source,
+    noise: Noise,
+    batch: Batch,
+    horizon: Horizon = None,
+    controls: Controls = "lr",
+    samples: Samples = None,
+    seconds: Seconds = None,
+    step_time: StepTime = "1,0",
+    cap: Cap = None,
+    floor: Floor = 0.0,
+    warmup: Warmup = "0",
+    monotone: Monotone = False,
+    max_batch: MaxBatch = 65536.0,
+    max_momentum: MaxMomentum = 0.9999,
+    width: Width = None,
+    as_json: option.AsJson = False,
+    plot: option.Plot = None,
+) -> None:
+    """Solve for the optimal schedule of a power-law random feature model."""
+    option.check_plot(plot)
+    steps = None if horizon is None else option.count_of("--horizon", horizon)
+    features = None if width is None else option.count_of("--width", width)
+    options: dict[str, Any] = {
+        "controls": controls,
+        "cap": cap,
+        "floor": floor,
+        "warmup": option.count_of("--warmup", warmup, least=0),
+        "monotone": monotone,
+        "samples": samples,
+        "seconds": seconds,
+        "step_time": option.pair_of("--step-time", step_time),
+        "max_batch": max_batch,
+        "max_momentum": max_momentum,
+    }
+    with working("solving"):
+        from etastar.model import PowerLaw
+
+        model = PowerLaw(capacity, source, noise, batch, features)
+        solution = _solved(model, steps, options)
+    if plot is not None:
+        from etastar.report import solution_figure
+
+        write_text(plot, solution_figure(solution).to_html(include_plotlyjs=True))
+    if as_json:
+        print_json(_document(model, solution))
+        return
+    from etastar.report import solution_summary
+
+    show(solution_summary(model, solution))
+
+
+def _solved(model: PowerLaw, steps: int | None, options: dict[str, Any]) -> Solution:
+    from etastar import control
+
+    if options["controls"] == "lr":
+        # So that `seconds` is without compilation; the other solves are too long to repeat.
+        control.solve(model, steps, compare=False, **options)
+    return control.solve(model, steps, **options)
+
+
+def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
+    """What `--json` prints.
+
+    Keys: `phase {name, xi, delta, loss_exponent}`; `loss`, the excess loss at the end; `schedule`,
+    as knots [step, lr] to be joined by straight lines, or a spec; `baselines {constant, power,
+    linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative; `seconds`, for the LR alone without
+    compilation; and `momentum` and `batch_size`, schedules like the first, where they were
+    optimised.
+    """
+    from etastar.model import phase
+
+    exponents = phase(model.capacity, model.source, model.noise > 0)
+    document = {
+        "phase": {
+            "name": exponents.name,
+            "xi": exponents.xi,
+            "delta": exponents.delta,
+            "loss_exponent": exponents.loss_exponent,
+        },
+        "loss": solution.loss,
+        "schedule": solution.schedule.to_dict(),
+        "baselines": {
+            member.family: {"loss": member.loss, "peak_lr": member.schedule.peak}
+            for member in solution.baselines
+            if member.family in REPORTED
+        },
+        "gap": solution.gap,
+        "seconds": solution.seconds,
+    }
+    for name in ("momentum", "batch_size"):
+        schedule = getattr(solution, name)
+        if schedule is not None:
+            document[name] = schedule.to_dict()
+    return document

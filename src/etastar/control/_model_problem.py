@@ -1,0 +1,250 @@
+"""What is optimised for the solvable model: its budget and the limits of its controls, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from etastar._errors import InputError
+from etastar.model import Model, Modes, Spectrum, modes_of
+
+from ._closed_form import Relaxed, relaxed
+from ._model_mesh import Mesh
+from ._model_objective import Setting
+
+Array = NDArray[np.float64]
+Along = Callable[[Array], Array]
+"""A control as a function of the place in the budget."""
+
+CONTROLS = {"lr": "rate", "momentum": "momentum", "batch": "mix"}
+"""What may be optimised, and the variable of `Logs` that stands for it."""
+
+FEWEST = 8
+"""The fewest updates that a schedule is made for."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much there is to spend, and what an update of batch size B costs of it."""
+
+    total: float
+    per_update: float = 1.0
+    per_sample: float = 0.0
+
+    @classmethod
+    def of(cls, horizon, samples, seconds, step_time) -> Budget:
+        """The one budget that is given.
+
+        Raises: InputError where none or more than one is given, or its value is out of range.
+        """
+        given = {"horizon": horizon, "samples": samples, "seconds": seconds}
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) != 1:
+            raise InputError(
+                "one budget is needed: horizon, samples or seconds; got "
+                + (" and ".join(named) or "none")
+            )
+        value = given[named[0]]
+        if isinstance(value, bool) or not (isinstance(value, int | float) and 0 < value < 1e15):
+            raise InputError(f"{named[0]} must be a number above 0 and below 1e15, got {value!r}")
+        if horizon is not None:
+            if horizon != math.floor(horizon):
+                raise InputError(f"horizon must be a whole number of updates, got {horizon!r}")
+            return cls(float(horizon))
+        if samples is not None:
+            return cls(float(samples), 0.0, 1.0)
+        fixed, each = step_time
+        if not (fixed >= 0 and each >= 0 and 0 < fixed + each < math.inf):
+            raise InputError(
+                f"step_time must be two times of at least 0, not both 0, got {step_time!r}"
+            )
+        return cls(float(seconds), float(fixed), float(each))
+
+    @property
+    def in_updates(self) -> bool:
+        return (self.per_update, self.per_sample) == (1.0, 0.0)
+
+    def cost(self, batch_size: Any) -> Any:
+        """What updates of these batch sizes cost."""
+        return self.per_update + self.per_sample * batch_size
+
+    def updates(self, batch_size: float) -> float:
+        """How many updates of one batch size there are."""
+        return self.total / self.cost(batch_size)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the controls may be: the LR between `floor` and `cap`, after `warmup` updates."""
+
+    cap: float
+    floor: float
+    warmup: int
+    monotone: bool
+    max_batch: float
+    max_momentum: float
+
+
+class Start(NamedTuple):
+    """Controls along the budget: LR, 1 - mu, batch size, and how much of the stable LR is used."""
+
+    rate: Along
+    slowness: Along
+    batch_size: Along
+    part: Along
+
+
+def constant(value: float) -> Along:
+    return lambda place: np.full(place.shape, value)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model with the controls to optimise, their budget and limits, and its spectrum."""
+
+    model: Model
+    controls: tuple[str, ...]
+    budget: Budget
+    limits: Limits
+    spectrum: Spectrum
+    modes: Modes
+
+    @classmethod
+    def checked(
+        cls,
+        model: Model,
+        controls: Sequence[str],
+        budget: Budget,
+        cap: float | None,
+        limits: Limits,
+    ) -> Problem:
+        """Check that model, controls, budget and limits go together.
+
+        Raises: InputError naming the parameter that does not.
+        """
+        controls = _named(controls)
+        batched = "batch" in controls
+        if batched and budget.in_updates:
+            # With the updates given the largest batch would be best: the data they take is given.
+            budget = Budget(budget.total * model.batch_size, 0.0, 1.0)
+        if not batched:
+            budget = Budget(float(math.floor(budget.updates(model.batch_size))))
+        least = 1.0 if batched else model.batch_size
+        if budget.updates(least) < FEWEST:
+            raise InputError(f"the budget allows fewer than {FEWEST} updates: raise it")
+        _check(limits, budget, batched, "momentum" in controls)
+        steps = budget.updates(least)
+        hastened = min(1.0 / (1.0 - limits.max_momentum), steps) if "momentum" in controls else 1.0
+        spectrum = model.spectrum_to(steps * hastened)
+        limits = _capped(limits, cap, spectrum, None if batched else model.batch_size)
+        modes = Modes(*(jnp.asarray(values) for values in modes_of(spectrum)))
+        return cls(model, controls, budget, limits, spectrum, modes)
+
+    @property
+    def channels(self) -> list[str]:
+        """The variables of `Logs` in use, in order."""
+        return [CONTROLS[name] for name in self.controls]
+
+    @property
+    def batched(self) -> bool:
+        return "batch" in self.controls
+
+    @property
+    def largest(self) -> float:
+        return float(self.spectrum.eigenvalue.max())
+
+    @cached_property
+    def relaxation(self) -> Relaxed:
+        """The optimum without the noise's own feedback, at the model's batch size."""
+        return self.closed_form(self.budget.total, self.model.batch_size, self.limits.cap)
+
+    def closed_form(self, steps: float, batch: float, cap: float) -> Relaxed:
+        """The optimal LR without the noise's own feedback, at one batch size."""
+        noise, bias = self.model.noise, self.spectrum.bias
+        return relaxed(
+            bias,
+            self.spectrum.kernel,
+            lambda past: (noise + bias(past)) / batch,
+            steps,
+            cap,
+            self.largest,
+        )
+
+    def setting(self, mesh: Mesh | None) -> Setting:
+        """What the objective needs besides the variables; `mesh` None where no place is asked."""
+        limits = self.limits
+        return Setting(
+            length=None if mesh is None else mesh.length,
+            spread=None if mesh is None else mesh.spread,
+            ramp=None if mesh is None else mesh.ramp,
+            batch_size=self.model.batch_size,
+            update_cost=self.budget.per_update,
+            sample_cost=self.budget.per_sample,
+            floor=limits.floor,
+            cap=limits.cap,
+            max_batch=limits.max_batch,
+            largest=self.largest,
+            trace=self.spectrum.trace,
+        )
+
+
+def _named(controls: Sequence[str]) -> tuple[str, ...]:
+    named = (
+        [name.strip() for name in controls.split(",")] if isinstance(controls, str) else controls
+    )
+    if not set(named) <= set(CONTROLS) or "lr" not in named:
+        raise InputError(
+            f"controls must be lr, with or without momentum and batch, got {','.join(named)!r}"
+        )
+    return tuple(name for name in CONTROLS if name in named)
+
+
+def _check(limits: Limits, budget: Budget, batched: bool, momentum: bool) -> None:
+    if not 0 < limits.max_momentum < 1:
+        raise InputError(f"max_momentum must be above 0 and below 1, got {limits.max_momentum!r}")
+    if momentum and (batched or limits.monotone):
+        raise InputError(
+            "controls: momentum goes with a fixed batch size and a free LR; leave out "
+            + ("batch" if batched else "monotone")
+        )
+    if not 1 <= limits.max_batch < math.inf:
+        raise InputError(f"max_batch must be at least 1 and finite, got {limits.max_batch!r}")
+    if batched and (limits.floor or limits.warmup):
+        raise InputError(
+            "floor and warmup must be 0 where the batch size varies: a ramp of the batch size does "
+            "what they are for"
+        )
+    if not batched and not 0 <= limits.warmup <= budget.total - FEWEST:
+        raise InputError(
+            f"warmup {limits.warmup} must leave at least {FEWEST} of the {budget.total:g} updates"
+        )
+
+
+def _capped(limits: Limits, cap: float | None, spectrum: Spectrum, batch: float | None) -> Limits:
+    """The limits with the largest LR; where the batch size varies, that of any batch size."""
+    if cap is not None and not (cap > 0 and math.isfinite(cap)):
+        raise InputError(f"cap must be above 0 and finite, got {cap!r}")
+    if batch is None:
+        top = math.inf if cap is None else float(cap)
+    else:
+        critical = spectrum.critical_rate(batch)
+        if cap is not None and cap >= critical:
+            raise InputError(
+                f"cap {cap:g} is not stable: at batch size {batch:g} the loss diverges from the LR "
+                f"{critical:.4g} on"
+            )
+        top = spectrum.max_rate(batch) if cap is None else float(cap)
+    if not 0 <= limits.floor < top:
+        raise InputError(
+            f"floor must be at least 0 and below the cap {top:g}, got {limits.floor!r}"
+        )
+    return Limits(
+        top, limits.floor, limits.warmup, limits.monotone, limits.max_batch, limits.max_momentum
+    )

@@ -1,0 +1,335 @@
+"""The optimal controls of the solvable model, under a budget of updates, samples or time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from etastar._errors import InputError
+from etastar.model import Model, exact_losses, loss
+from etastar.schedule import Schedule, table
+
+from ._engine import LOWEST, Rates, minimise
+from ._model_families import baselines
+from ._model_mesh import Mesh
+from ._model_objective import Logs, Steps, controls_of, exact_log_loss, log_loss, stable_rate
+from ._model_problem import Along, Array, Budget, Limits, Problem, Start, constant
+from ._model_starts import starts
+from ._solution import Member, Solution
+
+_ROUNDS = 6
+_MOMENTUM = 250
+"""Iterations with momentum; what they leave then shows in the gap."""
+
+_EXACT = 65536.0
+"""Horizons up to which momentum is optimised through the exact recursion."""
+
+_SETTLED = 2e-5
+"""The relative change of the loss from mesh to mesh at which a solve ends."""
+
+_STEEPEST = 1.5
+"""The largest change of a control from knot to knot, in the logarithm, before it is penalised."""
+
+_SMOOTH = 1e-3
+"""Weight of the mix's changes from knot to knot. Without it mixes that zigzag at the edge of
+stability gain about 1e-3 of the loss more, which is not worth a schedule that jumps."""
+
+_STIFFNESS = {"rate": 1.0, "mix": 0.3}
+"""The curvature of the loss in each variable, as a part of that in the rate."""
+
+_SLOWEST = 1e-12
+_LEAST_MIX = -20.0
+
+
+def solve(
+    model: Model,
+    horizon: int | None = None,
+    *,
+    controls: str | Sequence[str] = "lr",
+    cap: float | None = None,
+    floor: float = 0.0,
+    warmup: int = 0,
+    monotone: bool = False,
+    samples: float | None = None,
+    seconds: float | None = None,
+    step_time: tuple[float, float] = (1.0, 0.0),
+    max_batch: float = 65536.0,
+    max_momentum: float = 1.0 - 1e-9,
+    compare: bool = True,
+) -> Solution:
+    """The controls with the lowest final excess loss of the solvable model.
+
+    Minimises the loss of `segment_losses` over the controls at 65 knots, linear in between, on a
+    mesh graded in intrinsic time that is laid anew around the optimum until the loss settles. The
+    start is the closed form eta(u) = min(cap, sqrt(nu / (K(u) (sigma^2 + L)))), u the intrinsic
+    time still to go. The cost does not depend on the horizon.
+
+    A batch size that varies enters through the noise eta / B: at a given one the largest LR is the
+    cheapest, so that the variables are eta / B and the part of the stable LR that is used, which is
+    kept smooth: mixes that zigzag at the edge of stability would gain about 1e-3 more. Under a
+    budget of samples that part does not matter to first order in eta lambda; the better of a batch
+    ramp at 0.9 of it and of a decay of the LR is returned.
+
+    Arguments:
+        model: a PowerLaw or a LinearModel.
+        horizon: number of updates, or with "batch" the data that these take at the model's own
+            batch size; None where another budget is given.
+        controls: "lr", with "momentum" and "batch" where they are to be optimised too.
+        cap: largest LR; by default the model's largest stable one, which moves with the batch size.
+        floor: smallest LR (0 with "batch").
+        warmup: updates of linear warmup from 0 (0 with "batch").
+        monotone: whether the LR may not rise after the warmup; with "batch", eta / B.
+        samples: budget of data, in place of the horizon.
+        seconds: budget of time, in place of the horizon, with `step_time` = (t0, t1): an update of
+            batch size B takes t0 + t1 B.
+        max_batch: largest batch size.
+        max_momentum: largest momentum.
+        compare: whether to find the standard families' best members too, and to return the best of
+            them should it be better.
+
+    Returns: a `Solution`; losses by `etastar.model.loss`, to a relative 1e-4 (3e-3 where the
+    controls are too steep for that, as without label noise at source exponents above 2).
+    Raises: InputError for limits out of range or at odds with each other, naming them.
+    Source: arXiv 2602.04774 (LR and batch size), 2505.16098 (momentum); the mesh and the scaling of
+    the variables are this library's.
+
+    >>> from etastar.model import PowerLaw
+    >>> easy = solve(PowerLaw(1.5, 1.0, 0.25, 8), 10_000)
+    >>> best = {member.family: member.loss for member in easy.baselines}
+    >>> easy.loss < min(best.values()), easy.gap < 1e-4
+    (True, True)
+    """
+    began = time.perf_counter()
+    budget = Budget.of(horizon, samples, seconds, step_time)
+    limits = Limits(np.inf, floor, warmup, monotone, max_batch, max_momentum)
+    problem = Problem.checked(model, controls, budget, cap, limits)
+    ended = [_settle(problem, start) for start in starts(problem)]
+    ends = sorted((end for end in ended if np.isfinite(end.value)), key=lambda end: end.value)
+    if not ends:
+        raise InputError(f"cap {problem.limits.cap:.4g} leaves no stable start: lower it")
+    best = ends[0]
+    gap = (
+        best.gap
+        if len(ends) == 1 or budget.per_update == 0
+        else max(best.gap, ends[1].value - best.value)
+    )
+    rate, momentum, batch = _schedules(problem, best)
+    final = _measured(model, rate, momentum, batch)
+    if momentum is not None:
+        plain = solve(
+            model, int(problem.budget.total), cap=cap, floor=floor, warmup=warmup, compare=False
+        )
+        if plain.loss <= final:
+            zero = table([0, plain.schedule.horizon], [0.0, 0.0])
+            rate, momentum, final = plain.schedule, zero, plain.loss
+    bound = _lower_bound(problem)
+    took = time.perf_counter() - began
+    members: tuple[Member, ...] = ()
+    if compare:
+        # Of a batch size that varies the standard schedules are those at the model's own.
+        steps = int(budget.updates(model.batch_size))
+        members = baselines(model, steps, cap=cap, warmup=warmup)
+        nearest = min(members, key=lambda member: member.loss)
+        if nearest.loss < final and nearest.schedule(steps) >= floor:
+            rate, momentum, batch, final = nearest.schedule, None, None, nearest.loss
+    return Solution(rate, final, members, gap, momentum, batch, bound, took)
+
+
+def _measured(model: Model, rate: Schedule, momentum: Schedule | None, batch: Schedule | None):
+    """The final loss: exact with momentum, else to 1e-4, or 3e-3 where that is out of reach."""
+    mu = 0.0 if momentum is None else momentum
+    if momentum is not None and rate.horizon <= _EXACT:
+        return float(exact_losses(model, rate, momentum=mu)[0])
+    try:
+        return loss(model, rate, momentum=mu, batch_size=batch)
+    except InputError:
+        return loss(model, rate, momentum=mu, batch_size=batch, tolerance=3e-3)
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where a minimisation ended: mesh, variables, log loss, gap."""
+
+    mesh: Mesh
+    logs: Logs
+    value: float
+    gap: float
+
+
+def _settle(problem: Problem, start: Start) -> _End:
+    """Minimise on a mesh around the start, then on one around the optimum, until it settles."""
+    end = _minimised(problem, start)
+    # Through the exact recursion there is no mesh to settle, and with momentum no time for it.
+    rounds = 1 if "momentum" in problem.controls else _ROUNDS
+    for _ in range(rounds - 1 if np.isfinite(end.value) else 0):
+        again = _minimised(problem, _as_start(problem, end))
+        settled = abs(again.value - end.value) < _SETTLED
+        end = again
+        if settled:
+            break
+    return end
+
+
+def _minimised(problem: Problem, start: Start) -> _End:
+    budget, limits = problem.budget, problem.limits
+
+    def pace(place: Array) -> Array:
+        hastened = start.rate(place) / np.maximum(start.slowness(place), _SLOWEST)
+        return hastened / budget.cost(start.batch_size(place))
+
+    mesh = Mesh.graded(
+        pace, budget.total, problem.largest, float(limits.warmup), not problem.batched
+    )
+    knots = len(mesh.knot)
+    rates = Rates(1.0, 0.0, limits.monotone)
+    x, low, high = _variables(problem, start, mesh, rates)
+    setting = problem.setting(mesh)
+    ringing = "momentum" in problem.controls
+    steps = Steps(*mesh.steps()) if ringing and budget.total <= _EXACT else None
+
+    def split(flat: Array) -> Logs:
+        named = dict(zip(problem.channels, flat.reshape(-1, knots), strict=True))
+        named["rate"] = rates.logs(named["rate"])
+        return Logs(**{name: mesh.padded(row) for name, row in named.items()})
+
+    def objective(flat: Array) -> tuple[float, Array]:
+        logs = split(flat)
+        where = (problem.modes, problem.model.noise, setting, logs)
+        value, slope = log_loss(*where) if steps is None else exact_log_loss(*where, steps)
+        value, rows = float(value), []
+        for name in problem.channels:
+            row = getattr(logs, name)[:knots]
+            penalty, by_log = _steepness(row, _STEEPEST)
+            if name == "mix":
+                rough, by_rough = _steepness(row, 0.0)
+                penalty, by_log = penalty + _SMOOTH * rough, by_log + _SMOOTH * by_rough
+            by_log = by_log + np.asarray(getattr(slope, name))[:knots]
+            rows.append(rates.slope(by_log) if name == "rate" else by_log)
+            value += penalty
+        return value, np.concatenate(rows)
+
+    if not np.isfinite(objective(np.clip(x, low, high))[0]):
+        return _End(mesh, split(x), np.inf, np.inf)
+    if ringing:
+        # Where fast modes ring, the parts of the noise say little about the curvature.
+        found = minimise(objective, x, low, high, np.ones(len(x)), tolerance=1e-9, most=_MOMENTUM)
+    else:
+        weight = _noise_parts(problem, mesh, split(np.clip(x, low, high)))
+        curvature = [_STIFFNESS[name] * weight for name in problem.channels]
+        curvature[0] = rates.curvature(curvature[0])
+        found = minimise(objective, x, low, high, np.concatenate(curvature))
+    logs = split(found.x)
+    alone = problem.controls == ("lr",)
+    gap = rates.gap(found.slope, found.x) if alone else found.decrement
+    return _End(mesh, logs, found.value, gap)
+
+
+def _variables(
+    problem: Problem, start: Start, mesh: Mesh, rates: Rates
+) -> tuple[Array, Array, Array]:
+    """The start's variables on the knots, with their bounds."""
+    limits, knots = problem.limits, len(mesh.knot)
+    rate = start.rate(mesh.knot)
+    if problem.batched:
+        room = rate / start.batch_size(mesh.knot) / float(stable_rate(problem.setting(mesh), 1.0))
+    else:
+        room = (rate - limits.floor) / (limits.cap - limits.floor)
+    columns = [(rates.variables(room), *rates.bounds(knots))]
+    if "momentum" in problem.controls:
+        least = np.log(max(1.0 - limits.max_momentum, _SLOWEST))
+        slow = np.clip(np.log(np.maximum(start.slowness(mesh.knot), _SLOWEST)), least, 0.0)
+        pace = np.log(np.clip(room, LOWEST, 0.95)) - slow
+        columns = [(pace, np.full(knots, np.log(LOWEST)), np.full(knots, 1.0 - least))]
+        columns.append((slow, np.full(knots, least), np.zeros(knots)))
+    if problem.batched:
+        part = np.log(start.part(mesh.knot))
+        # Under a budget of samples all mixes are as good as each other: the start's is kept.
+        free = problem.budget.per_update > 0
+        least, most = (np.full(knots, _LEAST_MIX), np.zeros(knots)) if free else (part, part)
+        columns.append((part, least, most))
+    x, low, high = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return x, low, high
+
+
+def _steepness(logs: Array, allowed: float) -> tuple[float, Array]:
+    """A penalty on changes from knot to knot beyond what the segments between them resolve."""
+    step = np.diff(logs)
+    over = np.sign(step) * np.maximum(np.abs(step) - allowed, 0.0)
+    slope = np.zeros_like(logs)
+    slope[1:] += 2 * over
+    slope[:-1] -= 2 * over
+    return float(over @ over), slope
+
+
+def _noise_parts(problem: Problem, mesh: Mesh, logs: Logs) -> Array:
+    """Twice each knot's part of the noise in the final loss: the curvature in its log rate."""
+    setting, noise = problem.setting(mesh), problem.model.noise
+    losses = np.asarray(log_loss(problem.modes, noise, setting, logs, "losses"))
+    count = len(mesh.node) - 1
+    rate, slowness, batch = controls_of(setting, logs)
+    spread = mesh.spread[: count + 1]
+    pace = spread @ np.asarray(rate)
+    if slowness is not None:
+        pace = pace / (spread @ np.asarray(slowness))
+    size = np.full(count + 1, float(problem.model.batch_size))
+    if batch is not None:
+        size = spread @ np.asarray(batch)
+    middle = (pace[1:] + pace[:-1]) / 2
+    steps = np.diff(mesh.node) / problem.budget.cost((size[1:] + size[:-1]) / 2)
+    passed = np.append(0.0, np.cumsum(middle * steps))
+    to_go = passed[-1] - (passed[1:] + passed[:-1]) / 2
+    acting = noise + np.minimum(losses[:count], 1e3 * losses[0])
+    part = 2 * middle**2 * steps * problem.spectrum.kernel(to_go) * acting / size[1:] / losses[-1]
+    weight = mesh.spread[:count].T @ np.nan_to_num(part)
+    return np.minimum(weight[: len(mesh.knot)], 1e3)
+
+
+def _as_start(problem: Problem, end: _End) -> Start:
+    """The controls of an end as functions along the budget."""
+    knots = len(end.mesh.knot)
+    rate, slowness, batch = controls_of(problem.setting(end.mesh), end.logs)
+    part = None if end.logs.mix is None else np.exp(end.logs.mix)
+
+    def along(values, other: float) -> Along:
+        if values is None:
+            return constant(other)
+        kept = np.asarray(values)[:knots]
+        return lambda place: np.interp(place, end.mesh.knot, kept)
+
+    return Start(
+        along(rate, 0.0),
+        along(slowness, 1.0),
+        along(batch, problem.model.batch_size),
+        along(part, 1.0),
+    )
+
+
+def _schedules(problem: Problem, end: _End) -> tuple[Schedule, Schedule | None, Schedule | None]:
+    """LR, momentum and batch size as schedules of whole updates."""
+    found, mesh = _as_start(problem, end), end.mesh
+    step = mesh.knot
+    if problem.batched:
+        cost = problem.budget.cost(found.batch_size(mesh.node))
+        each = np.diff(mesh.node) * 2 / (cost[1:] + cost[:-1])
+        step = np.round(np.interp(mesh.knot, mesh.node, np.append(0.0, np.cumsum(each))))
+    step, kept = np.unique(step, return_index=True)
+    knot, step = mesh.knot[kept], step.astype(int)
+    rate = found.rate(knot)
+    if problem.limits.warmup:
+        lr = table(np.append(0, step), np.append(0.0, rate))
+    else:
+        lr = table(step, rate)
+    return (
+        lr,
+        table(step, 1.0 - found.slowness(knot)) if "momentum" in problem.controls else None,
+        table(step, found.batch_size(knot)) if problem.batched else None,
+    )
+
+
+def _lower_bound(problem: Problem) -> float | None:
+    """The optimum without the noise's own feedback, where the LR alone is free."""
+    plain = problem.controls == ("lr",) and not (problem.limits.warmup or problem.limits.floor)
+    return problem.relaxation.loss if plain else None

@@ -1,0 +1,77 @@
+"""Where the solver starts for the solvable model: closed forms, and other mixes of the controls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._model_objective import mixed
+from ._model_problem import FEWEST, Along, Array, Problem, Start, constant
+
+_PART = 0.9
+"""How much of the stable LR a start uses before it raises the batch size."""
+
+_DECAYS = (0.2, 0.4)
+"""Powers of time by which 1 - mu falls in the starts with growing momentum."""
+
+
+def starts(problem: Problem) -> list[Start]:
+    """Starts far from each other: that their ends agree is evidence of a global optimum."""
+    if problem.batched:
+        begun = _batch_starts(problem)
+    else:
+        size = problem.model.batch_size
+        begun = [Start(problem.relaxation.rate, constant(1.0), constant(size), constant(1.0))]
+    if "momentum" not in problem.controls:
+        return begun
+    plain = begun[0]
+    slownesses = [constant(0.8), *(_falling(problem, power) for power in _DECAYS)]
+    # The slow modes move as in the closed form: stable, whatever the momentum.
+    return [
+        plain._replace(rate=lambda place, slow=slow: plain.rate(place) * slow(place), slowness=slow)
+        for slow in slownesses
+    ]
+
+
+def _falling(problem: Problem, power: float) -> Along:
+    """1 - mu that falls as a power of time and returns to one at the end."""
+    total = problem.budget.total
+    least = max(1.0 - problem.limits.max_momentum, 0.02)
+    return lambda place: np.clip((1.0 + place) ** -power + (place / total) ** 8, least, 0.98)
+
+
+def _batch_starts(problem: Problem) -> list[Start]:
+    """The closed form at the best fixed batch size: as a batch ramp, and as a decay of the LR."""
+    forms = []
+    for size in np.geomspace(1.0, problem.limits.max_batch, 9):
+        steps = problem.budget.updates(size)
+        if steps >= FEWEST:
+            top = min(problem.limits.cap, problem.spectrum.max_rate(float(size)))
+            forms.append((problem.closed_form(steps, float(size), top), float(size), steps))
+    # Where sizes are as good as each other, as under a budget of samples, the smallest.
+    best = min(form.loss for form, _, _ in forms)
+    form, size, steps = next(each for each in forms if each[0].loss < 1.01 * best)
+
+    def decayed(place: Array) -> Array:
+        return form.rate(place * (steps / problem.budget.total))
+
+    used = float(decayed(np.zeros(1))[0]) / problem.spectrum.max_rate(size)
+    decay = Start(decayed, constant(1.0), constant(size), constant(min(used, _PART)))
+    return [_ramped(problem, decayed, size), decay]
+
+
+def _ramped(problem: Problem, rate: Along, size: float) -> Start:
+    """The same noise eta / B at the largest LR, over as many updates as that leaves."""
+    place = np.linspace(0.0, problem.budget.total, 4001)
+    eta, batch = (
+        np.asarray(each) for each in mixed(problem.setting(None), rate(place) / size, _PART)
+    )
+    # An update moves eta / rate times as far, at its own cost.
+    spent = problem.budget.cost(batch) * rate(place) / eta
+    total = np.append(0.0, np.cumsum((spent[1:] + spent[:-1]) / 2))
+    total *= problem.budget.total / total[-1]
+    return Start(
+        lambda at: np.interp(at, total, eta),
+        constant(1.0),
+        lambda at: np.interp(at, total, batch),
+        constant(_PART),
+    )

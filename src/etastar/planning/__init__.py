@@ -1,0 +1,14 @@
+"""The plan: what to train with, what to expect, and what speaks against it."""
+
+from ._plan import plan
+from ._results import Alternative, Continuation, Estimate, OtherHorizon, PhaseEstimate, Plan
+
+__all__ = [
+    "Alternative",
+    "Continuation",
+    "Estimate",
+    "OtherHorizon",
+    "PhaseEstimate",
+    "Plan",
+    "plan",
+]

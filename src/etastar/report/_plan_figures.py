@@ -1,0 +1,239 @@
+"""The figures of a report: schedules side by side, the fit over the logs, the forecast."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from etastar.law import Forecast
+from etastar.planning import Plan
+from etastar.runs import Run
+from etastar.schedule import Schedule, join
+
+from ._words import rising_steps, sampled
+
+ACCENT = "#0d9488"
+ACCENT_FAINT = "rgba(13, 148, 136, 0.28)"
+GREY = "#94a3b8"
+# Distinct for the common kinds of colour blindness, and readable on white and on near-black.
+OTHERS = ("#d97706", "#6366f1", "#db2777", "#64748b", "#0284c7", "#84852a", "#9d4edd")
+DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+
+POINTS_DRAWN = 6000
+"""Measured points that one figure draws; a browser on a phone stays quick with these."""
+
+MANY = 12
+"""Runs beyond which lines are drawn thin and coloured by their peak LR alone."""
+
+FAR = 20
+"""Horizon over the longest pilot beyond which the forecast is drawn against log steps."""
+
+STEP, RATE, LOSS = "step [updates]", "learning rate [per update]", "loss [nats]"
+
+
+def schedule_figure(plan: Plan) -> go.Figure:
+    """Learning rate against step: the planned schedule over the standard ones."""
+    figure = go.Figure()
+    for i, other in enumerate(plan.comparison):
+        color, dash = alternative_style(i)
+        name = other.family
+        figure.add_trace(_rates(other.schedule, name, {"color": color, "dash": dash, "width": 1.6}))
+    figure.add_trace(_rates(plan.schedule, "planned", {"color": ACCENT, "width": 3.2}))
+    # Plotly would write 0.0003 as 300µ.
+    return _laid_out(figure, STEP, RATE).update_yaxes(tickformat=".3~g", rangemode="tozero")
+
+
+def alternative_style(index: int) -> tuple[str, str]:
+    """Colour and dash of the standard schedule at an index of the comparison."""
+    return OTHERS[index % len(OTHERS)], DASHES[index % len(DASHES)]
+
+
+def _rates(schedule: Schedule, name: str, line: dict[str, object]) -> go.Scatter:
+    steps, rates = sampled(schedule, 300)
+    return go.Scatter(
+        x=steps,
+        y=rates,
+        mode="lines",
+        name=html.escape(name),
+        line=line,
+        hovertemplate="%{x:,.0f}: %{y:.3g}",
+    )
+
+
+def fit_figure(plan: Plan) -> go.Figure:
+    """Loss against step for every fitted run: points as measured, lines as fitted."""
+    figure = go.Figure()
+    count = len(plan.runs)
+    size, width = (2.5, 0.9) if count > MANY else (4.0, 1.6)
+    for run, color in zip(plan.runs, run_colors(plan.runs), strict=True):
+        drawn = _drawn(run, POINTS_DRAWN // count)
+        steps, losses = run.step[drawn], run.loss[drawn]
+        figure.add_trace(
+            _run_trace(
+                run,
+                "measured",
+                steps,
+                losses,
+                mode="markers",
+                marker={"color": color, "size": size, "opacity": 0.55},
+            )
+        )
+        # Within the warmup a law of intrinsic time has not begun to hold.
+        steps = steps[steps > run.schedule.warmup]
+        if len(steps):
+            losses = np.asarray(plan.law.predict(run.schedule, steps).mean)
+            line = {"color": color, "width": width}
+            figure.add_trace(_run_trace(run, "fitted", steps, losses, mode="lines", line=line))
+    figure = _laid_out(figure, STEP, LOSS)
+    return figure.update_yaxes(range=_loss_range([(run.step, run.loss) for run in plan.runs]))
+
+
+def _run_trace(
+    run: Run, what: str, steps: np.ndarray, losses: np.ndarray, **style: Any
+) -> go.Scatter:
+    """A curve of a run; its name is escaped, because Plotly reads names as HTML."""
+    name = html.escape(run.name)
+    hover = f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} {what}<extra></extra>"
+    return go.Scatter(x=steps, y=losses, name=name, hovertemplate=hover, **style)
+
+
+def run_colors(runs: tuple[Run, ...]) -> list[str]:
+    """A colour for each run, from the lowest peak LR to the highest.
+
+    Few runs each have their own; of many, those of one peak share a colour.
+    """
+    order = sorted(
+        range(len(runs)), key=lambda i: (runs[i].schedule.peak, runs[i].schedule.horizon)
+    )
+    ranks = {i: place for place, i in enumerate(order)}
+    if len(runs) > MANY:
+        peaks = sorted({run.schedule.peak for run in runs})
+        ranks = {i: peaks.index(run.schedule.peak) for i, run in enumerate(runs)}
+    count = max(ranks.values(), default=0) + 1
+    # The ends of the scale vanish on a dark and on a white page.
+    places = np.linspace(0.2, 0.86, max(count, 2))[:count]
+    scale = sample_colorscale("Plasma", places.tolist())
+    return [str(scale[ranks[i]]) for i in range(len(runs))]
+
+
+def forecast_figure(plan: Plan) -> go.Figure:
+    """Loss against step: the planned run with its 90% band, beside the pilots as measured."""
+    longest = max(run.final_step for run in plan.runs)
+    far = plan.horizon > FAR * longest
+    step, mean, low, high = _forecast_curves(plan, again=far)
+    figure = go.Figure([_pilot_line(run, len(plan.runs)) for run in plan.runs])
+    figure.add_trace(
+        go.Scatter(
+            x=np.concatenate([step, step[::-1]]),
+            y=np.concatenate([high, low[::-1]]),
+            fill="toself",
+            fillcolor=ACCENT_FAINT,
+            line={"width": 0},
+            name="90% interval",
+            hoverinfo="skip",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=step,
+            y=mean,
+            mode="lines",
+            name="planned run",
+            line={"color": ACCENT, "width": 3},
+            customdata=np.column_stack([low, high]),
+            hovertemplate="step %{x:,.0f}: %{y:.4f}"
+            "<br>90%: %{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>",
+        )
+    )
+    figure = _laid_out(figure, STEP, LOSS)
+    curves = [*((run.step, run.loss) for run in plan.runs), (step, low), (step, high)]
+    figure.update_yaxes(range=_loss_range(curves))
+    if far:
+        begin = max(0.02 * min(run.final_step for run in plan.runs), 1.0)
+        ends = np.log10([begin, plan.horizon])
+        figure.update_xaxes(type="log", range=ends.tolist(), dtick=1)
+    return figure
+
+
+def _forecast_curves(plan: Plan, *, again: bool) -> list[np.ndarray]:
+    """Steps, mean, low and high of the forecast after the warmup.
+
+    `again` asks the law for steps from the warmup on, where those of a far forecast would begin
+    beyond the pilots.
+    """
+    first = min(rising_steps(plan.schedule) + 1, plan.horizon)
+    forecasts = _decade_forecasts(plan, first) if again else [plan.forecast]
+    curves = [
+        np.concatenate([np.asarray(getattr(forecast, name)) for forecast in forecasts])
+        for name in ("step", "mean", "low", "high")
+    ]
+    return [values[curves[0] >= first] for values in curves]
+
+
+def _decade_forecasts(plan: Plan, first: float) -> list[Forecast]:
+    """Forecasts of the planned schedule from step `first` on, one for each decade of steps.
+
+    A loss depends on the rates before it alone. A law resolves a schedule on a mesh of fixed size,
+    too coarse early in a far horizon, so each decade is asked of the schedule cut at its end.
+    """
+    ends = [plan.horizon]
+    while ends[-1] > 10 * first:
+        ends.append(math.ceil(ends[-1] / 10))
+    forecasts = []
+    for end in reversed(ends):
+        cut = plan.schedule if end == plan.horizon else join([(plan.schedule, end)])
+        at = np.unique(np.round(np.geomspace(first, end, 60)))
+        forecasts.append(plan.law.predict(cut, at[1:] if forecasts else at))
+        first = end
+    return forecasts
+
+
+def _pilot_line(run: Run, count: int) -> go.Scatter:
+    drawn = _drawn(run, POINTS_DRAWN // count)
+    line = {"color": GREY, "width": 1.2}
+    return _run_trace(run, "measured", run.step[drawn], run.loss[drawn], mode="lines", line=line)
+
+
+def _drawn(run: Run, points: int) -> np.ndarray:
+    """Indices of the points of a run that are drawn: all, or an even choice with both ends."""
+    points = max(points, 40)
+    count = len(run.step)
+    if count <= points:
+        return np.arange(count)
+    return np.linspace(0, count - 1, points).round().astype(int)
+
+
+def _loss_range(curves: list[tuple[np.ndarray, np.ndarray]]) -> list[float] | None:
+    """Loss axis that shows where curves end: their first tenth would flatten all the rest."""
+    kept = [loss[step >= 0.1 * step[-1]] for step, loss in curves if len(step) and len(loss)]
+    values = np.concatenate(kept) if kept else np.empty(0)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return None
+    low, high = float(values.min()), float(np.quantile(values, 0.995))
+    margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
+    return [low - margin, high + margin]
+
+
+def _laid_out(figure: go.Figure, x: str, y: str) -> go.Figure:
+    """Axes named with units; colours come from the page, which knows whether it is dark."""
+    axis = {"automargin": True, "zeroline": False, "title": {"standoff": 10}, "nticks": 6}
+    figure.update_layout(
+        template="none",
+        height=340,
+        margin={"l": 8, "r": 12, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=False,
+        hovermode="closest",
+        dragmode=False,
+        font={"size": 12},
+    )
+    figure.update_xaxes(**axis, title_text=x)
+    figure.update_yaxes(**axis, title_text=y)
+    return figure

@@ -1,0 +1,311 @@
+"""report.html: a plan on one page that loads nothing and reads well on a phone."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+
+from etastar._files import prepare_folder, write_text
+from etastar.control import last_piece
+from etastar.planning import Alternative, Estimate, Plan
+from etastar.runs import Run
+
+from ._page import html_table, keys, page, section, spec_code, swatch
+from ._plan_figures import (
+    ACCENT,
+    ACCENT_FAINT,
+    GREY,
+    MANY,
+    alternative_style,
+    fit_figure,
+    forecast_figure,
+    run_colors,
+    schedule_figure,
+)
+from ._words import (
+    done_steps,
+    loss_text,
+    multiple_text,
+    phase_meaning,
+    rate_text,
+    regret_text,
+    shape_in_words,
+    spec_text,
+    steps_text,
+    times_text,
+)
+
+# Lines of at most 40 characters: they fit a phone.
+SNIPPET = """\
+from torch.optim import AdamW
+from etastar.integrations import torch
+
+optimizer = AdamW(model.parameters())
+scheduler = torch.ScheduledLR(
+    optimizer, "schedule.json"
+)
+
+# after each optimizer.step():
+scheduler.step()
+"""
+
+
+def plan_report(plan: Plan) -> str:
+    """A plan as one self-contained HTML page, plotly.js included (about 5 MB).
+
+    It holds the recommendation, the planned schedule beside the standard ones, the comparison, the
+    forecast with its 90% band, the fitted curves over the logs, the peak LR at other horizons, the
+    evidence, the caveats and code to paste. All text from logs is escaped; nothing is fetched.
+
+    Arguments:
+        plan: what `etastar.planning.plan` returned.
+
+    Returns:
+        The HTML text, UTF-8 when written.
+    """
+    body = "\n".join(
+        [
+            _headline(plan),
+            _schedules(plan),
+            _forecast(plan),
+            _caveats(plan),
+            _snippet(plan),
+            _other_horizons(plan),
+            _fit(plan),
+            _evidence(plan),
+            _footer(),
+        ]
+    )
+    title = f"Learning rate plan for {steps_text(plan.horizon)} steps"
+    return page(title, body, get_plotlyjs())
+
+
+def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
+    """Write schedule.json, plan.json and report.html; return the path of the report.
+
+    Raises: InputError where the folder cannot be made or written in.
+    """
+    path = prepare_folder(folder)
+    plan.save(path)
+    write_text(path / "report.html", plan_report(plan))
+    return path / "report.html"
+
+
+def _headline(plan: Plan) -> str:
+    loss, words = plan.loss, shape_in_words(plan.schedule, done_steps(plan))
+    return f"""<h1>Learning rate plan, from {_count(len(plan.runs), "pilot run")}</h1>
+<div class="head">
+<dl class="numbers">
+<div><dt>peak LR</dt><dd>{rate_text(plan.peak_lr)}</dd></div>
+<div><dt>steps</dt><dd>{steps_text(plan.horizon)}</dd></div>
+<div><dt>expected final loss</dt><dd>{loss_text(loss.value)}
+<small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
+</dl>
+<p>{escape(words[:1].upper() + words[1:])}.</p>
+{_continuation(plan)}<p>{escape(phase_meaning(plan.phase))}</p>
+</div>"""
+
+
+def _continuation(plan: Plan) -> str:
+    past = plan.continuation
+    if past is None:
+        return ""
+    return (
+        f"<p>Goes on from {escape(past.run)} at step {steps_text(past.step)}, where its LR is"
+        f" {rate_text(past.lr)}. Planned for this horizon from the first update, a run would reach"
+        f" {loss_text(past.known_loss)} at a peak LR of {rate_text(past.known_peak)}:"
+        f" {regret_text(past.cost)} for having known too late.</p>"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _plot(figure: go.Figure, name: str) -> str:
+    drawn = to_html(
+        figure,
+        include_plotlyjs=False,
+        full_html=False,
+        default_height="340px",
+        div_id=f"figure-{name}",
+        config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
+    )
+    return f'<div class="plot">{drawn}</div>'
+
+
+def _schedules(plan: Plan) -> str:
+    styles = [alternative_style(i) for i in range(len(plan.comparison))]
+    marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
+    names = ["planned", *(other.family for other in plan.comparison)]
+    rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
+    classes = ["ours"]
+    for mark, other in zip(marks[1:], plan.comparison, strict=True):
+        rows += [_alternative(mark, other, plan.horizon), [spec_code(spec_text(other.schedule))]]
+        classes += ["lead", "detail"]
+    head = ["schedule", "peak LR", "loss", "regret", "steps to match"]
+    return section(
+        "Planned and standard schedules",
+        _plot(schedule_figure(plan), "schedules"),
+        keys(list(zip(marks, names, strict=True))),
+        html_table(head, rows, classes=classes),
+        '<p class="soft">Each standard schedule stands at its own best peak LR. Regret is its'
+        " final loss minus the plan’s, expected over the fits that the pilots allow; steps to match"
+        " is the length of a run of that family that reaches the plan’s loss, as a multiple of the"
+        " horizon. To know which of these fits is true would lower the expected loss by"
+        f" {regret_text(plan.expected_regret).lstrip('+')}: more pilots can gain no more.</p>",
+    )
+
+
+def _alternative(mark: str, other: Alternative, horizon: int) -> list[str]:
+    return [
+        mark + escape(other.family),
+        rate_text(last_piece(other.schedule).peak),
+        loss_text(other.loss),
+        regret_text(other.regret),
+        escape(multiple_text(other.steps_to_match, horizon)),
+    ]
+
+
+def _forecast(plan: Plan) -> str:
+    band = f'<svg width="24" height="10" aria-hidden="true"><rect width="24" height="10" \
+fill="{ACCENT_FAINT}"/></svg>'
+    entries = [
+        (swatch(ACCENT, width=4), "planned run"),
+        (band, "90% interval"),
+        (swatch(GREY, width=1.5), "pilots, as measured"),
+    ]
+    longest = max(run.final_step for run in plan.runs)
+    return section(
+        "Forecast",
+        f"<p>The planned run is {times_text(plan.horizon / longest)} times as long as the longest"
+        f" pilot ({steps_text(longest)} steps).</p>",
+        _plot(forecast_figure(plan), "forecast"),
+        keys(entries),
+    )
+
+
+def _fit(plan: Plan) -> str:
+    colors = run_colors(plan.runs)
+    order = sorted(
+        range(len(plan.runs)),
+        key=lambda i: (plan.runs[i].schedule.peak, plan.runs[i].schedule.horizon),
+    )
+    rows = [_run_row(plan, plan.runs[i], swatch(colors[i], width=4)) for i in order]
+    rows += [
+        [_run_name(run, swatch("transparent")), loss_text(run.final_loss), "left out", ""]
+        for run in plan.left_out
+    ]
+    tall = len(rows) > MANY
+    return section(
+        "The fit over the logs",
+        _plot(fit_figure(plan), "fit"),
+        '<p class="soft">Points are measured, lines are fitted; the hue goes from the lowest peak'
+        " LR to the highest. A long log is drawn with fewer points than it has, and lines begin"
+        " after the warmup.</p>",
+        html_table(["run", "final loss", "fitted", "error"], rows, tall=tall),
+        f'<p class="soft">{len(rows)} runs; the table scrolls.</p>' if tall else "",
+    )
+
+
+def _run_row(plan: Plan, run: Run, mark: str) -> list[str]:
+    fitted = float(np.asarray(plan.law.predict(run.schedule, np.array([run.final_step])).mean)[-1])
+    error = (fitted - run.final_loss) / run.final_loss
+    return [
+        _run_name(run, mark),
+        loss_text(run.final_loss),
+        loss_text(fitted),
+        f"{error:+.2%}".replace("-0.00%", "0.00%").replace("+0.00%", "0.00%"),
+    ]
+
+
+def _run_name(run: Run, mark: str) -> str:
+    schedule = run.schedule
+    detail = f"peak {rate_text(schedule.peak)}, {steps_text(schedule.horizon)} steps"
+    return f'<div class="name">{mark}<div>{escape(run.name)}<small>{detail}</small></div></div>'
+
+
+def _other_horizons(plan: Plan) -> str:
+    if not plan.other_horizons:
+        return ""
+    rows = [
+        [
+            steps_text(other.horizon),
+            escape(multiple_text(other.horizon, plan.horizon)),
+            rate_text(other.peak_lr),
+            loss_text(other.loss),
+        ]
+        for other in plan.other_horizons
+    ]
+    classes = ["ours" if other.horizon == plan.horizon else "" for other in plan.other_horizons]
+    head = ["steps", "of this horizon", "peak LR", "loss"]
+    return section(
+        "The peak LR at other horizons",
+        html_table(head, rows, classes=classes),
+    )
+
+
+def _evidence(plan: Plan) -> str:
+    phase = plan.phase
+    rows = [
+        [_named("source", "how fast the loss falls in intrinsic time"), *_interval(phase.source)],
+        [_named("capacity", "how fast the noise is forgotten"), *_interval(phase.capacity)],
+        [_named("xi", "peak LR ~ horizon<sup>−xi</sup>"), *_interval(phase.xi)],
+    ]
+    constants = [[escape(name), f"{value:.5g}"] for name, value in plan.law.constants.items()]
+    return section(
+        "Evidence",
+        f"<p>Phase: <strong>{escape(phase.name)}</strong>. It is easy where source is above"
+        " 1 − 1/capacity, hard where it is below, and undetermined where the 90% interval of the"
+        " difference holds zero.</p>",
+        html_table(["exponent", "estimate", "90% interval"], rows),
+        "<details><summary>All constants of the fitted law</summary>",
+        html_table(["constant", "value"], constants),
+        "</details>",
+    )
+
+
+def _named(name: str, meaning: str) -> str:
+    return f"{name}<small>{meaning}</small>"
+
+
+def _interval(estimate: Estimate) -> list[str]:
+    numbers = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (f"{number:.3f}" if np.isfinite(number) else "unknown" for number in numbers)
+    return [value, f"{low} to {high}"]
+
+
+def _caveats(plan: Plan) -> str:
+    if not plan.caveats:
+        return section("Caveats", "<p>None.</p>")
+    items = "\n".join(f"<li>{escape(caveat)}</li>" for caveat in plan.caveats)
+    return section("Caveats", f'<ul class="caveats">{items}</ul>')
+
+
+def _snippet(plan: Plan) -> str:
+    nearest = plan.nearest
+    return section(
+        "Use it",
+        "<p>In PyTorch, with the file <code>schedule.json</code> that lies beside this report:</p>",
+        f"<pre><code>{escape(SNIPPET)}</code></pre>",
+        "<p>There is a line like it for Optax, Transformers, Lightning and Keras, and"
+        " <code>etastar export schedule.json --to NAME</code> writes the configuration of other"
+        " trainers.</p>"
+        "<p>Or put the nearest standard schedule into an existing configuration; it is predicted to"
+        f" end at a loss {escape(regret_text(nearest.regret).lstrip('+'))} above the plan’s:</p>",
+        f'<pre class="wrapped">{spec_code(nearest.schedule.spec)}</pre>',
+    )
+
+
+def _footer() -> str:
+    return (
+        '<footer class="soft">Made by etastar. Steps are optimiser updates; learning rates and'
+        " losses are in the units of the logs (nats for a cross-entropy in natural logarithms)."
+        "</footer>"
+    )

@@ -1,0 +1,127 @@
+"""A plan as tables for the terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from etastar.planning import Estimate, Plan
+
+from ._words import (
+    done_steps,
+    loss_text,
+    multiple_text,
+    phase_meaning,
+    rate_text,
+    regret_text,
+    shape_in_words,
+    spec_text,
+    steps_text,
+)
+
+
+def plan_summary(plan: Plan) -> RenderableType:
+    """What a plan says, from the recommendation down to the caveats.
+
+    Text from logs is never read as markup, so a run named "[red]" prints as it is.
+    """
+    title = f"Plan for {steps_text(plan.horizon)} steps from {_count(len(plan.runs), 'run')}"
+    return Group(
+        Text(title, style="bold"),
+        Padding(_recommendation(plan), (1, 0)),
+        _comparison(plan),
+        _other_horizons(plan),
+        _caveats(plan),
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _recommendation(plan: Plan) -> Table:
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="cyan", no_wrap=True)
+    rows.add_column(overflow="fold")
+    loss, phase, nearest = plan.loss, plan.phase, plan.nearest
+    for name, text in [
+        *_continuation_rows(plan),
+        ("peak LR", Text(rate_text(plan.peak_lr), style="bold")),
+        ("schedule", shape_in_words(plan.schedule, done_steps(plan))),
+        (
+            "expected loss",
+            f"{loss_text(loss.value)}  (90%: {loss_text(loss.low)} to {loss_text(loss.high)})",
+        ),
+        (
+            "expected regret",
+            f"{regret_text(plan.expected_regret).lstrip('+')} in loss: the most that better pilots"
+            " can gain",
+        ),
+        ("nearest standard", spec_text(nearest.schedule)),
+        ("", f"{regret_text(nearest.regret)} in loss"),
+        ("phase", phase_meaning(phase)),
+        ("xi", f"{_interval(phase.xi)}  peak LR ~ horizon^-xi"),
+        ("capacity", _interval(phase.capacity)),
+        ("source", _interval(phase.source)),
+    ]:
+        rows.add_row(name, text if isinstance(text, Text) else Text(text))
+    return rows
+
+
+def _continuation_rows(plan: Plan) -> list[tuple[str, str]]:
+    """What the plan goes on from, and what the horizon known too late costs."""
+    past = plan.continuation
+    if past is None:
+        return []
+    known = f"loss {loss_text(past.known_loss)} at peak LR {rate_text(past.known_peak)}"
+    return [
+        ("continues", f"{past.run}, from step {steps_text(past.step)} at LR {rate_text(past.lr)}"),
+        ("planned at once", f"{known}; to extend costs {regret_text(past.cost)}"),
+    ]
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f}  (90%: {estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _comparison(plan: Plan) -> Table:
+    rows = Table(
+        box=box.SIMPLE_HEAD, title="Standard schedules, each at its best", title_justify="left"
+    )
+    rows.add_column("schedule", overflow="fold", min_width=24)
+    for name in ("loss", "regret", "steps to match"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    rows.add_row("planned", loss_text(plan.loss.value), "0", "1×", style="bold")
+    for other in plan.comparison:
+        rows.add_row(
+            Text(spec_text(other.schedule)),
+            loss_text(other.loss),
+            regret_text(other.regret),
+            multiple_text(other.steps_to_match, plan.horizon),
+        )
+    return rows
+
+
+def _other_horizons(plan: Plan) -> RenderableType:
+    if not plan.other_horizons:
+        return Text("")
+    rows = Table(box=box.SIMPLE_HEAD, title="At other horizons", title_justify="left")
+    for name in ("steps", "peak LR", "loss"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    for other in plan.other_horizons:
+        rows.add_row(steps_text(other.horizon), rate_text(other.peak_lr), loss_text(other.loss))
+    return rows
+
+
+def _caveats(plan: Plan) -> RenderableType:
+    if not plan.caveats:
+        return Text("No caveats.", style="dim")
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    for caveat in plan.caveats:
+        rows.add_row("·", Text(caveat))
+    return Group(Text("Caveats", style="yellow"), rows)

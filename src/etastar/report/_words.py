@@ -1,0 +1,190 @@
+"""Numbers and schedules in words, the same in the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from etastar.planning import PhaseEstimate, Plan
+from etastar.schedule import Schedule
+
+PHASE_MEANING = {
+    "easy": (
+        "Easy phase: the best peak LR falls as the horizon grows, and the LR should fall over a"
+        " large part of the run rather than only at its end."
+    ),
+    "hard": (
+        "Hard phase: the best peak LR does not move with the horizon; hold it, and anneal in a"
+        " short last part. A longer run only lengthens the part that is held."
+    ),
+    "undetermined": (
+        "Undetermined: the pilots cannot tell whether the peak LR should fall with the horizon"
+        " (easy phase) or stay (hard phase). Pilots of other lengths would settle it."
+    ),
+}
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate with three digits.
+
+    >>> rate_text(0.00312345), rate_text(3e-05)
+    ('0.00312', '3e-05')
+    """
+    return f"{rate:.3g}" if math.isfinite(rate) else "unknown"
+
+
+def loss_text(loss: float) -> str:
+    """A loss with five digits, trailing zeros kept so that columns compare.
+
+    >>> loss_text(3.1), loss_text(0.0123456)
+    ('3.1000', '0.012346')
+    """
+    return f"{loss:#.5g}" if math.isfinite(loss) else "unknown"
+
+
+def regret_text(regret: float) -> str:
+    """A difference of losses, signed, in ten-thousandths or two digits where it is smaller.
+
+    >>> regret_text(0.01234), regret_text(0.0), regret_text(2.5e-06)
+    ('+0.0123', '0', '+2.5e-06')
+    """
+    if not math.isfinite(regret):
+        return "unknown"
+    if regret == 0:
+        return "0"
+    return f"{regret:+.4f}" if abs(regret) >= 1e-3 else f"{regret:+.2g}"
+
+
+def steps_text(steps: float) -> str:
+    """A count of steps, in groups of three digits; beyond ten digits in powers of ten.
+
+    >>> steps_text(40000), steps_text(3e12)
+    ('40,000', '3e+12')
+    """
+    if not math.isfinite(steps):
+        return "unknown"
+    return f"{steps:,.0f}" if steps < 1e10 else f"{steps:.4g}"
+
+
+def multiple_text(steps: float | None, horizon: int) -> str:
+    """Steps as a multiple of the horizon; None is more than 100 of them.
+
+    >>> multiple_text(50000.0, 40000), multiple_text(None, 40000)
+    ('1.25×', '> 100×')
+    """
+    return "> 100×" if steps is None else f"{times_text(steps / horizon)}×"
+
+
+def times_text(ratio: float) -> str:
+    """A ratio with three digits, in groups where it is large.
+
+    >>> times_text(4.0123), times_text(41777.6)
+    ('4.01', '41,778')
+    """
+    return f"{ratio:.3g}" if ratio < 1000 else steps_text(ratio)
+
+
+def phase_meaning(phase: PhaseEstimate) -> str:
+    """What a phase means for the choice of a schedule, in one or two sentences."""
+    return PHASE_MEANING.get(phase.name, phase.name)
+
+
+def spec_text(schedule: Schedule) -> str:
+    """The spec of a schedule; of one that goes on from a run, what is done last and from where.
+
+    >>> from etastar.schedule import join, parse_schedule
+    >>> done = parse_schedule("constant:peak=1,horizon=100")
+    >>> spec_text(join([(done, 60), (parse_schedule("linear:peak=1,horizon=40"), 100)]))
+    'from step 60: linear:peak=1.0,horizon=40'
+    """
+    pieces: Any = getattr(schedule.shape, "pieces", ())
+    if len(pieces) < 2:
+        return schedule.spec
+    return f"from step {pieces[-2][1]}: {pieces[-1][0].spec}"
+
+
+def done_steps(plan: Plan) -> int:
+    """Updates that a run has done already before the plan begins."""
+    return 0 if plan.continuation is None else plan.continuation.step
+
+
+def shape_in_words(schedule: Schedule, done: int = 0) -> str:
+    """How the LR moves: warmup, how long it stays near its peak, where it halves, where it ends.
+
+    Made from values, so that it holds for knots as well as for named shapes. "Near" is within 5%.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> print(shape_in_words(parse_schedule("wsd:peak=1,horizon=1000,warmup=50,cooldown=0.2")))
+    warmup over 50 steps, near its peak until step 810 (81%), half of it at step 900 (90%), 0 at the end
+    >>> print(shape_in_words(parse_schedule("constant:peak=1,horizon=1000")))
+    at its peak to the end
+    """  # noqa: E501  (a doctest's output is one line)
+    steps, rates = sampled(schedule, 4000)
+    steps, rates = steps[steps >= done], rates[steps >= done]
+    horizon, peak = schedule.horizon, float(rates.max())
+    parts = []
+    rise = float(steps[np.argmax(rates >= (1 - 1e-6) * peak)]) if done else rising_steps(schedule)
+    if rates[0] < 0.5 * peak:
+        start = f" from step {steps_text(done)}" if done else ""
+        parts.append(f"warmup over {steps_text(rise - done)} steps{start}")
+    after = steps >= rise
+    steps, rates = steps[after], rates[after]
+    if np.all(rates >= 0.999 * peak):
+        return ", ".join([*parts, "at its peak to the end"])
+
+    def last_above(part: float) -> float:
+        above = np.flatnonzero(rates >= part * peak)
+        return float(steps[above[-1]]) if len(above) else float(steps[0])
+
+    def at(step: float) -> str:
+        return f"step {steps_text(_rounded(step, horizon))} ({step / horizon:.0%})"
+
+    near = last_above(0.95)
+    near_peak = near - rise > 0.1 * horizon
+    parts.append(f"near its peak until {at(near)}" if near_peak else "falling from the start")
+    half = at(last_above(0.5))
+    if rates[-1] < 0.5 * peak and half not in parts[-1]:
+        parts.append(f"half of it at {half}")
+    end = rates[-1] / peak
+    parts.append("0 at the end" if end < 5e-4 else f"{100 * end:.2g}% of the peak at the end")
+    return ", ".join(parts)
+
+
+def rising_steps(schedule: Schedule) -> float:
+    """Steps of warmup; of knots, which may hold a warmup of their own, those before the peak.
+
+    >>> from etastar.schedule import table
+    >>> rising_steps(table([0, 10, 100], [0.0, 0.2, 0.1]))
+    10.0
+    """
+    if schedule.warmup:
+        return float(schedule.warmup)
+    steps, rates = sampled(schedule, 4000)
+    return float(steps[np.argmax(rates >= (1 - 1e-6) * schedule.peak)])
+
+
+def _rounded(step: float, horizon: int) -> float:
+    """A step to three digits of the horizon: more would pretend to a precision of the words."""
+    unit = 10.0 ** max(0, math.floor(math.log10(horizon)) - 2)
+    return round(step / unit) * unit
+
+
+def sampled(schedule: Schedule, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps (n,) and learning rates (n,) that draw a schedule; n is about `points`.
+
+    The kinks of the schedule are among them, with the step just before each, so that jumps are
+    drawn as jumps. What it costs does not grow with the horizon.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> sampled(parse_schedule("step:peak=1,horizon=9,at=5,factor=0.5"), 3)
+    (array([0. , 4. , 4.5, 5. , 8. , 9. ]), array([1. , 1. , 1. , 0.5, 0.5, 0.5]))
+    """
+    kinks = np.asarray(schedule.breakpoints)
+    if len(kinks) > points:
+        kinks = kinks[np.linspace(0, len(kinks) - 1, points).round().astype(int)]
+    before = np.maximum(np.ceil(kinks[1:]) - 1, 0)
+    even = np.linspace(0, schedule.horizon, points)
+    steps = np.unique(np.concatenate([kinks, before, even]))
+    return steps, np.asarray(schedule(steps))

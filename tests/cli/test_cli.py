@@ -1,0 +1,401 @@
+"""Commands: what they print, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import etastar.law
+import etastar.planning
+from etastar import cli
+from etastar.schedule import InputError, Schedule, parse_schedule
+
+SPEC = "cosine:peak=0.02,horizon=4000,warmup=20"
+
+
+def run(capsys, *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+@pytest.fixture
+def planning(monkeypatch, plan_of):
+    """Make `plan` answer at once; returns what it was asked."""
+    asked = []
+
+    def fake(runs, horizon, **options):
+        asked.append((runs, horizon, options))
+        print("a library talks")
+        return plan_of()
+
+    monkeypatch.setattr(etastar.planning, "plan", fake)
+    return asked
+
+
+@pytest.fixture
+def fitting(monkeypatch, plan_of):
+    """Make `fit` answer at once."""
+    monkeypatch.setattr(etastar.law, "fit", lambda runs, form: plan_of().law)
+
+
+def assert_wrong_input(result: tuple[int, str, str], *parts: str) -> None:
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+# What is printed
+
+
+def test_plan_prints_one_json_object_and_nothing_else(capsys, planning, logs):
+    code, out, err = run(capsys, "plan", logs, "--horizon", 8000, "--json")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert list(json.loads(out)) == [
+        "phase",
+        "peak_lr",
+        "schedule",
+        "nearest",
+        "loss",
+        "expected_regret",
+        "comparison",
+        "caveats",
+    ]
+    assert "a library talks" in err
+
+
+def test_plan_prints_tables(capsys, planning, logs):
+    code, out, _ = run(capsys, "plan", logs, "--horizon", "8e3")
+    assert code == 0
+    for text in ("peak LR", "0.015", "cosine:peak=0.02", "> 100×", "1.12×", "only 3 pilots"):
+        assert text in out
+    assert planning[0][1] == 8000
+    assert [run.name for run in planning[0][0]] == ["low", "high", "cooled"]
+
+
+def test_plan_hands_its_options_on(capsys, planning, logs):
+    words = ["--peak-cap", "0.05", "--floor", "1e-4", "--warmup", "7"]
+    run(capsys, "plan", logs, "--horizon", 8000, *words)
+    expected = {"peak_cap": 0.05, "floor": 1e-4, "warmup": 7, "continued": None, "form": "etastar"}
+    assert planning[0][2] == expected
+
+
+def test_plan_writes_its_files(capsys, planning, logs, tmp_path, plan_of):
+    folder = tmp_path / "new" / "folder"
+    code, out, _ = run(capsys, "plan", logs, "--horizon", 8000, "--out", folder)
+    assert code == 0
+    assert out.splitlines()[-1] == f"report: {folder / 'report.html'}"
+    assert Schedule.load(folder / "schedule.json") == plan_of().schedule
+    code, out, _ = run(capsys, "plan", logs, "--horizon", 8000, "--out", folder, "--json")
+    assert json.loads(out) == json.loads((folder / "plan.json").read_text())
+
+
+def test_plan_goes_on_from_a_run_that_is_read_once(capsys, planning, logs):
+    words = ["--continue", logs / "cooled.csv", "--horizon", 8000]
+    code, _, _ = run(capsys, "plan", logs, *words)
+    assert code == 0
+    runs, _, options = planning[0]
+    assert [each.name for each in runs].count("cooled") == 1
+    assert any(each is options["continued"] for each in runs)
+    code, _, _ = run(capsys, "plan", logs / "low.csv", *words)
+    assert code == 0
+    assert [each.name for each in planning[1][0]] == ["low", "cooled"]
+    wrong = run(capsys, "plan", logs, "--continue", logs, "--horizon", 8000)
+    assert_wrong_input(wrong, "--continue", "3 runs", "name the log of one")
+
+
+def test_text_that_looks_like_markup_is_printed_as_it_is(capsys, monkeypatch, plan_of, logs):
+    caveat = "run [bold]x[/bold] [/] is odd"
+    monkeypatch.setattr(etastar.planning, "plan", lambda *_, **__: plan_of(caveats=(caveat,)))
+    code, out, _ = run(capsys, "plan", logs, "--horizon", 8000)
+    assert code == 0
+    assert caveat in out
+
+
+def test_forecast_prints_the_law_at_the_steps_asked(capsys, fitting, logs, plan_of):
+    words = ["--schedule", SPEC, "--at", "1000, 4e3,200", "--json"]
+    code, out, err = run(capsys, "forecast", logs, *words)
+    assert code == 0
+    document = json.loads(out)
+    assert list(document) == ["loss"]
+    assert list(document["loss"]) == ["200", "1000", "4000"]
+    expected = plan_of().law.predict(parse_schedule(SPEC), np.array([200.0, 1000.0, 4000.0]))
+    for row, mean in zip(document["loss"].values(), expected.mean, strict=True):
+        assert list(row) == ["mean", "low", "high"]
+        assert row["mean"] == mean
+    assert "note: the schedule is 2 times as long as the longest run fitted" in err
+
+
+def test_forecast_goes_to_the_horizon_by_default(capsys, fitting, logs):
+    code, out, _ = run(capsys, "forecast", logs, "--schedule", SPEC)
+    assert code == 0
+    assert "4,000" in out
+    _, out, _ = run(capsys, "forecast", logs, "--schedule", "constant:peak=1,horizon=1", "--json")
+    assert list(json.loads(out)["loss"]) == ["1"]
+
+
+def test_forecast_takes_the_file_that_plan_writes(capsys, fitting, logs, tmp_path):
+    parse_schedule(SPEC).save(tmp_path / "schedule.json")
+    words = ["--at", "4000", "--json"]
+    _, from_file, _ = run(
+        capsys, "forecast", logs, "--schedule", tmp_path / "schedule.json", *words
+    )
+    _, from_spec, _ = run(capsys, "forecast", logs, "--schedule", SPEC, *words)
+    assert from_file == from_spec
+
+
+BACKTEST_KEYS = ["r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered"]
+
+
+def test_backtest_of_real_fits(capsys, logs):
+    words = ["--fit", logs / "low.csv", "--fit", logs / "high.csv", "--test", logs]
+    code, out, err = run(capsys, "backtest", *words, "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert list(document) == [
+        "runs",
+        "average",
+        "rank_correlation",
+        "selection_regret",
+        "fit_seconds",
+    ]
+    assert [row["run"] for row in document["runs"]] == ["cooled"]
+    assert list(document["runs"][0]) == ["run", *BACKTEST_KEYS]
+    assert list(document["average"]) == BACKTEST_KEYS
+    assert document["rank_correlation"] is None
+    assert "note: fitted, so not tested: low, high" in err
+    code, out, _ = run(capsys, "backtest", *words)
+    assert code == 0
+    for name in ("cooled", "average", "worst_rel", "rank correlation -"):
+        assert name in out
+
+
+def test_backtest_of_another_law_draws_its_plot(capsys, logs, tmp_path):
+    words = ["--fit", logs / "low.csv", "--fit", logs / "high.csv", "--test", logs]
+    page = tmp_path / "new" / "plot.html"
+    code, out, _ = run(capsys, "backtest", *words, "--law", "power", "--plot", page)
+    assert code == 0
+    assert f"plot: {page}" in out
+    text = page.read_text()
+    assert "power: 1 runs that were not fitted" in text
+    assert "cooled" in text
+    wrong = run(capsys, "backtest", *words, "--law", "chinchilla")
+    assert_wrong_input(wrong, "--law 'chinchilla'", "annealing")
+    wrong = run(capsys, "backtest", *words, "--plot", tmp_path / "plot.png")
+    assert_wrong_input(wrong, "plot.png", ".html")
+
+
+def test_plan_and_forecast_for_real_in_a_process_of_their_own(logs, tmp_path):
+    words = ["plan", str(logs), "--horizon", "6000", "--out", str(tmp_path), "--json"]
+    done = subprocess.run([sys.executable, "-m", "etastar.cli", *words], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["loss"]["low"] <= document["loss"]["mean"] <= document["loss"]["high"]
+    assert all(row["regret"] >= 0 for row in document["comparison"])
+    assert document["nearest"]["regret"] == min(row["regret"] for row in document["comparison"])
+    assert (tmp_path / "report.html").stat().st_size > 10**6
+    schedule = Schedule.load(tmp_path / "schedule.json")
+    assert schedule.horizon == 6000
+    assert schedule.peak == document["peak_lr"]
+
+
+# Exit codes
+
+
+def test_help_and_version(capsys):
+    code, out, _ = run(capsys, "--version")
+    assert code == 0
+    assert out.startswith("etastar 0.")
+    for words in ([], ["--help"], ["plan", "--help"], ["-h"]):
+        code, out, err = run(capsys, *words)
+        assert code == 0
+        assert "Usage" in out
+        assert err == ""
+
+
+def test_help_imports_nothing_slow():
+    script = (
+        "import sys\nfrom etastar import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "slow = {'jax', 'plotly', 'polars', 'scipy', 'torch'} & set(sys.modules)\n"
+        "sys.exit(f'imported {slow}' if slow else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ([], ["Missing", "--horizon"]),
+        (["--horizon", "0"], ["--horizon", "from 1"]),
+        (["--horizon", "-5"], ["--horizon"]),
+        (["--horizon", "1e15"], ["--horizon", "below 1e15"]),
+        (["--horizon", "many"], ["--horizon 'many' is not a number"]),
+        (["--horizon", "nan"], ["--horizon"]),
+        (["--horizon", "inf"], ["--horizon"]),
+        (["--horizon", "10.5"], ["--horizon", "whole number"]),
+        (["--horizon", "100", "--warmup", "x"], ["--warmup"]),
+        (["--horizon", "100", "--floor", "x"], ["--floor"]),
+        (["--horizon", "100", "--nonsense"], ["--nonsense"]),
+        (["--horizon", "100", "--loss", "perplexity"], ["perplexity"]),
+        (["--horizon", "100", "--runs-schedule", "cosin:peak=1"], ["did you mean 'cosine'"]),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_2(capsys, logs, words, parts):
+    assert_wrong_input(run(capsys, "plan", logs, *words), *parts)
+
+
+def test_bad_sources_are_one_line_and_exit_2(capsys, tmp_path, logs):
+    plan = ["--horizon", "100"]
+    assert_wrong_input(run(capsys, "plan", tmp_path / "none.csv", *plan), "none.csv")
+    assert_wrong_input(run(capsys, "plan", tmp_path, *plan), str(tmp_path), "no logs")
+    assert_wrong_input(run(capsys, "plan", *plan), "RUNS")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("step,lr,loss\n1,0.1,x\n2,0.1,3\n")
+    assert_wrong_input(run(capsys, "plan", bad, *plan), "bad.csv")
+    words = ["--fit", logs / "low.csv", logs / "high.csv", "--test", logs]
+    assert_wrong_input(run(capsys, "backtest", *words), "high.csv", "quote a glob")
+    words = ["--fit", logs, "--test", logs]
+    assert_wrong_input(run(capsys, "backtest", *words), "every --test run is a --fit run")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--schedule", "cosine:peak=1"], ["horizon"]),
+        (["--schedule", "no/such.json"], ["no/such.json"]),
+        (["--schedule", SPEC, "--at", "4001"], ["--at 4001", "beyond the horizon"]),
+        (["--schedule", SPEC, "--at", "1,,2"], ["--at ''"]),
+        (["--schedule", SPEC, "--at", "-1"], ["--at"]),
+    ],
+)
+def test_bad_forecasts_are_one_line_and_exit_2(capsys, logs, fitting, words, parts):
+    assert_wrong_input(run(capsys, "forecast", logs, *words), *parts)
+
+
+def test_a_folder_for_output_is_tried_before_the_work(capsys, planning, logs, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for folder in (file, file / "below"):
+        assert_wrong_input(
+            run(capsys, "plan", logs, "--horizon", 100, "--out", folder), "is not a folder"
+        )
+    assert planning == []
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_without_permission_is_refused(capsys, planning, logs, tmp_path):
+    tmp_path.chmod(0o500)
+    assert_wrong_input(
+        run(capsys, "plan", logs, "--horizon", 100, "--out", tmp_path), "cannot be written"
+    )
+
+
+def test_input_errors_of_the_library_exit_2(capsys, monkeypatch, logs):
+    def refuse(*_, **__):
+        raise InputError("too few\nruns: add one")
+
+    monkeypatch.setattr(etastar.planning, "plan", refuse)
+    result = run(capsys, "plan", logs, "--horizon", 100, "--json")
+    assert_wrong_input(result, "too few runs: add one")
+
+
+def test_our_fault_is_one_line_and_exit_1(capsys, monkeypatch, logs):
+    def fail(*_, **__):
+        raise ZeroDivisionError("in the\nsolver")
+
+    monkeypatch.setattr(etastar.planning, "plan", fail)
+    monkeypatch.delenv("ETASTAR_DEBUG", raising=False)
+    code, out, err = run(capsys, "plan", logs, "--horizon", 100)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "ZeroDivisionError: in the solver" in err
+    assert "ETASTAR_DEBUG=1" in err
+    monkeypatch.setenv("ETASTAR_DEBUG", "1")
+    code, _, err = run(capsys, "plan", logs, "--horizon", 100)
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_a_closed_pipe_is_no_traceback(logs: Path):
+    code = (
+        "import sys\nfrom etastar import cli\nsys.stdout.write('x' * 10**6)\ncli.main(['--help'])\n"
+    )
+    command = f'{sys.executable} -c "{code}" | head -c 1'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
+# The solvable model and robustness
+
+
+def test_solve_prints_the_optimum_as_json(capsys):
+    words = ("--capacity", 1.5, "--source", 1, "--noise", 0.25, "--batch", 8, "--horizon", "1e3")
+    code, out, _ = run(capsys, "solve", *words, "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", "seconds"]
+    assert set(document["phase"]) == {"name", "xi", "delta", "loss_exponent"}
+    assert set(document["baselines"]) == {"constant", "power", "linear", "cosine", "wsd"}
+    assert all(set(each) == {"loss", "peak_lr"} for each in document["baselines"].values())
+    assert document["loss"] <= min(each["loss"] for each in document["baselines"].values())
+    assert document["gap"] < 1e-4
+    assert document["schedule"]["knots"][-1][0] == 1000
+
+
+def test_solve_prints_tables_and_draws(capsys, tmp_path):
+    words = ("--capacity", 1.5, "--source", 0.2, "--noise", 0.25, "--batch", 8, "--horizon", 1000)
+    code, out, _ = run(capsys, "solve", *words, "--plot", tmp_path / "optimum.html")
+    assert code == 0
+    assert "hard phase" in out
+    assert "inverse_sqrt" in out
+    assert "plotly" in (tmp_path / "optimum.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--capacity", 0.5, "--horizon", 1000), "capacity"),
+        (("--capacity", 1.5), "one budget"),
+        (("--capacity", 1.5, "--horizon", 0), "--horizon"),
+        (("--capacity", 1.5, "--horizon", 1000, "--step-time", "1"), "--step-time"),
+        (("--capacity", 1.5, "--horizon", 1000, "--controls", "lr,wd"), "controls"),
+    ],
+)
+def test_solve_names_what_is_wrong(capsys, words, said):
+    result = run(capsys, "solve", "--source", 1, "--noise", 0.25, "--batch", 8, *words)
+    assert_wrong_input(result, said)
+
+
+def test_phase_prints_the_exponents(capsys, tmp_path):
+    words = ("phase", "--capacity", 1.5, "--source", 0.2)
+    code, out, _ = run(capsys, *words, "--json", "--plot", tmp_path / "phase.html")
+    assert code == 0
+    document = json.loads(out)
+    assert document["name"] == "hard"
+    assert document["annealed_exponent"] == pytest.approx(0.1)
+    assert (tmp_path / "phase.html").stat().st_size > 1e6
+
+
+def test_robust_prints_inflation_and_grid(capsys):
+    code, out, _ = run(capsys, "robust", "linear:peak=1,horizon=20000", "--rho", "10", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert list(document) == ["inflation", "exponent", "grid"]
+    assert document["inflation"]["10"] == pytest.approx(2.04, abs=0.01)
+    assert document["exponent"] == pytest.approx(1 / 3, abs=0.01)
