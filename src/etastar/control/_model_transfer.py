@@ -14,8 +14,8 @@ from scipy.optimize import minimize_scalar
 from etastar._errors import InputError
 from etastar.model import Model, PowerLaw, phase
 
+from ._limits import FEWEST
 from ._model_families import FAMILIES, best_member
-from ._model_problem import FEWEST
 from ._model_solver import solve
 from ._solution import Solution
 

@@ -12,9 +12,8 @@ from etastar._errors import InputError
 from etastar.runs import Run
 
 from ._fit import fit
-from ._form import Form
+from ._forms import OWN, Form
 from ._law import Law
-from ._terms import LAW
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def backtest(
     test_runs: Sequence[Run],
     law: Law | None = None,
     *,
-    form: Form | str = LAW,
+    form: Form | str = OWN,
 ) -> Backtest:
     """Fit a law on `fit_runs` and measure its errors on `test_runs`.
 
@@ -96,9 +95,7 @@ def backtest(
             f"run {sorted(both)[0][0]} is fitted and tested: a test on fitted runs proves nothing, "
             "leave it out of one"
         )
-    tested = [
-        run for run in test_runs if not run.diverged and run.final_step >= run.schedule.warmup
-    ]
+    tested = [run for run in test_runs if not run.diverged and run.final_step >= run.warmup]
     if not tested:
         raise InputError("no test run to measure: each has diverged or ends before its warmup")
     law = fit(list(fit_runs), form) if law is None else law
@@ -118,7 +115,7 @@ def _identity(run: Run) -> tuple:
 
 
 def _measure(law: Law, run: Run) -> BacktestRun:
-    after = run.step >= run.schedule.warmup
+    after = run.step >= run.warmup
     step, measured = run.step[after], run.loss[after]
     forecast = law.predict(run.schedule, at=step, batch_size=run.batch_size)
     error = forecast.mean - measured

@@ -11,8 +11,8 @@ from scipy.stats import norm
 from etastar.runs import Run
 
 from ._fit import fit
+from ._forms import SOLVABLE
 from ._law import Law
-from ._solvable import SOLVABLE
 
 _AS_GOOD = 1.5
 """The solvable model names the exponents where it misses the runs' ends by at most this many times

@@ -12,10 +12,9 @@ from scipy.stats import t as student
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._data import Units, place, stack_meshes
-from ._form import Form
+from ._forms import OWN, Form, NoiseMemory
 from ._mesh import make_mesh
-from ._terms import LAW, final_loss_and_slope
+from ._points import Units, place, stack_meshes
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Law:
 
         L(t) = floor + bias ((S + S_0)/(1 + S_0))^-s + noise int e^p (1 + c e^4) K(S(t) - S) dt
 
-    with the effective rate e and the intrinsic time S of `etastar.law._terms.columns`, all in units
+    with the effective rate e and the intrinsic time S of `EtastarForm`, all in units
     of the highest peak LR and the longest step of the fit.
 
     `theta` (n,) and `linear` (k,) are the constants, `covariance` (n + k, n + k) that of both, and
@@ -62,7 +61,7 @@ class Law:
     residuals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     seconds: float
     caveats: tuple[str, ...] = ()
-    form: Form = LAW
+    form: Form = OWN
     samples: np.ndarray | None = None
 
     def draws(self, count: int, seed: int = 0) -> list[Law]:
@@ -145,8 +144,8 @@ class Law:
 
     def losses_on(self, rate: np.ndarray, length: np.ndarray) -> np.ndarray:
         """Predicted final loss on R meshes in reference units: `rate`, `length` (R, CELLS)."""
-        steps, crowd = float(self.units.steps), np.ones(len(rate))
-        columns = self.form.nodes(self.theta, steps, crowd, rate, length)
+        steps, batch_ratio = float(self.units.steps), np.ones(len(rate))
+        columns = self.form.nodes(self.theta, steps, batch_ratio, rate, length)
         return np.asarray(columns)[:, -1] @ self.linear
 
     def final_loss_and_slope(
@@ -157,20 +156,25 @@ class Law:
         Arguments: `rate` (CELLS,) and `length` (CELLS,) in steps, as in `etastar.law.make_mesh`;
         the cells of a run of that mesh, so that a solver sees the loss that `final_losses` reports.
         """
-        loss, slope = final_loss_and_slope(
-            self.theta, self.linear, rate / self.units.rate, length / self.units.steps
+        units = self.units
+        loss, slope = self.form.final_loss_and_slope(
+            self.theta, self.linear, float(units.steps), rate / units.rate, length / units.steps
         )
-        return float(loss), np.asarray(slope) / self.units.rate
+        return float(loss), np.asarray(slope) / units.rate
 
-    def kernel(self, to_go: ArrayLike) -> np.ndarray:
-        """What is left of noise after an intrinsic time, (1 + u/b)^-(1+g), in reference units."""
-        _, memory, log_lag, *_ = self.theta
-        return (1.0 + np.asarray(to_go) / np.exp(log_lag)) ** -(1.0 + memory)
+    def noise_memory(self) -> NoiseMemory | None:
+        """How the law forgets noise, in units of its reference LR and steps; None without a kernel.
+
+        >>> from etastar.law import FORMS
+        >>> FORMS["power"].noise_memory(None, None) is None
+        True
+        """
+        return self.form.noise_memory(self.theta, self.linear)
 
 
 def _steps(schedule: Schedule, at: ArrayLike | None) -> np.ndarray:
     if at is None:
-        start = min(max(schedule.warmup, schedule.horizon // 50), schedule.horizon - 1)
+        start = min(max(schedule.rise, schedule.horizon // 50), schedule.horizon - 1)
         return np.unique(np.round(np.geomspace(max(start, 1), schedule.horizon, 200)))
     step = np.atleast_1d(np.asarray(at, dtype=np.float64))
     if step.ndim != 1 or step.size == 0 or not np.all(np.isfinite(step)):

@@ -113,14 +113,14 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """The plan as `plan.json` and `etastar plan --json` have it.
 
-        Keys: `phase {name, xi, xi_ci, capacity, capacity_ci, source, source_ci}`, where each `*_ci` is
-        the 90% interval [low, high]; `peak_lr`; `schedule`, either `{spec}` or `{knots: [[step, lr],
-        ...]}` to be joined by straight lines; `nearest {spec, regret}`, the standard schedule closest
-        in predicted loss; `loss {mean, low, high}` at the horizon; `expected_regret`, what not knowing
-        the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`; `caveats`; and where
-        the plan goes on from a run `continuation {run, step, lr, known_loss, known_peak, cost}`. Steps
-        and learning rates are in the user's own units. A number that is not finite, or not known, is
-        None.
+        Keys: `phase {name, xi, xi_ci, capacity, capacity_ci, source, source_ci}`, where each `*_ci`
+        is the 90% interval [low, high]; `peak_lr`; `schedule`, either `{spec}` or `{knots: [[step,
+        lr], ...]}` to be joined by straight lines; `nearest {spec, regret}`, the standard schedule
+        closest in predicted loss; `loss {mean, low, high}` at the horizon; `expected_regret`, what
+        not knowing the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`;
+        `caveats`; and where the plan goes on from a run `continuation {run, step, lr, known_loss,
+        known_peak, cost}`. Steps and learning rates are in the user's own units. A number that is
+        not finite, or not known, is None.
         """
         phase = self.phase
         document = {

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from etastar.law._data import Points
+from etastar.law._forms import OWN
+from etastar.law._forms._volterra import EIGENVALUE
 from etastar.law._mesh import CELLS, make_mesh
-from etastar.law._terms import _EIGENVALUE, LAW, columns, final_loss_and_slope
+from etastar.law._points import Points
 from etastar.schedule import parse_schedule, table
 
 THETA = np.array([0.55, 0.2, -5.0, 1.8, -5.0, 2.0, 1.0, 1.1, 1.0])
@@ -19,9 +20,9 @@ SPECS = [
 
 
 def kernel_of(g, log_lag, to_go):
-    weight = _EIGENVALUE ** (1 + g) * np.exp(-_EIGENVALUE * np.exp(log_lag))
-    weight /= np.sum(weight / _EIGENVALUE)
-    return np.exp(-np.multiply.outer(to_go, _EIGENVALUE)) @ weight
+    weight = EIGENVALUE ** (1 + g) * np.exp(-EIGENVALUE * np.exp(log_lag))
+    weight /= np.sum(weight / EIGENVALUE)
+    return np.exp(-np.multiply.outer(to_go, EIGENVALUE)) @ weight
 
 
 @pytest.mark.parametrize("g", [0.05, 0.3, 0.8])
@@ -59,7 +60,7 @@ def test_the_mesh_gives_the_step_by_step_sums(spec):
     schedule = parse_schedule(spec)
     mesh = make_mesh(schedule)
     got = np.asarray(
-        columns(THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000)
+        OWN.columns(THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000)
     )[0, -1]
     bias, noise = step_by_step(schedule, THETA, 2e-3, 6000)
     assert got[1] == pytest.approx(bias, rel=2e-3)
@@ -73,7 +74,9 @@ def test_a_coarser_mesh_agrees(spec, monkeypatch):
     for cells in (CELLS, 3 * CELLS):
         monkeypatch.setattr("etastar.law._mesh.CELLS", cells)
         mesh = make_mesh(schedule)
-        value = columns(THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000)
+        value = OWN.columns(
+            THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000
+        )
         values.append(np.asarray(value)[0, -1])
     np.testing.assert_allclose(values[0], values[1], rtol=2e-3)
 
@@ -98,12 +101,12 @@ def test_slopes_are_those_of_finite_differences():
         np.array([60, CELLS - 1]),
         np.array([0.3, 1.0]),
     )
-    _, slope = points.columns_and_slopes(LAW, THETA)
+    _, slope = points.columns_and_slopes(OWN, THETA)
     for i in range(len(THETA)):
         move = np.zeros(len(THETA))
         move[i] = 1e-5
-        above = points.columns(LAW, THETA + move)
-        below = points.columns(LAW, THETA - move)
+        above = points.columns(OWN, THETA + move)
+        below = points.columns(OWN, THETA - move)
         difference = (above - below) / 2e-5
         np.testing.assert_allclose(slope[:, :, i], difference, rtol=1e-4, atol=1e-7)
 
@@ -112,12 +115,12 @@ def test_the_slope_by_the_rates_is_that_of_finite_differences():
     mesh = make_mesh(parse_schedule(SPECS[1]))
     rate, length = mesh.rate / 2e-3, mesh.length / 6000
     linear = np.array([2.5, 0.1, 0.3])
-    _, slope = final_loss_and_slope(THETA, linear, rate, length)
+    _, slope = OWN.final_loss_and_slope(THETA, linear, 1.0, rate, length)
     for cell in (5, 90, 150, CELLS - 2):
         move = np.zeros(CELLS)
         move[cell] = 1e-5
-        above, _ = final_loss_and_slope(THETA, linear, rate + move, length)
-        below, _ = final_loss_and_slope(THETA, linear, rate - move, length)
+        above, _ = OWN.final_loss_and_slope(THETA, linear, 1.0, rate + move, length)
+        below, _ = OWN.final_loss_and_slope(THETA, linear, 1.0, rate - move, length)
         assert float(slope[cell]) == pytest.approx(float(above - below) / 2e-5, rel=1e-3, abs=1e-8)
 
 

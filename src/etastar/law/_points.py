@@ -12,8 +12,8 @@ from etastar._errors import InputError
 from etastar.runs import Run
 from etastar.schedule import Schedule
 
-from ._form import Form
-from ._mesh import CELLS, Mesh, make_mesh
+from ._forms import Form
+from ._mesh import CELLS, ScheduleMesh, make_mesh
 
 MOST_POINTS = 1024
 """Points of one run that the fit sees; a longer log is averaged in bins."""
@@ -30,7 +30,7 @@ class Units:
     steps: float
     batch: float | None = None
 
-    def crowd(self, batch_size: float | None) -> float:
+    def batch_ratio(self, batch_size: float | None) -> float:
         """A batch size over the reference, 1 where either is not known."""
         return 1.0 if batch_size is None or self.batch is None else batch_size / self.batch
 
@@ -39,12 +39,12 @@ class Units:
 class Points:
     """P points on the meshes of R runs, whose number is padded to a few fixed sizes.
 
-    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps; `crowd`
+    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps; `batch_ratio`
     (R,) batch sizes over the reference; `run`, `cell`, `fraction` (P,) say where a point lies.
     """
 
     steps: float
-    crowd: np.ndarray
+    batch_ratio: np.ndarray
     rate: np.ndarray
     length: np.ndarray
     run: np.ndarray
@@ -63,7 +63,7 @@ class Points:
     @property
     def meshes(self) -> tuple[Any, ...]:
         """The arguments of `Form.nodes` after theta."""
-        return self.steps, self.crowd, self.rate, self.length
+        return self.steps, self.batch_ratio, self.rate, self.length
 
     def interpolate(self, nodes):
         """Values at the points, shape (P, ...), from those at the nodes (R, CELLS + 1, ...)."""
@@ -84,7 +84,7 @@ class Arrays:
     weight: np.ndarray
 
 
-def stack_meshes(meshes: list[Mesh], units: Units) -> tuple[np.ndarray, np.ndarray]:
+def stack_meshes(meshes: list[ScheduleMesh], units: Units) -> tuple[np.ndarray, np.ndarray]:
     """`rate` and `length`, each (padded number of meshes, CELLS), in reference units.
 
     The number is padded to a power of four: one compilation serves many sets of runs.
@@ -111,18 +111,18 @@ def place(
         for schedule, step in zip(schedules, steps, strict=True)
     ]
     rate, length = stack_meshes(meshes, units)
-    crowd = np.ones(len(rate))
-    crowd[: len(batch_sizes)] = [units.crowd(size) for size in batch_sizes]
+    batch_ratio = np.ones(len(rate))
+    batch_ratio[: len(batch_sizes)] = [units.batch_ratio(size) for size in batch_sizes]
     located = [mesh.locate(step) for mesh, step in zip(meshes, steps, strict=True)]
     cell, fraction = (np.concatenate(parts) for parts in zip(*located, strict=True))
     run = np.repeat(np.arange(len(steps)), [len(step) for step in steps])
-    return Points(float(units.steps), crowd, rate, length, run, cell, fraction)
+    return Points(float(units.steps), batch_ratio, rate, length, run, cell, fraction)
 
 
 def transient_end(runs: list[Run], transient: float) -> list[float]:
     """The step of each run before which its points are left out of the fit."""
     longest = max(float(run.step[-1]) for run in runs)
-    return [max(run.schedule.warmup, transient * longest) for run in runs]
+    return [max(run.warmup, transient * longest) for run in runs]
 
 
 def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, Units, list[Run]]:

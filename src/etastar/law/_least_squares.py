@@ -8,15 +8,12 @@ import numpy as np
 from scipy.optimize import OptimizeResult, least_squares, nnls
 from scipy.stats import qmc
 
-from ._data import Arrays
-from ._form import Form
+from ._forms import FLOOR_PRIOR, Form
+from ._points import Arrays
 
 SCALE = 2e-3
 """Relative residual at which the robust loss turns from squared to linear, or the misfit of the
 runs' ends where that is larger."""
-
-FLOOR_MEAN, FLOOR_SPREAD = 0.85, 0.15
-"""The same for the floor, as a part of the smallest loss seen."""
 
 POLISHED = 3
 
@@ -25,7 +22,7 @@ MANY = 64
 
 
 @dataclass(frozen=True)
-class Problem:
+class LeastSquares:
     """Evaluates residuals; keeps the last evaluation, which value and slope both ask for.
 
     `shift` (n + 1,) moves the centre of the prior of theta and of the floor, in units of its width.
@@ -65,8 +62,8 @@ class Problem:
     def floor_row(self) -> np.ndarray:
         """The prior of the floor as one more row: its slope by the linear constants, its target."""
         row = np.zeros(len(self.form.linear) + 1)
-        row[0] = self.noise / (FLOOR_SPREAD * self.loss.min())
-        row[-1] = self.noise * (FLOOR_MEAN / FLOOR_SPREAD + self._shift[-1])
+        row[0] = self.noise / (FLOOR_PRIOR.spread * self.loss.min())
+        row[-1] = self.noise * (FLOOR_PRIOR.mean / FLOOR_PRIOR.spread + self._shift[-1])
         return row
 
     def prior(self, theta: np.ndarray) -> np.ndarray:
@@ -147,7 +144,7 @@ def _starts(form: Form) -> np.ndarray:
     return np.concatenate([form.mean[None], close, wide])
 
 
-def _project_from(problem: Problem, theta: np.ndarray):
+def _project_from(problem: LeastSquares, theta: np.ndarray):
     form = problem.form
     return least_squares(
         lambda th: problem.projected(th)[0],
@@ -159,7 +156,7 @@ def _project_from(problem: Problem, theta: np.ndarray):
     )
 
 
-def polish(problem: Problem, constants: np.ndarray, tolerance: float = 1e-8) -> OptimizeResult:
+def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-8) -> OptimizeResult:
     form = problem.form
     n = form.size
     row = problem.floor_row
@@ -189,7 +186,7 @@ def polish(problem: Problem, constants: np.ndarray, tolerance: float = 1e-8) -> 
     )
 
 
-def solve(problem: Problem) -> OptimizeResult:
+def best_fit(problem: LeastSquares) -> OptimizeResult:
     """The best of the polished starts."""
     starts = _starts(problem.form)
     cost = [problem.cost(theta) for theta in starts]

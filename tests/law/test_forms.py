@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from etastar.law import FORMS, backtest, fit
-from etastar.law._data import Units, place
+from etastar.law._points import Units, place
 from etastar.model import PowerLaw, exact_losses
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
