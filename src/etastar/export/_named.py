@@ -55,6 +55,7 @@ class NamedShapes(Target):
         for kind in self.shapes:
             if kind is Polynomial:
                 yield from map(Polynomial, POWERS)
+            # Without a warmup frameworks start it at different updates.
             elif warmup or kind is not InverseSqrt:
                 yield kind()
         for percent in COOLDOWNS:
