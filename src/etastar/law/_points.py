@@ -39,8 +39,9 @@ class Units:
 class Points:
     """P points on the meshes of R runs, whose number is padded to a few fixed sizes.
 
-    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps; `batch_ratio`
-    (R,) batch sizes over the reference; `run`, `cell`, `fraction` (P,) say where a point lies.
+    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps;
+    `batch_ratio` (R,) batch sizes over the reference; `run`, `cell`, `fraction` (P,) say where a
+    point lies.
     """
 
     steps: float

@@ -35,7 +35,7 @@ class LastIterateForm(Form):
             before = jnp.maximum(here[:, None] - time[:, :-1], 0.0)
             inside = (before > 0) & (length > 0)
             step = rate / steps
-            # eta/S1_(j+1) summed over the cell's steps j but the last of all, at which S1_(j+1) = 0.
+            # eta/S1_(j+1) summed over the steps j of the cell, but the last of all: there S1 = 0.
             logs = jnp.log(jnp.maximum(before - step / 2, step / 2) + 1e-300)
             logs = logs - jnp.log(jnp.maximum(after - step / 2, step / 2) + 1e-300)
             ratio_after = jnp.where(

@@ -93,12 +93,12 @@ class SolvableForm(Form):
             c_k' = (1 - 2 x_k + x_k^2 (1 + 1/B)) c_k + eta^2/B lambda_k (L + sigma^2)
             L    = sum_k lambda_k c_k,   x_k = eta lambda_k
 
-        L is linear in the scale of the targets and in sigma^2: their factors are the columns `bias` and
-        `noise`, each with the noise that it feeds. In a cell of n steps of one LR the sums over steps
-        are geometric, with L in the middle of the cell from one scalar equation.
+        L is linear in the scale of the targets and in sigma^2: their factors are the columns `bias`
+        and `noise`, each with the noise that it feeds. In a cell of n steps of one LR the sums over
+        steps are geometric, with L in the middle of the cell from one scalar equation.
 
-        `theta`: source s, memory 1 - 1/a, log of lambda_1 (per reference rate and `steps` steps), log
-        of 1/B; `batch_ratio` (R,) is each run's batch size over the reference.
+        `theta`: source s, memory 1 - 1/a, log of lambda_1 (per reference rate and `steps` steps),
+        log of 1/B; `batch_ratio` (R,) is each run's batch size over the reference.
 
         Source: arXiv 2602.04774, section 2; `etastar.model` has it for given constants.
         """
