@@ -4,7 +4,7 @@ from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
 from ._exponents import Exponents, exponents, exponents_of
 from ._fit import fit
-from ._forms import FLOOR_PRIOR, FORMS, Form, NoiseMemory, Prior
+from ._forms import FLOOR_PRIOR, FORMS, Form, NoiseMemory, Prior, form_named
 from ._law import Forecast, Law
 from ._mesh import ScheduleMesh, make_mesh
 from ._points import Units
@@ -29,5 +29,6 @@ __all__ = [
     "exponents",
     "exponents_of",
     "fit",
+    "form_named",
     "make_mesh",
 ]

@@ -20,9 +20,16 @@ from ._law import Law
 class BacktestRun:
     """Errors of one test run, over its points from the end of warmup on.
 
-    `r2` coefficient of determination, `mae` and `rmse` in the unit of the loss, `mean_rel` and
-    `worst_rel` of |predicted / measured - 1|, `final_error` predicted minus measured at the last
-    step, `covered` whether that measured loss lies in the 90% interval `low`..`high`.
+    Attributes:
+        run: its name.
+        r2: coefficient of determination, at most 1.
+        mae, rmse: mean absolute and root mean square error, in the unit of the loss.
+        mean_rel, worst_rel: mean and largest of |predicted / measured - 1|.
+        final_error: predicted minus measured at the last step, in the unit of the loss.
+        covered: whether the measured loss there lies in the 90% interval.
+        low, high: that interval.
+        step: updates done, where losses are compared.
+        measured, predicted: the losses there.
     """
 
     run: str
@@ -44,9 +51,14 @@ class BacktestRun:
 class Backtest:
     """Errors of every test run, and what they say together.
 
-    `rank_correlation` is Spearman's over the final losses and `selection_regret` the measured
-    final loss of the run predicted best minus the best measured; both None for a single run, the
-    correlation also where all are predicted, or measured, the same.
+    Attributes:
+        runs: one `BacktestRun` a test run.
+        rank_correlation: Spearman's over the final losses; None for a single run, and where all
+            are predicted, or measured, the same.
+        selection_regret: measured final loss of the run predicted best minus the best measured, in
+            the unit of the loss; None for a single run.
+        fit_seconds: what the fit took, compilation included.
+        law: the fitted law.
     """
 
     runs: tuple[BacktestRun, ...]

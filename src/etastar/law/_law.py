@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
@@ -19,12 +20,21 @@ from ._points import Units, place, stack_meshes
 
 @dataclass(frozen=True)
 class Forecast:
-    """Predicted losses: `step`, `mean`, `low`, `high`, float64 arrays of one length."""
+    """Predicted losses along a schedule.
 
-    step: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    Attributes:
+        step: updates done, increasing.
+        mean: the loss expected there, in the unit of the runs.
+        low, high: between them the measured loss lies with the probability asked for.
+
+    >>> Forecast(*np.array([[1.0, 2.0], [4.0, 3.0], [3.9, 2.8], [4.1, 3.2]])).final
+    (3.0, 2.8, 3.2)
+    """
+
+    step: Float[np.ndarray, " n"]
+    mean: Float[np.ndarray, " n"]
+    low: Float[np.ndarray, " n"]
+    high: Float[np.ndarray, " n"]
 
     @property
     def final(self) -> tuple[float, float, float]:
@@ -43,15 +53,35 @@ class Law:
     with the effective rate e and the intrinsic time S of `EtastarForm`, all in units
     of the highest peak LR and the longest step of the fit.
 
-    `theta` (n,) and `linear` (k,) are the constants, `covariance` (n + k, n + k) that of both, and
-    `samples` (m, n + k) the constants that it is from, if it is from any; `spread`
-    the relative misfit of a run's end, `trend` the relative error of a forecast to twice the
-    longest run; `steps_fitted`, `peak_range` say where the law is supported.
+    Attributes:
+        theta, linear: the constants, in the order of `form.names` and `form.linear`.
+        covariance: of both together.
+        units: the reference LR, steps and batch size in which the constants count.
+        spread: relative misfit of a run's end.
+        trend: relative error of a forecast to twice the longest run.
+        run_count: runs fitted.
+        steps_fitted: the longest run fitted, in updates.
+        peak_range: lowest and highest peak LR fitted, in the unit of the runs.
+        residuals: for each run its fitted steps, and predicted over measured loss less 1 there.
+        seconds: what the fit took.
+        caveats: a line for each run left out.
+        form: the formula.
+        samples: constants of other fits, if the fit was asked for some.
+
+    >>> from etastar.runs import Run
+    >>> from etastar.schedule import parse_schedule
+    >>> from etastar.law import fit
+    >>> steps = np.arange(100, 2001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
+    >>> law = fit(runs, "power")
+    >>> law.form.name, law.run_count, law.steps_fitted, law.peak_range
+    ('power', 2, 2000.0, (0.01, 0.02))
     """
 
-    theta: np.ndarray
-    linear: np.ndarray
-    covariance: np.ndarray
+    theta: Float[np.ndarray, " n"]
+    linear: Float[np.ndarray, " k"]
+    covariance: Float[np.ndarray, "n+k n+k"]
     units: Units
     spread: float
     trend: float
@@ -62,7 +92,7 @@ class Law:
     seconds: float
     caveats: tuple[str, ...] = ()
     form: Form = OWN
-    samples: np.ndarray | None = None
+    samples: Float[np.ndarray, "m n+k"] | None = None
 
     def draws(self, count: int, seed: int = 0) -> list[Law]:
         """Laws that fit the runs about as well: this one with constants from its samples.

@@ -8,7 +8,7 @@ import numpy as np
 
 from etastar._errors import InputError
 from etastar.control import Limits, Past, least_losses, optimal_schedule
-from etastar.law import AverageLaw, Form, fit
+from etastar.law import AverageLaw, Form, fit, form_named
 from etastar.runs import Run
 
 from ._caveats import Evidence, caveats_of
@@ -18,8 +18,6 @@ from ._phase import phase_of
 from ._results import Estimate, Plan
 
 MOST_STEPS = 10**13
-DRAWS = 32
-"""Other fits of the runs over which the loss of a schedule is averaged."""
 
 
 def plan(
@@ -64,8 +62,9 @@ def plan(
     horizon, runs = _horizon(horizon), list(runs)
     if continued is not None and not any(run is continued for run in runs):
         runs.append(continued)
-    law = fit(runs, form, draws=DRAWS)
-    average = AverageLaw(law, (law, *law.draws(DRAWS)))
+    form = form_named(form) if isinstance(form, str) else form
+    law = fit(runs, form, draws=form.draws)
+    average = AverageLaw(law, (law, *law.draws(form.draws)))
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     past = None if continued is None else past_of(continued, horizon)
     cap = law.peak_range[1] if peak_cap is None else peak_cap

@@ -33,6 +33,9 @@ def form_named(name: str) -> Form:
     """A law by its name.
 
     Raises: InputError for another name.
+
+    >>> form_named("multi-power").linear
+    ('floor', 'bias', 'annealed')
     """
     if name not in FORMS:
         raise InputError(f"no law is named {name!r}; choose one of {', '.join(FORMS)}")

@@ -74,6 +74,7 @@ class Form(ABC):
             not describe.
         noise: the least relative error of a run's mean residual, against which the prior is
             weighed.
+        draws: how many other fits a plan averages over; fewer for a law whose losses cost much.
 
     >>> from etastar.law import FORMS
     >>> FORMS["power"].names, FORMS["power"].linear, FORMS["power"].size
@@ -87,6 +88,7 @@ class Form(ABC):
     starts: ClassVar[int] = 48
     transient: ClassVar[float] = 0.05
     noise: ClassVar[float] = 3e-4
+    draws: ClassVar[int] = 32
 
     @abstractmethod
     def columns(

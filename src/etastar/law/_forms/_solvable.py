@@ -84,6 +84,7 @@ class SolvableForm(Form):
     starts = 16
     transient = 0.0
     noise = 1e-4  # the error of the mesh
+    draws = 4
 
     def columns(self, theta, steps, batch_ratio, rate, length):
         """The columns 1, bias and noise of the solvable model, shape (R, CELLS + 1, 3).
