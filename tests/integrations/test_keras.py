@@ -120,7 +120,7 @@ def test_bad_input_is_refused_with_a_way_out() -> None:
     assert "accumulates 4 batches and ScheduledRate counts 1" in found["accumulation"]
     assert "no val_loss, only loss" in found["metric"]
     assert "goes to the optimiser" in found["number"]
-    assert "accumulation is 0" in found["zero"]
+    assert "accumulation must be at least 1, got 0" in found["zero"]
 
 
 def test_the_loss_of_a_log_may_be_the_validations() -> None:

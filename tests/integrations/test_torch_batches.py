@@ -130,14 +130,14 @@ def test_a_checkpoint_of_another_ramp_is_followed_only_where_asked():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"data": 0}, "data is 0: give a whole number of at least 1"),
+        ({"data": 0}, "data must be at least 1 sample, got 0"),
         ({"batch_size": 8}, "a fixed batch_size needs horizon"),
         ({"batch_size": -8, "horizon": 9}, "batch_size is -8: it must be a number above 0"),
-        ({"unit": "tokens"}, "it must be 'steps' or 'samples'"),
+        ({"unit": "tokens"}, "unit must be one of 'steps', 'samples', got 'tokens'"),
         ({"world_size": 4, "multiple_of": 6}, "cannot be dealt equally to 4 processes"),
         ({"rank": 2, "world_size": 2}, "rank 2 is none of 2 processes"),
         ({"world_size": None}, "rank and world_size belong together"),
-        ({"on_change": "ask"}, "on_change is 'ask'"),
+        ({"on_change": "ask"}, "on_change must be one of None, 'keep', 'replace', got 'ask'"),
     ],
 )
 def test_settings_out_of_range_are_errors(keys, message):

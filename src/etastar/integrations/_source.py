@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etastar._checks import shown
 from etastar._errors import InputError
 from etastar.schedule import Schedule, parse_schedule, table
 
@@ -65,7 +66,7 @@ def controls_of(source: Any) -> Controls:
         return _from_document(source)
     schedule = getattr(source, "schedule", None)
     if not isinstance(schedule, Schedule):
-        raise InputError(f"a schedule is wanted, got {_shown(source)}: give {ALLOWED}")
+        raise InputError(f"a schedule is wanted, got {shown(source)}: give {ALLOWED}")
     others = (getattr(source, name, None) for name in ("momentum", "batch_size"))
     return Controls(schedule, *(other if isinstance(other, Schedule) else None for other in others))
 
@@ -88,9 +89,9 @@ def control_of(name: str, value: Any) -> float | Schedule | None:
         lowest, highest = 0.0, control.peak
     least = "0" if name == "momentum" else "above 0"
     if name == "momentum" and not 0.0 <= lowest <= highest < 1.0:
-        raise InputError(f"momentum is {_shown(value)}: it must stay from {least} to below 1")
+        raise InputError(f"momentum is {shown(value)}: it must stay from {least} to below 1")
     if name != "momentum" and not 0.0 < highest < float("inf"):
-        raise InputError(f"{name} is {_shown(value)}: it must be a number {least}")
+        raise InputError(f"{name} is {shown(value)}: it must be a number {least}")
     return control
 
 
@@ -136,7 +137,7 @@ def _from_path(path: Path) -> Controls:
 def _from_document(document: Any) -> Controls:
     """A schedule's own JSON, or that of a plan or of a solve: {"schedule": ..., ...}."""
     if not isinstance(document, Mapping):
-        raise InputError(f"a JSON object is expected, got {_shown(document)}")
+        raise InputError(f"a JSON object is expected, got {shown(document)}")
     if "schedule" not in document:
         return Controls(_schedule_in(document))
     parts = {
@@ -161,12 +162,7 @@ def _schedule_in(document: Any) -> Schedule:
                 steps, values = zip(*document["knots"], strict=True)
             except (TypeError, ValueError):
                 raise InputError(
-                    f"knots must be pairs of step and lr, got {_shown(document['knots'])}"
+                    f"knots must be pairs of step and lr, got {shown(document['knots'])}"
                 ) from None
             return table(steps, values)
-    raise InputError(f"no schedule in {_shown(document)}: give {ALLOWED}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    raise InputError(f"no schedule in {shown(document)}: give {ALLOWED}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from etastar._checks import shown
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
@@ -76,7 +77,7 @@ def _read(name: str, control: Control, step: NDArray[np.float64]) -> NDArray[np.
     if isinstance(control, Schedule):
         return control(step)
     if isinstance(control, bool) or not isinstance(control, numbers.Real):
-        raise InputError(f"{name} must be a number or a Schedule, got {str(control)[:80]!r}")
+        raise InputError(f"{name} must be a number or a Schedule, got {shown(control)}")
     return np.full(step.shape, float(control))
 
 

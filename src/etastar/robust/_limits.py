@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import quad
 from scipy.special import lambertw
 
+from etastar._checks import positives
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._checks import positive, root
+from ._root import root
 
 
 class Limit(ABC):
@@ -42,7 +43,7 @@ class Limit(ABC):
         >>> PolynomialLimit(1.0).inflation([1.0, 1000.0]).round(3)
         array([1.   , 9.449])
         """
-        rho = positive("rho", rho)
+        rho = positives("rho", rho)
         return np.array([self._inflation(float(one)) for one in rho.ravel()]).reshape(rho.shape)
 
 
