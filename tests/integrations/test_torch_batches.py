@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, TensorDataset
 
-torch = pytest.importorskip("torch")
-
-from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, TensorDataset  # noqa: E402
-
-from etastar.control import Solution  # noqa: E402
-from etastar.integrations.torch import RampedBatchSampler, accumulation  # noqa: E402
-from etastar.schedule import InputError, parse_schedule, table  # noqa: E402
+from etastar.control import Solution
+from etastar.integrations.torch import RampedBatchSampler, accumulation
+from etastar.schedule import InputError, parse_schedule, table
 
 RAMP = table([0, 40, 100], [4, 4, 33])
 N = 150
@@ -165,7 +163,8 @@ def test_an_accumulated_gradient_is_that_of_the_whole_batch(size, most):
     ).double()
     x, y = torch.randn(size, 5).double(), torch.randn(size, 1).double()
     torch.nn.functional.mse_loss(model(x), y).backward()
-    whole = [weight.grad.clone() for weight in model.parameters()]
+    whole = [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+    assert len(whole) == 4
     model.zero_grad()
     pieces = accumulation(size, most)
     for piece, weight in pieces:
