@@ -34,7 +34,11 @@ MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
 def missing_frameworks(path: Path) -> list[str]:
     """The frameworks that a file imports at its top, itself or by `etastar.integrations.NAME`."""
     imported: set[str] = set()
-    for statement in ast.parse(path.read_bytes()).body:
+    statements = list(ast.parse(path.read_bytes()).body)
+    for statement in statements:
+        # `try` stands around an import to say how to install what is missing.
+        if isinstance(statement, ast.Try):
+            statements += statement.body
         if isinstance(statement, ast.Import):
             imported.update(*(name.name.split(".") for name in statement.names))
         elif isinstance(statement, ast.ImportFrom) and statement.module:

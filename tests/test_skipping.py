@@ -9,6 +9,8 @@ SETTINGS = Path(__file__).parents[1] / "conftest.py"
 FILES = {
     "test_own.py": "import framework_x\n\ndef test_it(): framework_x.run()\n",
     "test_ours.py": "from etastar.integrations.framework_x import a\n\ndef test_it(): a()\n",
+    "test_try.py": "try:\n    import framework_x\nexcept ModuleNotFoundError:\n    raise\n",
+    "test_inside.py": "def test_it():\n    if not __doc__: return\n    import framework_x\n",
     "test_other.py": "def test_it(): assert True\n",
     "doctests.py": '"""\n>>> 1 + 1\n2\n"""\nimport framework_x.part\n',
 }
@@ -29,7 +31,7 @@ def test_only_files_that_import_what_is_not_installed_are_skipped(tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stdout
-    assert "1 passed, 3 skipped" in done.stdout
-    for name in ("test_own.py", "test_ours.py", "doctests.py"):
+    assert "2 passed, 4 skipped" in done.stdout
+    for name in ("test_own.py", "test_ours.py", "test_try.py", "doctests.py"):
         reason = f"{name} is skipped, because it imports what is not installed: framework_x"
         assert reason in done.stdout
