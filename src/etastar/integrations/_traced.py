@@ -108,6 +108,10 @@ class _Traced(NamedTuple):
     """Steps, and distances from them as floats that keep the digits of the whole numbers.
 
     In float32 neighbouring steps beyond 2^24 are one number; differences of integers are exact.
+
+    Attributes:
+        step: whole steps, of any shape.
+        kind: float type of the distances.
     """
 
     step: jax.Array

@@ -20,7 +20,13 @@ Control = float | Schedule
 
 @dataclass(frozen=True)
 class Controls:
-    """The three controls of a run; `momentum` None stands for plain SGD."""
+    """The three controls of a run.
+
+    Attributes:
+        rate: LR of every update.
+        batch_size: samples of an update, at least 1, infinite for full gradients.
+        momentum: mu, from 0 to below 1; None for plain SGD.
+    """
 
     rate: Schedule
     batch_size: Control

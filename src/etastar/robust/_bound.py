@@ -33,7 +33,11 @@ class LastIterate:
     rate; the bound is the smallest of these. Without a projection it holds for k = 0 alone, with D
     the distance from the first point to a minimiser.
 
-    Make one with `last_iterate`. `terms` holds time and spread of the starts.
+    Make one with `last_iterate`.
+
+    Attributes:
+        schedule: rates r_t of the updates, before the factor s.
+        terms: time_k and spread_k of the starts k, for the rates over the peak.
 
     Source: arXiv 2310.07831, theorem 1, summed by parts (docs/robust.md); the minimum over k is
     that of arXiv 2503.09411.
