@@ -1,13 +1,67 @@
-"""Settings made before any framework is imported, and what the examples of reports show."""
+"""Settings, skips and examples that hold for the tests and for the doctests of the library.
+
+Frameworks are optional: a file that imports one that is not installed is skipped and says so, and
+is not an error.
+"""
 
 from __future__ import annotations
 
+import ast
 import os
+from collections.abc import Generator
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-# By default Keras asks for TensorFlow.
+# By default Keras asks for TensorFlow; it must be told before it is first imported.
 os.environ.setdefault("KERAS_BACKEND", "torch")
+
+FRAMEWORKS = (
+    "accelerate",
+    "keras",
+    "lightning",
+    "numpyro",
+    "optax",
+    "ray",
+    "tensorboard",
+    "torch",
+    "transformers",
+)
+MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
+
+
+def missing_frameworks(path: Path) -> list[str]:
+    """The frameworks that a file imports at its top, itself or by `etastar.integrations.NAME`."""
+    imported: set[str] = set()
+    statements = list(ast.parse(path.read_bytes()).body)
+    for statement in statements:
+        # `try` stands around an import to say how to install what is missing.
+        if isinstance(statement, ast.Try):
+            statements += statement.body
+        if isinstance(statement, ast.Import):
+            imported.update(*(name.name.split(".") for name in statement.names))
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            imported.update(statement.module.split("."))
+    return sorted(MISSING & imported)
+
+
+class SkippedFile(pytest.File):
+    """A file of tests that cannot be imported here."""
+
+    def collect(self) -> list[pytest.Item]:
+        names = ", ".join(missing_frameworks(self.path))
+        pytest.skip(f"{self.nodeid} is skipped, because it imports what is not installed: {names}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    collectors = yield
+    if MISSING and collectors and missing_frameworks(file_path):
+        return [SkippedFile.from_parent(parent, path=file_path)]
+    return collectors
 
 
 @pytest.fixture(autouse=True)

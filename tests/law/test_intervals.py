@@ -28,30 +28,47 @@ def sweep():
 
 
 @pytest.fixture(scope="module")
-def forecasts(sweep):
-    """Measured final losses of the runs not fitted, with their forecasts."""
-    law = fit(sweep[::3])
-    tested = [run for i, run in enumerate(sweep) if i % 3]
+def law(sweep):
+    """The law fitted to every second run."""
+    return fit(sweep[::2])
+
+
+def forecasts(law, sweep):
+    """Measured final losses of the runs not fitted, and their forecasts (3, runs)."""
+    tested = sweep[1::2]
     found = [law.predict(run.schedule, at=[run.final_step]).final for run in tested]
     return np.array([run.final_loss for run in tested]), np.array(found).T
 
 
-def test_the_interval_holds_nine_of_ten_measured_losses(forecasts):
-    measured, (_, low, high) = forecasts
+def test_the_interval_holds_at_least_nine_of_ten_measured_losses(law, sweep):
+    measured, (_, low, high) = forecasts(law, sweep)
+    assert np.mean((low <= measured) & (measured <= high)) >= 0.9
+
+
+def test_with_constants_that_are_known_it_is_as_wide_as_the_runs_differ(law, sweep):
+    # The covariance of the constants comes on top, and is larger than it need be.
+    known = replace(law, covariance=np.zeros_like(law.covariance))
+    measured, (mean, low, high) = forecasts(known, sweep)
+    half = (high - low) / 2 / mean
+    # 1.714 is the 90% quantile of Student's t with 23 degrees of freedom; so many runs know their
+    # spread to a sixth.
+    assert np.all(np.abs(half / (1.714 * OFFSET) - 1) < 0.4)
     covered = np.mean((low <= measured) & (measured <= high))
-    assert 0.85 <= covered < 1.0
+    assert 0.8 <= covered < 1.0
 
 
-def test_the_interval_is_as_wide_as_the_runs_differ(forecasts):
-    _, (mean, low, high) = forecasts
-    half = np.median((high - low) / 2 / mean)
-    # The 90% quantile is at 1.645 of a normal spread; of fifteen runs that spread is known to a
-    # fifth, and the constants add to it.
-    assert 1.645 * 0.8 * OFFSET <= half <= 1.645 * 1.8 * OFFSET
+def test_the_covariance_and_the_reach_beyond_the_pilots_widen_it(law, sweep):
+    known = replace(law, covariance=np.zeros_like(law.covariance), trend=0.01)
+    run = sweep[2]
+    longer = run.schedule.stretched(horizon=4 * int(law.steps_fitted))
+    near, far = (
+        np.ptp(known.predict(one, at=[one.horizon]).final[1:]) for one in (run.schedule, longer)
+    )
+    assert far > 3 * near
+    assert np.ptp(law.predict(run.schedule).final[1:]) > near
 
 
-def test_a_wider_level_gives_a_wider_interval(sweep):
-    law = fit(sweep[::3])
+def test_a_wider_level_gives_a_wider_interval(law, sweep):
     run = sweep[1]
     halves = [
         np.ptp(law.predict(run.schedule, at=[run.final_step], level=level).final[1:])

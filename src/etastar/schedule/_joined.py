@@ -1,27 +1,62 @@
-"""Schedules one after another."""
+"""The shape of schedules one after another."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
-from etastar._checks import shown, step_horizon
 from etastar._errors import InputError
 
-from ._curves import Flat
-from ._schedule import Schedule
-from ._shapes import Frame, Segment, Shape
+from ._curves import Flat, Segment
+from ._shape import Frame, Shape
+
+
+class Piece(Protocol):
+    """What a joined shape asks of the schedules in it.
+
+    `Schedule` is above this file, because it reads and writes joined ones: here is as much of it as
+    is needed.
+    """
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def peak(self) -> float: ...
+    @property
+    def horizon(self) -> int: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def final(self) -> float: ...
+    @property
+    def rise(self) -> int: ...
+    @property
+    def segments(self) -> tuple[Segment, ...]: ...
+    def __call__(self, step: float) -> float: ...
+    def scaled(self, *, peak: float) -> Piece: ...
+    def stretched(self, *, horizon: int) -> Piece: ...
 
 
 @dataclass(frozen=True)
 class Joined(Shape):
-    """Pieces in order, each counted from its own step 0 and in force until a step of the whole."""
+    """Pieces in order, each counted from its own step 0 and in force until a step of the whole.
+
+    Formula: eta(t) = piece_i(t - until_{i-1}) for until_{i-1} <= t < until_i.
+
+    Attributes:
+        pieces: pairs (schedule, until), `until` a step of the whole; none of the schedules is
+            itself joined, and the last `until` is the horizon.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> spec = "join:constant:peak=0.1,horizon=9 then linear:peak=0.1,horizon=9"
+    >>> parse_schedule(spec).shape.name
+    'join'
+    """
 
     name: ClassVar[str] = "join"
     takes_final: ClassVar[bool] = False
-    pieces: tuple[tuple[Schedule, int], ...]
+    pieces: tuple[tuple[Piece, int], ...]
 
     @property
     def own_peak(self) -> float:
@@ -76,9 +111,9 @@ class Joined(Shape):
         return segments
 
 
-def _moved(piece: Schedule, offset: int, length: int, keep_end: bool) -> list[Segment]:
+def _moved(piece: Piece, offset: int, length: int, keep_end: bool) -> list[Segment]:
     """The segments of a piece that are in force during `length` steps from step `offset`."""
-    segments = list(piece._segments)
+    segments = list(piece.segments)
     if length > piece.horizon:
         segments.append(Segment(float(piece.horizon), 0.0, Flat(piece(piece.horizon))))
     moved = []
@@ -91,44 +126,7 @@ def _moved(piece: Schedule, offset: int, length: int, keep_end: bool) -> list[Se
     return moved
 
 
-def join(pieces: Iterable[tuple[Schedule, int]]) -> Schedule:
-    """Schedules one after another: [(first, until), (second, until), ...].
-
-    Piece i is in force from the `until` of the one before it (0 for the first) to its own `until`,
-    a step of the whole, and starts there from its own step 0: eta(t) = piece_i(t - until_{i-1}),
-    to the last bit. A piece cut short simply stops; beyond its horizon it holds its end value.
-    The last `until` is the horizon; the peak is the highest of the pieces' peaks.
-
-    Raises: InputError for no piece, or `until` that does not increase.
-
-    >>> from etastar.schedule import join, parse_schedule
-    >>> stable = parse_schedule("constant:peak=0.1,horizon=100,warmup=10")
-    >>> cooldown = parse_schedule("linear:peak=0.1,horizon=50")
-    >>> whole = join([(stable, 100), (cooldown, 150)])
-    >>> whole.horizon, whole(99), whole(125)
-    (150, 0.1, 0.05)
-    """
-    flat: list[tuple[Schedule, int]] = []
-    start = 0
-    for entry in pieces:
-        try:
-            piece, until = entry
-        except (TypeError, ValueError):
-            piece, until = None, None
-        if not isinstance(piece, Schedule):
-            raise InputError(f"join takes pairs (schedule, until), got {shown(entry)}")
-        until = step_horizon(until, "until")
-        if until <= start:
-            raise InputError(f"until must increase from piece to piece, got {until} after {start}")
-        flat += _inner_pieces(piece, start, until)
-        start = until
-    if not flat:
-        raise InputError("join got no pieces: give at least one (schedule, until)")
-    whole = Joined(tuple(flat))
-    return Schedule(whole, whole.own_peak, start, whole.own_warmup)
-
-
-def _inner_pieces(piece: Schedule, start: int, until: int) -> list[tuple[Schedule, int]]:
+def inner_pieces(piece: Piece, start: int, until: int) -> list[tuple[Piece, int]]:
     """A piece, or what it was itself joined of, as pieces of the new whole."""
     if not isinstance(piece.shape, Joined):
         return [(piece, until)]
