@@ -14,8 +14,8 @@ def check_horizon(horizon: int, updates: int, reaction: str, option: str) -> Non
     """Refuse, or warn of, a training of another number of updates than its schedule.
 
     A shorter training ends before its learning rate has come down; a longer one goes on at the end
-    value. `reaction` is "error", "warn" or "ignore"; `option` names the option of the framework that
-    says how long the training is.
+    value. `reaction` is "error", "warn" or "ignore"; `option` is what the framework calls the
+    length of the training.
 
     Raises: InputError where the numbers differ and the reaction is "error", or is none of these.
 
