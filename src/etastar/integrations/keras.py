@@ -20,12 +20,12 @@ try:
     import keras
 except ModuleNotFoundError as missing:
     # Without KERAS_BACKEND Keras asks for TensorFlow, which may well not be there.
-    mend = (
+    fix = (
         "pip install 'etastar[keras]' torch"
         if missing.name == "keras"
         else f"Keras's backend {missing.name} is not installed; set KERAS_BACKEND=torch or jax"
     )
-    raise ModuleNotFoundError(f"etastar.integrations.keras needs Keras 3: {mend}") from None
+    raise ModuleNotFoundError(f"etastar.integrations.keras needs Keras 3: {fix}") from None
 
 from etastar._checks import whole
 from etastar._errors import InputError

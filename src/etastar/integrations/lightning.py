@@ -99,8 +99,8 @@ class RunLogCallback(Callback):
         self._scheduler = scheduler = _scheduler(trainer)
         updates = _updates(trainer)
         if updates is not None:
-            mend = "max_steps or max_epochs"
-            check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, mend)
+            option = "max_steps or max_epochs"
+            check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, option)
         self._at = scheduler.last_epoch
         self._sum, self._count = None, 0
         declared = dict(self._declared)
