@@ -55,7 +55,7 @@ Force = Annotated[
 ]
 
 
-def pilot(
+def pilot_command(
     command: Command,
     horizon: Horizon,
     budget: Budget,
