@@ -11,6 +11,11 @@ HERE = Path(__file__).parent
 # By default Keras asks for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
+# What JAX compiled is kept for the next test process: half of the time of many tests.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(HERE / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
 # The files whose framework is optional, by their beginnings: without it they cannot be imported.
 FRAMEWORKS = {
     "src/etastar/integrations/torch": "torch",

@@ -47,6 +47,7 @@ def test_the_same_runs_give_the_same_plan(planned, pilots):
     assert again.expected_regret == planned.expected_regret
 
 
+@pytest.mark.slow
 def test_a_plan_that_goes_on_keeps_what_was_done(extended, under_way, pilots):
     step = int(under_way.final_step)
     steps = np.arange(step)
