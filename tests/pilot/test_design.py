@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from etastar.law import FORMS, Law, fit
-from etastar.law._data import Units
+from etastar.law._points import Units
 from etastar.pilot._design import InformationDesigner, _Search, make_designer
 from etastar.pilot._information import SYSTEMATIC, Belief, Rows, _waves
 from etastar.pilot._range_test import bounds_of, range_test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from etastar._checks import one_of
 from etastar._errors import InputError
 
 REACTIONS = ("error", "warn", "ignore")
@@ -25,8 +26,7 @@ def check_horizon(horizon: int, updates: int, reaction: str, mend: str) -> None:
     ...     print(str(error).split(":")[0])
     the training makes 80 updates and its schedule has 100
     """
-    if reaction not in REACTIONS:
-        raise InputError(f"on_mismatch is {reaction!r}: give one of {', '.join(REACTIONS)}")
+    one_of("on_mismatch", reaction, REACTIONS)
     if horizon == updates or reaction == "ignore":
         return
     line = (

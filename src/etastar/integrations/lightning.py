@@ -28,6 +28,7 @@ except ModuleNotFoundError:
         "etastar.integrations.lightning needs it: pip install 'etastar[lightning]'"
     ) from None
 
+from etastar._checks import whole
 from etastar._errors import InputError
 
 from ._horizon import check_horizon
@@ -88,9 +89,8 @@ class RunLogCallback(Callback):
         on_mismatch: str = "error",
         **metadata: Any,
     ) -> None:
-        if every < 1:
-            raise InputError(f"every is {every!r}: give a number of updates of at least 1")
-        self.path, self.every, self.loss, self.on_mismatch = path, every, loss, on_mismatch
+        self.every = whole("every", every, 1, unit="update")
+        self.path, self.loss, self.on_mismatch = path, loss, on_mismatch
         self._declared = {"batch_size": batch_size, "momentum": momentum, **metadata}
         self.run_log: RunLog | None = None
 
