@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from etastar._errors import InputError
 from etastar.schedule import Joined, Schedule, join, table
@@ -137,5 +137,5 @@ def last_piece(schedule: Schedule) -> Schedule:
     >>> last_piece(Past(linear, 20).then(linear)) == last_piece(linear) == linear
     True
     """
-    shape: Any = schedule.shape
-    return shape.pieces[-1][0] if isinstance(shape, Joined) else schedule
+    shape = schedule.shape
+    return cast(Schedule, shape.pieces[-1][0]) if isinstance(shape, Joined) else schedule
