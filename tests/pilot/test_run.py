@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from etastar.pilot import Outlook, Silent
 from etastar.runs import read_runs
 from etastar.schedule import InputError
 
@@ -53,16 +54,14 @@ def test_the_same_call_again_runs_nothing_and_more_pilots_run_only_themselves(be
 def test_a_reader_finds_ended_runs_only_at_every_moment(bench, monkeypatch):
     """`etastar plan` reads the folder while runs are under way."""
     monkeypatch.setenv("ROW_SECONDS", "0.01")
-    from etastar.pilot import _supervise
-
     seen = []
 
-    def look(watch_view):
-        if (bench.out / "runs.csv").exists():
-            seen.append([run.name for run in read_runs(bench.out)])
+    class Reader(Silent):
+        def show(self, progress):
+            if (bench.out / "runs.csv").exists():
+                seen.append([run.name for run in read_runs(bench.out)])
 
-    monkeypatch.setattr(_supervise.Sweep, "_view", lambda self: look(self))
-    bench.sweep(four(bench), jobs=1)
+    bench.sweep(four(bench), jobs=1, show=Reader())
     assert len(seen) >= 3
     for names in seen:
         assert names == [f"run{i}" for i in range(len(names))]
@@ -76,8 +75,6 @@ def test_the_budget_is_not_exceeded(bench):
 
 
 def test_the_sweep_stops_at_the_interval_asked(bench):
-    from etastar.pilot._outlook import Outlook
-
     def ahead(runs):
         return Outlook("cosine", 0.1, 2.0, 2 - width, 2 + width) if runs else None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._backtest import backtest_figure, backtest_summary
     from ._forecast import forecast_summary
+    from ._pilot import LiveSweep, design_summary, sweep_summary
     from ._plan_page import plan_report, write_plan
     from ._plan_tables import plan_summary
     from ._robust import robust_figure, robust_summary
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 
 # A table in the terminal must not wait for plotly.
 _FILES = {
+    "LiveSweep": "_pilot",
     "backtest_figure": "_backtest",
     "backtest_summary": "_backtest",
+    "design_summary": "_pilot",
     "forecast_summary": "_forecast",
     "phase_figure": "_solve",
     "phase_summary": "_solve",
@@ -24,12 +27,15 @@ _FILES = {
     "robust_summary": "_robust",
     "solution_figure": "_solve",
     "solution_summary": "_solve",
+    "sweep_summary": "_pilot",
     "write_plan": "_plan_page",
 }
 
 __all__ = [
+    "LiveSweep",
     "backtest_figure",
     "backtest_summary",
+    "design_summary",
     "forecast_summary",
     "phase_figure",
     "phase_summary",
@@ -39,6 +45,7 @@ __all__ = [
     "robust_summary",
     "solution_figure",
     "solution_summary",
+    "sweep_summary",
     "write_plan",
 ]
 
