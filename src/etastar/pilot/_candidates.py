@@ -57,18 +57,18 @@ def candidates_between(low: float, high: float, longest: int, warmup: int) -> li
             for shape in ("constant", "cosine", "linear"):
                 schedule = make_schedule(shape, **common)
                 flat = steps if shape == "constant" else 0
-                found.append(Candidate(run_name(schedule), schedule, flat))
+                found.append(Candidate(pilot_name(schedule), schedule, flat))
             for part in COOLDOWNS:
                 cooldown = max(round(part * steps), 1)
                 schedule = make_schedule("wsd", cooldown=cooldown, **common)
-                found.append(Candidate(run_name(schedule, part), schedule, steps - cooldown))
+                found.append(Candidate(pilot_name(schedule, part), schedule, steps - cooldown))
     return found
 
 
-def run_name(schedule: Schedule, cooldown: float | None = None) -> str:
-    """The name of a run, from its shape, cooldown, peak and horizon.
+def pilot_name(schedule: Schedule, cooldown: float | None = None) -> str:
+    """The name of a pilot, from its shape, cooldown, peak and horizon.
 
-    >>> run_name(make_schedule("wsd", peak=0.001, horizon=500, cooldown=100), 0.2)
+    >>> pilot_name(make_schedule("wsd", peak=0.001, horizon=500, cooldown=100), 0.2)
     'wsd20_p0.001_h500'
     """
     shape = schedule.shape.name + ("" if cooldown is None else f"{100 * cooldown:.0f}")

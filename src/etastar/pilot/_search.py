@@ -23,7 +23,7 @@ from etastar._errors import InputError
 from etastar.law import Law, fit
 from etastar.schedule import Schedule, make_schedule
 
-from ._candidates import Candidate, run_name
+from ._candidates import Candidate, pilot_name
 from ._config import whole_number
 from ._designer import Finished, Pilot, Proposal
 from ._forecast_error import ForecastError, forecast_error, target_schedules
@@ -226,9 +226,9 @@ class Search:
         if start < each.flat:
             peak, warmup = each.schedule.peak, self.task.warmup
             trunk = make_schedule("constant", peak=peak, horizon=each.flat, warmup=warmup)
-            made.append(Pilot(run_name(trunk), trunk, seed, parent, start))
-            state.trunks[peak, each.flat] = run_name(trunk)
-            start, parent = each.flat, run_name(trunk)
+            made.append(Pilot(pilot_name(trunk), trunk, seed, parent, start))
+            state.trunks[peak, each.flat] = pilot_name(trunk)
+            start, parent = each.flat, pilot_name(trunk)
         if each.flat < each.schedule.horizon:
             made.append(Pilot(each.name, each.schedule, seed, parent, start))
         return made

@@ -26,7 +26,7 @@ READERS: tuple[Reader, ...] = (
 )
 
 
-def read_table(path: Path) -> LogTable:
+def read_log_table(path: Path) -> LogTable:
     """The columns of a log of any format.
 
     A name that says nothing (`train.log`, `log.txt`) is read as JSON lines where the text starts

@@ -15,7 +15,7 @@ from etastar._errors import InputError
 from . import _logged_values
 from ._columns import loss_column, step_column
 from ._declarations import IN_FOLDER, SUFFIXES
-from ._formats import read_table
+from ._formats import read_log_table
 from ._log_table import numbers
 from ._run import risen
 from ._sources import find_logs
@@ -101,7 +101,7 @@ def log_status(path: str | os.PathLike[str]) -> LogStatus:
     """
     path = Path(path)
     with _input_errors_only(path):
-        table = read_table(path)
+        table = read_log_table(path)
     step = step_column(table, None)
     loss, _ = loss_column(table, None, step)
     table, columns = numbers(table, list(dict.fromkeys((step, loss))))

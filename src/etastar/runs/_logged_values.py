@@ -92,7 +92,7 @@ def losses(
     return LoggedValues(step[row], loss[row], row)
 
 
-def finite(
+def finite_losses(
     table: LogTable, logged: LoggedValues, noun: str
 ) -> tuple[LoggedValues, list[str], bool]:
     """The rows with a finite loss, and whether the run diverged.

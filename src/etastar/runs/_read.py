@@ -12,7 +12,7 @@ from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
 from ._declarations import completed, declared_in
-from ._formats import read_table
+from ._formats import read_log_table
 from ._log_table import LogTable, numbers
 from ._run import Run
 from ._sources import Source, Sources, find_logs
@@ -91,7 +91,7 @@ def read_runs(
 
 def _runs(source: Source, options: _Options) -> list[Run]:
     """The run of a log, or those of a sweep's summary table."""
-    table = read_table(source.path)
+    table = read_log_table(source.path)
     own, notes = declared_in(table)
     source = replace(
         source,
@@ -112,7 +112,9 @@ def _without_summarised(runs: list[Run]) -> list[Run]:
 def _run(source: Source, table: LogTable, options: _Options) -> Run:
     log = _chosen(table, options)
     logged, order_notes = _logged_values.in_order(log.table, log.losses)
-    logged, finite_notes, diverged = _logged_values.finite(log.table, logged, log.loss_column)
+    logged, finite_notes, diverged = _logged_values.finite_losses(
+        log.table, logged, log.loss_column
+    )
     schedule, schedule_notes = _schedule(source, options, log, float(logged.step[-1]))
     logged, horizon_notes = _logged_values.within(log.table, logged, schedule.horizon)
     row = source.declaration
