@@ -1,8 +1,78 @@
-"""Settings of the tests that must be made before any framework is imported."""
+"""Settings, skips and examples that hold for the tests and for the doctests of the library.
+
+Frameworks are optional: a file that imports one that is not installed is skipped and says so, and
+is not an error.
+"""
 
 from __future__ import annotations
 
+import ast
 import os
+from collections.abc import Generator
+from importlib.util import find_spec
+from pathlib import Path
 
-# By default Keras asks for TensorFlow.
+import pytest
+
+# By default Keras asks for TensorFlow; it must be told before it is first imported.
 os.environ.setdefault("KERAS_BACKEND", "torch")
+
+FRAMEWORKS = (
+    "accelerate",
+    "keras",
+    "lightning",
+    "numpyro",
+    "optax",
+    "ray",
+    "tensorboard",
+    "torch",
+    "transformers",
+)
+MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
+
+
+def missing_frameworks(path: Path) -> list[str]:
+    """The frameworks that a file imports at its top, itself or by `etastar.integrations.NAME`."""
+    imported: set[str] = set()
+    statements = list(ast.parse(path.read_bytes()).body)
+    for statement in statements:
+        # `try` stands around an import to say how to install what is missing.
+        if isinstance(statement, ast.Try):
+            statements += statement.body
+        if isinstance(statement, ast.Import):
+            imported.update(*(name.name.split(".") for name in statement.names))
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            imported.update(statement.module.split("."))
+    return sorted(MISSING & imported)
+
+
+class SkippedFile(pytest.File):
+    """A file of tests that cannot be imported here."""
+
+    def collect(self) -> list[pytest.Item]:
+        names = ", ".join(missing_frameworks(self.path))
+        pytest.skip(f"{self.nodeid} is skipped, because it imports what is not installed: {names}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    collectors = yield
+    if MISSING and collectors and missing_frameworks(file_path):
+        return [SkippedFile.from_parent(parent, path=file_path)]
+    return collectors
+
+
+@pytest.fixture(autouse=True)
+def _examples_of_reports(request: pytest.FixtureRequest) -> None:
+    """`plan` and `tested` for the examples in docstrings of `etastar.report`.
+
+    To plan, or to fit a law that can be tested, would take an example half a minute.
+    """
+    if request.node.path.parent.name == "report" and request.node.path.suffix == ".py":
+        from tests.helpers.backtests import make_backtest
+        from tests.helpers.plans import make_plan
+
+        namespace = request.getfixturevalue("doctest_namespace")
+        namespace.update(plan=make_plan(), tested=make_backtest("low", "high"))

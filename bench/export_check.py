@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from etastar.plan._export import export
 
+from etastar.export import export_schedule
 from etastar.schedule import parse_schedule
 
 UPDATES, WARMUP = 1000, 50
@@ -142,7 +142,7 @@ if __name__ == "__main__":
     for name, read in readers.items():
         for spec in SPECS:
             schedule = parse_schedule(spec)
-            result = export(schedule, name)
+            result = export_schedule(schedule, name)
             if not result.exact:
                 continue
             rates = np.array(read(result.text, asked.packages))

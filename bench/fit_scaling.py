@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from etastar.law import Law, fit
-from etastar.law._data import Units
+from etastar.law._points import Units
 from etastar.planning import plan
 from etastar.runs import Run
 from etastar.schedule import parse_schedule

@@ -30,11 +30,10 @@ from pathlib import Path
 
 import numpy as np
 
-from etastar.control import best_member
+from etastar.control import Limits, best_member
 from etastar.law import fit
 from etastar.model import PowerLaw, loss
-from etastar.pilot._design import InformationDesigner, make_designer
-from etastar.pilot._types import Finished, Pilot
+from etastar.pilot import Finished, InformationDesigner, Pilot, make_designer
 from etastar.runs import Run
 from etastar.schedule import Schedule, make_schedule
 
@@ -59,12 +58,12 @@ class Task:
             batch_size=round(2 ** rng.uniform(1, 5)),
         )
         top = 0.5 * self.model.max_rate
-        best = best_member(self.model, "cosine", LONGEST, cap=top).schedule.peak
+        best = best_member(self.model, "cosine", LONGEST, Limits(top)).schedule.peak
         self.peaks = (best / 8, min(8 * best, top))
         cap = self.peaks[1]
         members = (
-            best_member(self.model, "cosine", HORIZON, cap=cap),
-            best_member(self.model, "wsd", HORIZON, cap=cap, cooldown=0.2, decay="linear"),
+            best_member(self.model, "cosine", HORIZON, Limits(cap)),
+            best_member(self.model, "wsd", HORIZON, Limits(cap), cooldown=0.2, decay="linear"),
         )
         self.asked = [member.schedule for member in members]
         self.truth = np.array([member.loss for member in members]) + self.model.noise

@@ -20,15 +20,19 @@ from laws import splits
 from rich.console import Console
 from rich.table import Table
 
-from etastar.control import least_losses, optimal_schedule
-from etastar.law import AverageLaw, Law, fit
+from etastar.control import Limits, least_losses, optimal_schedule
+from etastar.law import AverageLaw, LossLaw, fit
 from etastar.schedule import Schedule
 
 DRAWS, SETS, MOVED, WARMUP = 32, 8, 16, 100
 
 
-def planned(law: Law | AverageLaw, horizon: int) -> Schedule:
-    return optimal_schedule(law, horizon, warmup=WARMUP).schedule
+def limits_of(law: LossLaw) -> Limits:
+    return Limits(law.peak_range[1], warmup=WARMUP)
+
+
+def planned(law: LossLaw, horizon: int) -> Schedule:
+    return optimal_schedule(law, horizon, limits_of(law)).schedule
 
 
 def main() -> None:
@@ -43,10 +47,8 @@ def main() -> None:
         horizon = max(run.schedule.horizon for run in split.tested)
         law = fit(split.fitted, draws=DRAWS)
         average = AverageLaw(law, (law, *law.draws(DRAWS)))
-        best = optimal_schedule(average, horizon, warmup=WARMUP)
-        least = least_losses(
-            average.members, best.schedule, cap=law.peak_range[1], warmup=WARMUP
-        ).mean()
+        best = optimal_schedule(average, horizon, limits_of(law))
+        least = least_losses(average.members, best.schedule, limits_of(law)).mean()
         again = [
             AverageLaw(law, (law, *fit(split.fitted, draws=DRAWS, seed=1 + i).draws(DRAWS)))
             for i in range(SETS)

@@ -1,9 +1,18 @@
-"""Checks of single values, each naming the parameter it refuses."""
+"""Checks of single values: each returns the value, or refuses it with an error that names it.
+
+A number is whatever Python, NumPy, PyTorch or JAX hold as one real number, also as an array without
+dimensions. Text and booleans are no numbers.
+"""
 
 from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Collection
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from etastar._errors import InputError
 
@@ -11,47 +20,157 @@ from etastar._errors import InputError
 HORIZON_LIMIT = 10**15
 PEAK_LIMIT = 1e100
 
+T = TypeVar("T")
+
 
 def shown(value: object) -> str:
-    """Quote a value, cut where a long one would hide the message around it."""
+    """Quote a value, cut where a long one would hide the message around it.
+
+    >>> shown("cosine"), len(shown("x" * 1000))
+    ("'cosine'", 80)
+    """
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def real(name: str, value: object) -> float:
-    """Return `value` as a finite float, or refuse it by name; text and booleans are refused."""
+def _advice(hint: str) -> str:
+    return f": {hint}" if hint else ""
+
+
+def _number(name: str, value: Any) -> float:
+    """A float, perhaps infinite or NaN."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InputError(f"{name} must be a number, got {shown(value)}")
     try:
-        number = float(value)
+        # Adding zero turns -0.0 into 0.0, so that equal schedules also print equal.
+        return float(value) + 0.0
     except OverflowError:
-        number = math.inf
+        return math.inf
+
+
+def real(name: str, value: object) -> float:
+    """Return a finite number.
+
+    >>> real("peak", 1)
+    1.0
+    >>> try:
+    ...     real("peak", "1e-3")
+    ... except InputError as error:
+    ...     print(error)
+    peak must be a number, got '1e-3'
+    """
+    number = _number(name, value)
     if not math.isfinite(number):
         raise InputError(f"{name} must be a finite number, got {shown(value)}")
-    # Adding zero turns -0.0 into 0.0, so that equal schedules also print equal.
-    return number + 0.0
+    return number
 
 
 def real_between(name: str, value: object, low: float, high: float) -> float:
-    """Return `value` as a float in [low, high]."""
+    """Return a number from `low` to `high`, both allowed.
+
+    >>> real_between("final", 1, 0.0, 1.0)
+    1.0
+    """
     number = real(name, value)
     if not low <= number <= high:
         raise InputError(f"{name} must be from {low:g} to {high:g}, got {shown(value)}")
     return number
 
 
-def whole(name: str, value: object) -> int:
-    """Return `value` as an int of at least 0; 1e4 is a whole number, 0.5 is not."""
+def at_least(name: str, value: object, least: float, *, infinite: bool = False) -> float:
+    """Return a number that is not below `least`, finite unless `infinite` is allowed.
+
+    >>> at_least("noise", 0, 0.0), at_least("batch_size", math.inf, 1.0, infinite=True)
+    (0.0, inf)
+    """
+    number = _number(name, value) if infinite else real(name, value)
+    if not number >= least:
+        raise InputError(f"{name} must be at least {least:g}, got {shown(value)}")
+    return number
+
+
+def above(name: str, value: object, low: float, *, infinite: bool = False, hint: str = "") -> float:
+    """Return a number above `low`, finite unless `infinite` is allowed.
+
+    `hint` says why, or how to fix one that is not above.
+
+    >>> try:
+    ...     above("capacity", 1.0, 1.0, hint="at 1 the trace is infinite")
+    ... except InputError as error:
+    ...     print(error)
+    capacity must be above 1, got 1.0: at 1 the trace is infinite
+    """
+    number = _number(name, value) if infinite else real(name, value)
+    if not number > low:
+        raise InputError(f"{name} must be above {low:g}, got {shown(value)}{_advice(hint)}")
+    return number
+
+
+def positives(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return an array of finite numbers above 0, of the shape of `values`.
+
+    >>> positives("rho", [1, 2])
+    array([1., 2.])
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be numbers, got {shown(values)}") from None
+    good = np.isfinite(array) & (array > 0)
+    if not np.all(good):
+        raise InputError(f"{name} must be finite and above 0, got {array[~good].flat[0]:g}")
+    return array
+
+
+def whole(name: str, value: object, least: int = 0, *, unit: str = "", hint: str = "") -> int:
+    """Return a whole number of at least `least`; 1e4 is one, 0.5 is not.
+
+    `unit`, a noun in the singular, says in the message of what it is a number; `hint` says how to
+    fix a wrong one.
+
+    >>> whole("warmup", 1e4, unit="step")
+    10000
+    >>> try:
+    ...     whole("every", 0, 1, unit="update")
+    ... except InputError as error:
+    ...     print(error)
+    every must be at least 1 update, got 0
+    """
     number = real(name, value)
     if number != math.floor(number):
-        raise InputError(f"{name} must be a whole number of steps, got {shown(value)}")
-    if number < 0:
-        raise InputError(f"{name} must not be negative, got {shown(value)}")
-    return int(number)
+        rule = "must be a whole number" + (f" of {unit}s" if unit else "")
+    elif number < 0 <= least:
+        rule = "must not be negative"
+    elif number < least:
+        rule = f"must be at least {least} {unit}".rstrip()
+    else:
+        return int(number)
+    raise InputError(f"{name} {rule}, got {shown(value)}{_advice(hint)}")
+
+
+def one_of(name: str, value: T, allowed: Collection[T]) -> T:
+    """Return one of the values that are allowed.
+
+    >>> try:
+    ...     one_of("unit", "tokens", ("steps", "samples"))
+    ... except InputError as error:
+    ...     print(error)
+    unit must be one of 'steps', 'samples', got 'tokens'
+    """
+    if value not in allowed:
+        names = ", ".join(map(repr, allowed))
+        raise InputError(f"{name} must be one of {names}, got {shown(value)}")
+    return value
 
 
 def peak_rate(value: object, name: str = "peak") -> float:
-    """Return a peak learning rate, a positive float."""
+    """Return a peak learning rate, above 0 and at most 1e100.
+
+    >>> peak_rate(3e-4)
+    0.0003
+    """
     number = real(name, value)
     if number <= 0:
         raise InputError(f"{name} must be a learning rate above 0, got {shown(value)}")
@@ -62,10 +181,12 @@ def peak_rate(value: object, name: str = "peak") -> float:
 
 
 def step_horizon(value: object, name: str = "horizon") -> int:
-    """Return a horizon: a whole number of steps from 1 to below 1e15."""
-    steps = whole(name, value)
-    if steps < 1:
-        raise InputError(f"{name} must be at least 1 step, got {shown(value)}")
+    """Return a horizon: a whole number of steps from 1 to below 1e15.
+
+    >>> step_horizon(1e4)
+    10000
+    """
+    steps = whole(name, value, 1, unit="step")
     if steps >= HORIZON_LIMIT:
         raise InputError(
             f"{name} must be below 1e15 steps, got {shown(value)}: count updates, not tokens"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """What a user gave is wrong: one line saying what, where, and how to mend it.
+    """What a user gave is wrong: one line saying what, where, and how to fix it.
 
     >>> from etastar.schedule import InputError, parse_schedule
     >>> try:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from etastar.law._data import Units, place
-from etastar.law._terms import LAW
+from etastar.law._forms import OWN
+from etastar.law._points import Units, place
 from etastar.runs import Run
 from etastar.schedule import parse_schedule
 
@@ -13,7 +13,7 @@ UNITS = Units(2e-3, 4000.0)
 
 
 def true_losses(schedule, step):
-    return place([schedule], [step], UNITS).columns(LAW, TRUTH) @ LINEAR
+    return place([schedule], [step], UNITS).columns(OWN, TRUTH) @ LINEAR
 
 
 def make_run(spec, seed=0, noise=5e-4, every=50):

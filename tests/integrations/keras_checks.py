@@ -8,25 +8,19 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-BEFORE = set(sys.modules)
+from etastar.integrations.keras import MomentumCallback, RunLogCallback, ScheduledRate
+from etastar.schedule import InputError, parse_schedule
 
-from etastar.integrations.keras import (  # noqa: E402
-    MomentumCallback,
-    RunLogCallback,
-    ScheduledRate,
-)
-
-NEW = set(sys.modules) - BEFORE
+# Modules stand in the order in which they were imported: what follows is not Keras's own.
+NEW = set(dropwhile(lambda name: name != "etastar", list(sys.modules)))
 JAX = keras.backend.backend() == "jax"
-
-from etastar.schedule import InputError, parse_schedule  # noqa: E402
-
 SPECS = Path(__file__).with_name("specs.txt").read_text().splitlines()
 FOLDER = Path(tempfile.mkdtemp())
 STEPS = np.arange(10_001)

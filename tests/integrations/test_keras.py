@@ -18,6 +18,9 @@ import pytest
 from etastar.runs import read_runs
 from etastar.schedule import parse_schedule
 
+pytest.importorskip("keras")
+pytest.importorskip("torch")
+
 CHECKS = Path(__file__).with_name("keras_checks.py")
 WSD = "wsd:peak=0.05,horizon=24,warmup=3,cooldown=12,decay=linear"
 
@@ -120,7 +123,7 @@ def test_bad_input_is_refused_with_a_way_out() -> None:
     assert "accumulates 4 batches and ScheduledRate counts 1" in found["accumulation"]
     assert "no val_loss, only loss" in found["metric"]
     assert "goes to the optimiser" in found["number"]
-    assert "accumulation is 0" in found["zero"]
+    assert "accumulation must be at least 1, got 0" in found["zero"]
 
 
 def test_the_loss_of_a_log_may_be_the_validations() -> None:
@@ -140,5 +143,6 @@ def test_it_is_saved_exactly_and_long_horizons_need_no_table(backend: str) -> No
 
 @backends
 def test_importing_it_brings_in_keras_and_numpy_alone(backend: str) -> None:
-    assert measured(backend)["imports"] == ["integrations", "schedule"]
+    ground = {"_checks", "_errors", "_files", "_json"}
+    assert set(measured(backend)["imports"]) - ground == {"integrations", "schedule"}
     assert measured(backend)["heavy"] == []

@@ -147,6 +147,6 @@ def test_bad_input_is_refused_with_a_way_out(tmp_path: Path) -> None:
         fit(Line(None), log)
     with pytest.raises(InputError, match="every 1 epoch, not every update"):
         fit(Line(interval="epoch"), log)
-    with pytest.raises(InputError, match="every is 0"):
+    with pytest.raises(InputError, match="every must be at least 1 update, got 0"):
         RunLogCallback(tmp_path / "run.jsonl", every=0)
     assert not (tmp_path / "run.jsonl").exists()

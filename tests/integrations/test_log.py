@@ -135,8 +135,8 @@ def test_files_that_are_no_run_log_are_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ((1.5, 3.0), r"step is 1\.5: give a whole number of updates"),
-        ((-1, 3.0), "step is -1"),
+        ((1.5, 3.0), r"step must be a whole number of updates, got 1\.5"),
+        ((-1, 3.0), "step must not be negative, got -1"),
         ((1, "high"), "loss is 'high': a log holds numbers"),
         ((1, [3.0, 2.0]), "a log holds numbers"),
     ],

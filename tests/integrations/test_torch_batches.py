@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, TensorDataset
 
-torch = pytest.importorskip("torch")
-
-from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, TensorDataset  # noqa: E402
-
-from etastar.control import Solution  # noqa: E402
-from etastar.integrations.torch import RampedBatchSampler, accumulation  # noqa: E402
-from etastar.schedule import InputError, parse_schedule, table  # noqa: E402
+from etastar.control import Solution
+from etastar.integrations.torch import RampedBatchSampler, accumulation
+from etastar.schedule import InputError, parse_schedule, table
 
 RAMP = table([0, 40, 100], [4, 4, 33])
 N = 150
@@ -130,14 +128,14 @@ def test_a_checkpoint_of_another_ramp_is_followed_only_where_asked():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"data": 0}, "data is 0: give a whole number of at least 1"),
+        ({"data": 0}, "data must be at least 1 sample, got 0"),
         ({"batch_size": 8}, "a fixed batch_size needs horizon"),
         ({"batch_size": -8, "horizon": 9}, "batch_size is -8: it must be a number above 0"),
-        ({"unit": "tokens"}, "it must be 'steps' or 'samples'"),
+        ({"unit": "tokens"}, "unit must be one of 'steps', 'samples', got 'tokens'"),
         ({"world_size": 4, "multiple_of": 6}, "cannot be dealt equally to 4 processes"),
         ({"rank": 2, "world_size": 2}, "rank 2 is none of 2 processes"),
         ({"world_size": None}, "rank and world_size belong together"),
-        ({"on_change": "ask"}, "on_change is 'ask'"),
+        ({"on_change": "ask"}, "on_change must be one of None, 'keep', 'replace', got 'ask'"),
     ],
 )
 def test_settings_out_of_range_are_errors(keys, message):
@@ -165,7 +163,8 @@ def test_an_accumulated_gradient_is_that_of_the_whole_batch(size, most):
     ).double()
     x, y = torch.randn(size, 5).double(), torch.randn(size, 1).double()
     torch.nn.functional.mse_loss(model(x), y).backward()
-    whole = [weight.grad.clone() for weight in model.parameters()]
+    whole = [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+    assert len(whole) == 4
     model.zero_grad()
     pieces = accumulation(size, most)
     for piece, weight in pieces:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from etastar.law import fit
-from etastar.law._data import MOST_POINTS, make_arrays, thinned
-from etastar.law._terms import LAW
+from etastar.law._forms import OWN
+from etastar.law._points import MOST_POINTS, make_arrays, thinned
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
 from tests.helpers.laws import TRUTH, compilations, make_run, true_losses
@@ -59,10 +59,10 @@ def test_the_order_of_the_runs_does_not_matter(law, pilots):
 
 def test_fits_of_one_size_share_one_compilation(pilots):
     fit(pilots[:9])
-    before = compilations(LAW.nodes_and_slopes)
+    before = compilations(OWN.nodes_and_slopes)
     for i in range(3):
         fit(pilots[i : i + 9])
-    assert compilations(LAW.nodes_and_slopes) == before
+    assert compilations(OWN.nodes_and_slopes) == before
 
 
 def test_diverged_runs_are_left_out_and_named(law, pilots):

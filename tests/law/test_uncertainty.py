@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from etastar.control import least_losses, optimal_schedule
+from etastar.control import Limits, least_losses, optimal_schedule
 from etastar.law import AverageLaw, exponents, fit, make_mesh
-from etastar.law._data import Units, make_arrays, place
-from etastar.law._problem import Problem
-from etastar.law._terms import LAW
+from etastar.law._forms import OWN
+from etastar.law._least_squares import LeastSquares
+from etastar.law._points import Units, make_arrays, place
 from etastar.law._uncertainty import end_misfit, end_spread
 from etastar.model import PowerLaw, loss
 from etastar.runs import Run
@@ -48,7 +48,7 @@ def test_the_misfit_leaves_out_the_scatter_of_points_but_not_an_offset(pilots):
     def at_truth(runs):
         arrays, units, _ = make_arrays(runs, 0.05)
         assert units.rate == UNITS.rate
-        return Problem(arrays, {}, LAW, LAW.noise)
+        return LeastSquares(arrays, {}, OWN, OWN.noise)
 
     noisy = at_truth([make_run(run.schedule.spec, 70 + i, 1e-2) for i, run in enumerate(pilots)])
     # Ends of 4 and 8 points: 0.4% from the scatter alone.
@@ -113,9 +113,10 @@ def test_the_average_law_is_the_mean_of_its_members(resampled, law):
 def test_a_plan_over_other_fits_is_stable_and_knows_what_uncertainty_costs(resampled, law):
     members = (law, *resampled.draws(4, seed=0))
     average = AverageLaw(law, members)
-    best = optimal_schedule(average, 8000, warmup=100)
-    alone = [optimal_schedule(member, 8000, warmup=100) for member in members]
-    least = least_losses(members, best.schedule, cap=law.peak_range[1], warmup=100)
+    limits = Limits(law.peak_range[1], warmup=100)
+    best = optimal_schedule(average, 8000, limits)
+    alone = [optimal_schedule(member, 8000, limits) for member in members]
+    least = least_losses(members, best.schedule, limits)
     np.testing.assert_allclose(least, [found.loss for found in alone], atol=2e-5)
     expected_regret = best.loss - least.mean()
     assert expected_regret > 0
@@ -130,7 +131,7 @@ def test_noise_goes_as_one_over_the_batch_size(pilots):
         schedule = parse_schedule(spec)
         step = np.arange(50, schedule.horizon + 1, 50, dtype=float)
         units = Units(UNITS.rate, UNITS.steps, 8.0)
-        value = place([schedule], [step], units, [batch_size]).columns(LAW, TRUTH)
+        value = place([schedule], [step], units, [batch_size]).columns(OWN, TRUTH)
         jitter = np.exp(5e-4 * np.random.default_rng(seed).standard_normal(len(step)))
         return Run(spec, step, value @ LINEAR * jitter, schedule, batch_size=batch_size)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from etastar.law import FORMS, Law, fit
-from etastar.law._data import Units
+from etastar.law._points import Units
 from etastar.pilot import Finished, InformationDesigner, Pilot, make_designer
 from etastar.pilot._information import SYSTEMATIC, Belief, Sensitivities, misfit_features
 from etastar.pilot._range_test import bounds_of, range_test

@@ -1,21 +1,12 @@
-"""The coarsest grid for an accepted inflation, and what the command prints."""
+"""The coarsest grid for an accepted inflation."""
 
 import itertools
-import json
 import math
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from etastar.robust import (
-    grid_ratio,
-    last_iterate,
-    robust_document,
-    robust_page,
-    robust_report,
-    robust_table,
-)
+from etastar.robust import grid_ratio, last_iterate
 from etastar.schedule import InputError, parse_schedule
 
 SPECS = ("constant", "linear", "cosine", "polynomial:power=3", "wsd:cooldown=0.2")
@@ -68,55 +59,3 @@ def test_accepted_must_be_a_ratio_above_one(accepted):
 def test_sides_are_one_or_two():
     with pytest.raises(InputError, match="sides"):
         grid_ratio(curve_of("linear"), 1.5, sides=3)
-
-
-def test_document_holds_the_agreed_keys_and_the_numbers_of_the_curve():
-    curve = curve_of("cosine")
-    document = json.loads(json.dumps(robust_document(curve, [0.5, 3.0], [1.2])))
-    assert set(document) == {"inflation", "exponent", "grid"}
-    assert document["inflation"] == {
-        "0.5": pytest.approx(float(curve.inflation(0.5))),
-        "3": pytest.approx(float(curve.inflation(3.0))),
-    }
-    assert document["grid"] == {"1.2": pytest.approx(grid_ratio(curve, 1.2))}
-    assert document["exponent"] == pytest.approx(0.2, abs=1e-3)
-
-
-def test_options_are_lists_of_numbers():
-    schedule = parse_schedule("linear:peak=1e-3,horizon=5000")
-    curve, document = robust_report(schedule, "0.5, 3", "1.2,1.3")
-    assert document == robust_document(curve, [0.5, 3.0], [1.2, 1.3])
-    for rho, accepted, option in (
-        ("2,x", None, "--rho"),
-        ("", None, "--rho"),
-        ("-1", None, "--rho"),
-        (None, "1", "--accepted"),
-        (None, "inf", "--accepted"),
-    ):
-        with pytest.raises(InputError, match=option):
-            robust_report(schedule, rho, accepted)
-
-
-@pytest.mark.parametrize("spec", ["cosine", "constant"])
-def test_long_horizons_print_what_every_update_gives(spec):
-    schedule = parse_schedule(spec, horizon=2_000_000, peak=1.0)
-    found = robust_report(schedule)[1]["inflation"]
-    exact = last_iterate(schedule, mesh=False)
-    for rho, ratio in found.items():
-        assert ratio == pytest.approx(float(exact.inflation(float(rho))), rel=1e-5)
-
-
-def test_table_marks_what_the_horizon_is_too_short_for():
-    curve = curve_of("constant", 100)
-    console = Console(width=80)
-    with console.capture() as shown:
-        console.print(robust_table(curve, robust_document(curve, [2.0, 1000.0], [1.1])))
-    lines = shown.get().splitlines()
-    assert any("1000" in line and "*" in line for line in lines)
-    assert not any(line.split()[:1] == ["2"] and "*" in line for line in lines)
-
-
-def test_page_holds_its_figure_without_a_network():
-    page = robust_page(curve_of("linear"))
-    assert page.count("<html") == 1
-    assert 'src="http' not in page

@@ -94,3 +94,15 @@ def test_bad_joins_are_refused(pieces: list, message: str) -> None:
 def test_a_join_too_short_for_its_pieces_is_refused() -> None:
     with pytest.raises(InputError, match="horizon 1 leaves no step"):
         join([(FLAT, 50), (FLAT, 100)]).stretched(horizon=1)
+
+
+def test_rounding_does_not_put_a_step_into_a_curve_that_starts_just_after_it():
+    # The piece drops just after its step 5; a million steps later that start has no float of its
+    # own above 1,000,005.
+    long = parse_schedule("constant:peak=1,horizon=1000000")
+    drop = parse_schedule("step:peak=1,horizon=10,at=5.00000000001,factor=0.25")
+    whole = join([(long, 1_000_000), (drop, 1_000_010)])
+    steps = np.arange(11)
+    np.testing.assert_array_equal(whole(1_000_000 + steps), drop(steps))
+    assert whole(1_000_005) == 1.0
+    assert whole(1_000_006) == 0.25

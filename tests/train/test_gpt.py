@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from etastar.schedule import InputError, parse_schedule  # noqa: E402
-from etastar.train import gpt  # noqa: E402
-from etastar.train.corpus import load_corpus  # noqa: E402
+from etastar.runs import read_runs
+from etastar.schedule import InputError, parse_schedule
+from etastar.train import gpt
+from etastar.train.corpus import load_corpus
 
 TINY = ["--layers=1", "--width=16", "--heads=2", "--context=32", "--batch=4"]
 CHEAP = ["--validation-bytes=2048", "--device=cpu"]
@@ -70,10 +70,9 @@ def test_log_has_the_schedule_and_a_falling_loss(tmp_path):
 
 
 def test_table_of_runs_is_read_back(tmp_path):
-    runs = pytest.importorskip("etastar.runs")
     for name in ("a", "b"):
         assert gpt.main(command(tmp_path, name)) == 0
-    read = runs.read_runs(tmp_path)
+    read = read_runs(tmp_path)
     assert [run.name for run in read] == ["a", "b"]
     assert read[0].schedule == parse_schedule(SPEC)
     assert read[0].batch_size == 4

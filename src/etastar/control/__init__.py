@@ -1,7 +1,8 @@
 """The best schedule: of the solvable model and of a fitted law, and of every standard family."""
 
-from ._law_families import Past, best_members, last_piece, steps_to_match
+from ._law_families import best_members, steps_to_match
 from ._law_schedule import least_losses, optimal_schedule
+from ._limits import Limits, Past, last_piece
 from ._model_families import FAMILIES, baselines, best_member
 from ._model_solver import solve
 from ._model_transfer import Allocation, Transfer, compute_optimal, transfer
@@ -10,6 +11,7 @@ from ._solution import Member, Solution
 __all__ = [
     "FAMILIES",
     "Allocation",
+    "Limits",
     "Member",
     "Past",
     "Solution",

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
-from etastar._errors import InputError
-from etastar.law import AverageLaw, Law, make_mesh
+from etastar.law import LossLaw, NoiseMemory, make_mesh
 from etastar.schedule import Schedule, table
 
 from ._closed_form import ClosedForm, both_ends
 from ._engine import Found, Rates, minimise
-from ._law_families import Past, best_members
-from ._solution import Solution
+from ._law_families import best_members
+from ._limits import Limits
+from ._solution import Member, Solution
 
 KNOTS = 49
 GRADING = 4.0
@@ -23,78 +24,59 @@ LEAST = 1e-4
 
 
 def optimal_schedule(
-    law: Law | AverageLaw,
+    law: LossLaw,
     horizon: int,
+    limits: Limits | None = None,
     *,
-    cap: float | None = None,
-    floor: float = 0.0,
-    warmup: int = 0,
-    monotone: bool = True,
     tolerance: float = 1e-10,
-    past: Past | None = None,
 ) -> Solution:
     """The schedule with the lowest predicted final loss at a horizon.
 
     Minimises L(horizon) of the law over the rates of 49 knots, piecewise linear between them, after
-    a linear warmup; `monotone` forbids a rise after the warmup. Warm starts: the closed form
-    eta(u) = min(cap, (mu / K(u))^(1/p)) in the intrinsic time u still to go, and the best standard
-    schedules; the result is never worse than any of these.
+    a linear warmup. Warm starts: the best standard schedules and, for a law that forgets noise by a
+    kernel K, the closed form eta(u) = min(cap, (mu / K(u))^(1/p)) in the intrinsic time u still to
+    go. The result is never worse than any of these.
 
     Arguments:
         law: a fitted law, or an average of several: then the expected loss is minimised.
-        horizon: number of updates.
-        cap: largest rate allowed; by default the largest peak the law was fitted on.
-        floor: smallest rate allowed, in the unit of the rates.
-        warmup: updates of linear warmup, from 0 or from the LR that the past has come to.
-        monotone: whether the rate may not rise after the warmup.
+        horizon: number of updates, 8 at least.
+        limits: what the LR may be; by default at most the largest peak that the law was fitted on,
+            without warmup, and not rising.
         tolerance: relative change of the loss at which a start is given up as converged.
-        past: what a run has done already: only the LRs from `past.step` on are free.
 
-    Returns: a `Solution`; its schedule holds the past too.
-    Raises: InputError for a horizon below 8, a warmup or a past that leaves no steps, a floor not
-        below cap.
+    Returns: a `Solution`; its schedule holds the past too, its baselines are within the limits.
+    Raises: InputError for a horizon below 8, or limits that leave fewer than 8 updates.
     Source: pointwise stationarity as in arXiv 2602.04774, with noise eta^p in place of eta^2.
+
+    >>> from etastar.law import fit
+    >>> from etastar.runs import Run
+    >>> from etastar.schedule import parse_schedule
+    >>> steps = np.arange(100, 2001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
+    >>> solution = optimal_schedule(fit(runs), 4000, Limits(cap=0.02, floor=1e-3))
+    >>> solution.loss <= solution.nearest.loss, solution.schedule(4000) >= 1e-3
+    (True, True)
     """
-    cap = law.peak_range[1] if cap is None else cap
-    if horizon < 8:
-        raise InputError(f"horizon must be at least 8 updates, got {horizon}")
-    start = warmup if past is None else past.step + warmup
-    if not 0 <= warmup <= start <= horizon - 8:
-        done = "" if past is None else f" after the {past.step} updates that the run has done"
-        raise InputError(
-            f"warmup {warmup}{done} leaves fewer than 8 of the {horizon} updates: shorten it or "
-            "raise the horizon"
-        )
-    if not (cap > 0 and 0 <= floor < cap):
-        raise InputError(f"floor must be at least 0 and below the cap {cap:g}, got {floor!r}")
-    grid = _Grid.make(law, horizon, warmup, cap, floor, monotone, past)
-    members = best_members(law, horizon, warmup, cap, past)
-    allowed = [m for m in members if m.schedule(horizon) >= floor]
-    standard = sorted(allowed, key=lambda member: member.loss)
-    starts = [_closed_form(grid), *(grid.sampled(m.schedule) for m in standard[:1])]
-    found = [grid.minimise(start, tolerance) for start in starts]
+    limits = Limits(law.peak_range[1]) if limits is None else limits
+    limits.check(horizon)
+    grid = _Grid.make(law, horizon, limits)
+    members = sorted(best_members(law, horizon, limits), key=lambda member: member.loss)
+    found = [grid.minimise(start, tolerance) for start in _starts(grid, members)]
     candidates = [grid.schedule(end.x) for end in found]
     losses = law.final_losses(candidates)
     best = int(np.argmin(losses))
     schedule, loss = candidates[best], float(losses[best])
-    for member in standard:
-        if member.loss < loss:
-            schedule, loss = member.schedule, member.loss
+    if members[0].loss < loss:
+        schedule, loss = members[0].schedule, members[0].loss
     ends = sorted(end.value for end in found)
     return Solution(schedule, loss, tuple(members), ends[1] - ends[0])
 
 
 def least_losses(
-    laws: Sequence[Law],
-    schedule: Schedule,
-    *,
-    cap: float,
-    floor: float = 0.0,
-    warmup: int = 0,
-    monotone: bool = True,
-    past: Past | None = None,
-) -> np.ndarray:
-    """The loss that each law's own best schedule reaches, shape (len(laws),).
+    laws: Sequence[LossLaw], schedule: Schedule, limits: Limits
+) -> Float[np.ndarray, " laws"]:
+    """The loss that each law's own best schedule reaches.
 
     What remains to be gained at a schedule once one knows which law is true: the search starts from
     that schedule and ends no higher, so that its mean below the schedule's mean loss over the laws
@@ -103,7 +85,7 @@ def least_losses(
     Arguments:
         laws: fits of one set of runs.
         schedule: in the unit of the laws' LRs, within the limits.
-        cap, floor, warmup, monotone, past: as of `optimal_schedule`.
+        limits: as of `optimal_schedule`.
 
     Returns: losses in the unit of the runs.
     Raises: nothing of its own; `optimal_schedule` checks the same limits.
@@ -118,13 +100,12 @@ def least_losses(
     >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
     ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
     >>> law, cosine = fit(runs), parse_schedule("cosine:peak=0.02,horizon=4000")
-    >>> bool(least_losses([law], cosine, cap=0.02)[0] <= law.final_losses([cosine])[0])
+    >>> bool(least_losses([law], cosine, Limits(0.02))[0] <= law.final_losses([cosine])[0])
     True
     """
-    horizon = schedule.horizon
     ends = []
     for law in laws:
-        grid = _Grid.make(law, horizon, warmup, cap, floor, monotone, past)
+        grid = _Grid.make(law, schedule.horizon, limits)
         found = grid.schedule(grid.minimise(grid.sampled(schedule), 1e-8).x)
         ends.append(law.final_losses([found, schedule]).min())
     return np.array(ends)
@@ -138,26 +119,25 @@ class _Grid:
     the past alone decides. The knots begin after the warmup.
     """
 
-    law: Law | AverageLaw
+    law: LossLaw
     horizon: int
-    warmup: int
-    past: Past | None
+    limits: Limits
     rates: Rates
-    step: np.ndarray
-    done: np.ndarray
-    spread: np.ndarray
-    length: np.ndarray
+    step: Float[np.ndarray, " knots"]
+    done: Float[np.ndarray, " cells"]
+    spread: Float[np.ndarray, "cells knots"]
+    length: Float[np.ndarray, " cells"]
 
     @classmethod
-    def make(cls, law, horizon, warmup, cap, floor, monotone, past=None) -> _Grid:
+    def make(cls, law: LossLaw, horizon: int, limits: Limits) -> _Grid:
         # Knots lie closer toward the end, where the rate falls by a part of what is left; near the
         # start they are far apart, because no loss can tell one step's rate from the next one's.
         part = np.expm1(GRADING * np.linspace(1, 0, KNOTS)) / np.expm1(GRADING)
-        begin, rate = (0, 0.0) if past is None else (past.step, past.rate)
-        start = begin + warmup
+        begin, start, past = limits.done, limits.start, limits.past
+        rate = 0.0 if past is None else past.rate
         step = np.unique(np.round(horizon - (horizon - start) * part))
         # The mesh of every table with these knots: the solver sees the loss that the law reports.
-        mesh = make_mesh(_knotted(step, np.full(len(step), cap), warmup, past))
+        mesh = make_mesh(_knotted(step, np.full(len(step), limits.cap), limits))
         # A cell's mean rate over its steps t = a..b-1 is the rate at (a + b - 1) / 2.
         middle = np.clip((mesh.node[:-1] + mesh.node[1:] - 1) / 2, start, horizon)
         j = np.clip(np.searchsorted(step, middle, side="right") - 1, 0, len(step) - 2)
@@ -169,8 +149,8 @@ class _Grid:
         rises = mesh.node[:-1] < start
         # Exact from 0; after a past to a part of a step.
         since = (mesh.node[:-1] + mesh.node[1:] - 1) / 2 - begin
-        part = mesh.rate / cap if past is None else np.clip(since / max(warmup, 1), 0.0, 1.0)
-        part = part[rises]
+        warm = np.clip(since / max(limits.warmup, 1), 0.0, 1.0)
+        part = (mesh.rate / limits.cap if past is None else warm)[rises]
         spread[rises] = 0.0
         spread[rises, 0] = part
         done = np.zeros(len(middle))
@@ -178,8 +158,8 @@ class _Grid:
         over = mesh.node[:-1] < begin
         spread[over] = 0.0
         done[over] = mesh.rate[over]
-        rates = Rates(cap, floor, monotone)
-        return cls(law, horizon, warmup, past, rates, step, done, spread, mesh.length)
+        rates = Rates(limits.cap, limits.floor, limits.monotone)
+        return cls(law, horizon, limits, rates, step, done, spread, mesh.length)
 
     def sampled(self, schedule: Schedule) -> np.ndarray:
         return self.rates.variables(np.maximum(schedule(self.step), LEAST * self.rates.cap))
@@ -187,52 +167,68 @@ class _Grid:
     def log_loss(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         rate = self.rates.rates(x)
         loss, slope = self.law.final_loss_and_slope(self.done + self.spread @ rate, self.length)
+        if not loss > 0:  # beyond what the law describes: the line search steps back
+            return np.inf, np.zeros_like(x)
         by_log = self.spread.T @ slope * (rate - self.rates.floor)
         return float(np.log(loss)), self.rates.slope(by_log) / loss
 
     def minimise(self, start: np.ndarray, tolerance: float) -> Found:
         low, high = self.rates.bounds(len(start))
-        curvature = self.rates.curvature(self._noise_parts(start))
+        curvature = self.rates.curvature(self._curvature(start))
         return minimise(self.log_loss, start, low, high, curvature, tolerance=tolerance)
 
-    def _noise_parts(self, x: np.ndarray) -> np.ndarray:
-        """Each knot's part of the law's noise in the final loss, times the noise's power."""
-        law = self.law
-        rate = (self.done + self.spread @ self.rates.rates(x)) / law.units.rate
-        moved = rate * self.length / law.units.steps
+    def _curvature(self, x: np.ndarray) -> np.ndarray:
+        """A scale for each knot's log rate: its part of the noise in the final loss, times p.
+
+        Noise goes as the p-th power of a rate. Of a law without a kernel the part of the intrinsic
+        time takes its place: it tells apart what matters from what does not as well.
+        """
+        units, memory = self.law.units, self.law.noise_memory()
+        rate = (self.done + self.spread @ self.rates.rates(x)) / units.rate
+        moved = rate * self.length / units.steps
+        if memory is None:
+            return self.spread.T @ moved / moved.sum()
         to_go = moved.sum() - np.cumsum(moved) + moved / 2
-        power, noise = law.theta[3], law.linear[-1]
-        part = rate**power * self.length / law.units.steps * law.kernel(to_go)
+        part = rate**memory.power * self.length / units.steps * memory.kernel(to_go)
         loss = np.exp(self.log_loss(x)[0])
-        return self.spread.T @ part * power * max(noise, 1e-3 * loss) / loss
+        level = max(memory.level, 1e-3 * loss)
+        return self.spread.T @ part * memory.power * level / loss
 
     def schedule(self, x: np.ndarray) -> Schedule:
         rate = np.minimum(self.rates.rates(x), self.rates.cap)
-        return _knotted(self.step, rate, self.warmup, self.past)
+        return _knotted(self.step, rate, self.limits)
 
 
-def _knotted(step: np.ndarray, rate: np.ndarray, warmup: int, past: Past | None) -> Schedule:
+def _knotted(step: np.ndarray, rate: np.ndarray, limits: Limits) -> Schedule:
     """A table of the rates at knots, after a linear warmup and what was before."""
-    if past is not None:
-        return past.then(table((step - step[0]).astype(int), rate), warmup)
-    if warmup > 0:
+    if limits.past is not None:
+        return limits.whole(table((step - step[0]).astype(int), rate))
+    if limits.warmup > 0:
         step, rate = np.append(0.0, step), np.append(0.0, rate)
     return table(step.astype(int), rate)
 
 
-def _closed_form(grid: _Grid) -> np.ndarray:
+def _starts(grid: _Grid, members: Sequence[Member]) -> list[np.ndarray]:
+    """Two starts far from each other: that their ends agree is evidence of a global optimum."""
+    memory = grid.law.noise_memory()
+    standard = [grid.sampled(member.schedule) for member in members]
+    return standard[:2] if memory is None else [_closed_form(grid, memory), standard[0]]
+
+
+def _closed_form(grid: _Grid, memory: NoiseMemory) -> np.ndarray:
     """The best of eta(u) = min(cap, (nu / K(u))^(1/p)) over nu."""
-    law, cap = grid.law, grid.rates.cap / grid.law.units.rate
-    total = (grid.horizon - grid.step[0]) / law.units.steps
+    units = grid.law.units
+    cap = grid.rates.cap / units.rate
+    total = (grid.horizon - grid.step[0]) / units.steps
     to_go, weight = both_ends(cap * total, 1e-7 * cap * total)
-    form = ClosedForm(to_go, weight, law.kernel(to_go), cap, float(law.theta[3]))
-    left = (grid.horizon - grid.step) / law.units.steps
+    form = ClosedForm(to_go, weight, memory.kernel(to_go), cap, memory.power)
+    left = (grid.horizon - grid.step) / units.steps
     best = None
     for last in np.geomspace(LEAST, 1.0, 60) * cap:
         rate = form.at(last)
         steps = form.steps_to_go(rate)
         if steps[-1] >= total:
-            x = grid.rates.variables(np.interp(left, steps, rate) * law.units.rate)
+            x = grid.rates.variables(np.interp(left, steps, rate) * units.rate)
             value, _ = grid.log_loss(x)
             if best is None or value < best[0]:
                 best = (value, x)

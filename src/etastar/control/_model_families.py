@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from etastar._errors import InputError
 from etastar.model import Model, Modes, loss, modes_of, segment_losses, segments_of
 from etastar.schedule import Schedule, make_schedule
 
+from ._limits import Limits
 from ._solution import Member
 
 FAMILIES = ("constant", "power", "linear", "cosine", "polynomial", "wsd", "inverse_sqrt")
@@ -51,14 +53,12 @@ def best_member(
     model: Model,
     family: str,
     horizon: int,
-    *,
-    cap: float | None = None,
-    warmup: int = 0,
+    limits: Limits | None = None,
     **keys: float | str,
 ) -> Member:
     """The member of a standard family with the lowest final loss: its peak LR, and its shape.
 
-    Searches the peak from `cap` down, and with it the shape: the exponent chi of `power`, that of
+    Searches the peak from the cap down, and with it the shape: the exponent chi of `power`, that of
     `polynomial`, the cooldown and decay of `wsd`. Peaks end within a percent of the best of their
     family, and a parabola in the logarithm goes on from there.
 
@@ -66,8 +66,8 @@ def best_member(
         model: a PowerLaw or a LinearModel.
         family: constant, power, linear, cosine, polynomial, wsd or inverse_sqrt.
         horizon: number of updates.
-        cap: largest peak; by default the model's largest stable LR.
-        warmup: updates of linear warmup.
+        limits: what the LR may be; by default, and where the cap is infinite, at most the model's
+            largest stable LR. A shape that would end below the floor ends at it.
         keys: keys of the spec to hold fixed, such as power=2 or cooldown=0.2.
 
     Returns: a `Member`, its loss by `etastar.model.loss`.
@@ -82,8 +82,10 @@ def best_member(
     """
     if family not in _SEARCHED:
         raise InputError(f"family {family!r} is unknown: choose from {', '.join(FAMILIES)}")
-    cap = model.max_rate if cap is None else cap
-    search = _Search(model, horizon, cap, warmup)
+    limits = Limits(np.inf) if limits is None else limits
+    if limits.cap == np.inf:
+        limits = replace(limits, cap=model.max_rate)
+    search = _Search(model, horizon, limits)
     best = min((search.shape(each, keys) for each in _SEARCHED[family]), key=lambda found: found[0])
     schedule = best[1]
     return Member(family, schedule, loss(model, schedule))
@@ -92,9 +94,8 @@ def best_member(
 def baselines(
     model: Model,
     horizon: int,
+    limits: Limits | None = None,
     *,
-    cap: float | None = None,
-    warmup: int = 0,
     families: Iterable[str] = FAMILIES,
 ) -> tuple[Member, ...]:
     """The best member of every standard family, each at its own optimum.
@@ -109,7 +110,7 @@ def baselines(
     >>> [member.family for member in found], found[1].loss < found[0].loss
     (['cosine', 'wsd'], True)
     """
-    return tuple(best_member(model, name, horizon, cap=cap, warmup=warmup) for name in families)
+    return tuple(best_member(model, name, horizon, limits) for name in families)
 
 
 @jax.jit
@@ -132,8 +133,8 @@ def _final_losses(modes, noise, cells, factors):
 class _Search:
     """Finds the best peak and shape of families on segments shared by all peaks."""
 
-    def __init__(self, model: Model, horizon: int, cap: float, warmup: int) -> None:
-        self.model, self.horizon, self.cap, self.warmup = model, horizon, cap, warmup
+    def __init__(self, model: Model, horizon: int, limits: Limits) -> None:
+        self.model, self.horizon, self.limits = model, horizon, limits
         self.modes = Modes(*(jnp.asarray(x) for x in modes_of(model.spectrum_to(horizon))))
 
     def shape(self, family: _Family, keys: dict) -> tuple[float, Schedule]:
@@ -164,12 +165,12 @@ class _Search:
 
     def peak(self, make: Callable[[float], Schedule], near: float | None) -> tuple[float, Schedule]:
         """The best peak of one shape: grids of ever smaller ratio around the best so far."""
-        top = self.cap
+        top, bottom = self.limits.cap, max(self.limits.floor, 1e-300)
         span = float(np.log(min(max(self.horizon, 10.0), 1e15))) if near is None else np.log(16.0)
         center = np.log(top) - span / 2 if near is None else np.log(near)
         logs = center + span * np.linspace(-0.5, 0.5, _PEAKS)
         while True:
-            logs = np.minimum(logs, np.log(top))
+            logs = np.clip(logs, np.log(bottom), np.log(top))
             values = self._values(make, logs)
             i = int(np.argmin(values))
             width = max(float(np.max(np.diff(logs))), 1e-12)
@@ -186,11 +187,23 @@ class _Search:
         return float(value), make(float(np.exp(best)))
 
     def _values(self, make: Callable[[float], Schedule], logs: NDArray[np.float64]):
-        reference = float(np.exp(np.median(logs)))
-        cells = segments_of(self.model, make(reference), _SEGMENTS)
-        factors = np.exp(logs) / reference
-        losses = np.asarray(_final_losses(self.modes, self.model.noise, cells, factors))
+        if self.limits.floor > 0:
+            # The floor moves the shape with its peak: each has segments of its own.
+            groups = [(float(np.exp(log)), np.zeros(1)) for log in logs]
+        else:
+            middle = float(np.median(logs))
+            groups = [(float(np.exp(middle)), logs - middle)]
+        losses = np.concatenate([self._scaled(make(peak), shift) for peak, shift in groups])
         return np.where(np.isfinite(losses), losses, np.inf)
 
+    def _scaled(self, schedule: Schedule, shift: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Final losses of a schedule times exp(shift), on its own segments."""
+        cells = segments_of(self.model, schedule, _SEGMENTS)
+        return np.asarray(_final_losses(self.modes, self.model.noise, cells, np.exp(shift)))
+
     def _made(self, spec: str, peak: float, keys: dict) -> Schedule:
-        return make_schedule(spec, peak=peak, horizon=self.horizon, warmup=self.warmup, **keys)
+        limits = self.limits
+        schedule = make_schedule(
+            spec, peak=peak, horizon=self.horizon, warmup=limits.warmup, **keys
+        )
+        return limits.raised(schedule)

@@ -21,7 +21,7 @@ _SCAN = 1500
 
 
 @dataclass(frozen=True)
-class Mesh:
+class KnotMesh:
     """Segments of the budget (updates, samples or seconds) and the knots of the controls.
 
     `node` (S+1,) and `knot` (n,) places in the budget, two segments between knots; `length`
@@ -37,7 +37,7 @@ class Mesh:
     ramp: Array
 
     @classmethod
-    def graded(cls, pace, budget: float, eigenvalue: float, warmup: float, whole: bool) -> Mesh:
+    def graded(cls, pace, budget: float, eigenvalue: float, warmup: float, whole: bool) -> KnotMesh:
         """Equal parts of log(1 + u / u0) and, fewer, of log(1 + tau / u0) and of the budget.
 
         tau and u are the intrinsic times since the start and to the end, u0 a part of the shortest
@@ -72,7 +72,7 @@ class Mesh:
         return cls._padded(np.append(before, node), knot, warmup)
 
     @classmethod
-    def _padded(cls, node: Array, knot: Array, warmup: float) -> Mesh:
+    def _padded(cls, node: Array, knot: Array, warmup: float) -> KnotMesh:
         after = np.clip(np.searchsorted(knot, node, side="right") - 1, 0, len(knot) - 2)
         part = (node - knot[after]) / (knot[after + 1] - knot[after])
         spread = np.zeros((SEGMENTS + 1, KNOTS))

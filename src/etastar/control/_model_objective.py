@@ -18,9 +18,9 @@ _PARTS = ((0.0, 1.0 / 6.0), (0.5, 4.0 / 6.0), (1.0, 1.0 / 6.0))  # Simpson's rul
 class Setting(NamedTuple):
     """What stays fixed in a solve: arrays and numbers that JAX may trace.
 
-    `length`, `spread` and `ramp` of a `Mesh`; an update costs `update_cost` + `sample_cost` * batch
-    size of the budget; rates lie between `floor` and `cap`; where the batch size varies, up to
-    `max_batch`, the stable rates 2 / (largest (1 + 1/B) + trace / B) bound them too.
+    `length`, `spread` and `ramp` of a `KnotMesh`; an update costs `update_cost` + `sample_cost` *
+    batch size of the budget; rates lie between `floor` and `cap`; where the batch size varies, up
+    to `max_batch`, the stable rates 2 / (largest (1 + 1/B) + trace / B) bound them too.
     """
 
     length: Any
@@ -59,10 +59,11 @@ def stable_rate(setting: Setting, batch_size: Any) -> Any:
 def mixed(setting: Setting, ratio: Any, part: Any) -> tuple[Any, Any]:
     """LR and batch size that make the noise `ratio` = eta / B with the largest LR allowed.
 
-    A pull of du on the slow modes leaves the noise (eta / B) K du and costs (t0 / eta + t1 B / eta)
-    du of the budget: at a given eta / B the largest eta is the cheapest. That is `part` of the
-    stable rate at its own batch size, B = (2 part / ratio - tr) / lambda_1 - 1, from 1 on up to the
-    largest batch; beyond it the LR falls. The corners are rounded, for the solver's sake.
+    To move the slow modes by du of intrinsic time leaves the noise (eta / B) K du and costs (t0 /
+    eta + t1 B / eta) du of the budget: at a given eta / B the largest eta is the cheapest. That is
+    `part` of the stable rate at its own batch size, B = (2 part / ratio - tr) / lambda_1 - 1, from
+    1 on up to the largest batch; beyond it the LR falls. The corners are rounded, for the solver's
+    sake.
     """
     stable = jnp.maximum((2.0 * part / ratio - setting.trace) / setting.largest - 1.0, 1e-3)
     inverse = (stable**-_ROUND + (ratio / part / setting.cap) ** _ROUND) ** (1.0 / _ROUND)
@@ -73,20 +74,20 @@ def mixed(setting: Setting, ratio: Any, part: Any) -> tuple[Any, Any]:
 
 def controls_of(setting: Setting, logs: Logs) -> tuple[Any, Any, Any]:
     """Rate, 1 - mu and batch size on the knots; None for what is not varied."""
-    slowness = None if logs.momentum is None else jnp.exp(logs.momentum)
+    one_minus_mu = None if logs.momentum is None else jnp.exp(logs.momentum)
     if logs.mix is None:
         room = jnp.exp(logs.rate)
-        if slowness is not None:
-            fast = room * slowness
+        if one_minus_mu is not None:
+            fast = room * one_minus_mu
             room = fast * (1.0 + fast**_ROUND) ** (-1.0 / _ROUND)
-        return setting.floor + (setting.cap - setting.floor) * room, slowness, None
+        return setting.floor + (setting.cap - setting.floor) * room, one_minus_mu, None
     rate, batch = mixed(setting, stable_rate(setting, 1.0) * jnp.exp(logs.rate), jnp.exp(logs.mix))
-    return rate, slowness, batch
+    return rate, one_minus_mu, batch
 
 
 def cells_of(setting: Setting, logs: Logs) -> Cells:
     """The segments, with controls linear between the knots."""
-    rate, slowness, batch = controls_of(setting, logs)
+    rate, one_minus_mu, batch = controls_of(setting, logs)
     rate = setting.ramp * (setting.spread @ rate)
     batch = jnp.full_like(rate, setting.batch_size) if batch is None else setting.spread @ batch
     length = _lengths(setting, batch)
@@ -96,10 +97,10 @@ def cells_of(setting: Setting, logs: Logs) -> Cells:
     mean = first + (last - first) * (count - 1) / (2 * count)
     square = mean**2 + ((last - first) / count) ** 2 * (count**2 - 1) / 12
     size = 1.0 / _mean_inverse(size0, size1)
-    if slowness is None:
+    if one_minus_mu is None:
         none = jnp.zeros_like(mean)
         return Cells(length, mean, size, None, Drift(square, first, last, size0, size1, none, none))
-    slow = setting.spread @ slowness
+    slow = setting.spread @ one_minus_mu
     slow0, slow1 = slow[:-1], slow[1:]
     hastened = sum(
         w * (first + x * (last - first)) / (slow0 + x * (slow1 - slow0)) for x, w in _PARTS
@@ -144,7 +145,7 @@ def exact_log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, steps: 
     """
 
     def final(logs: Logs) -> Any:
-        rate, slowness, _ = controls_of(setting, logs)
+        rate, one_minus_mu, _ = controls_of(setting, logs)
 
         def along(values: Any) -> Any:
             return values[steps.knot] * (1 - steps.part) + values[steps.knot + 1] * steps.part
@@ -154,7 +155,7 @@ def exact_log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, steps: 
             return update_moments(modes, noise, moments, eta, setting.batch_size, mu), None
 
         zero = jnp.zeros_like(modes.target)
-        controls = (steps.ramp * along(rate), 1.0 - along(slowness))
+        controls = (steps.ramp * along(rate), 1.0 - along(one_minus_mu))
         (share, _, _), _ = jax.lax.scan(
             jax.checkpoint(update), (modes.target, zero, zero), controls
         )

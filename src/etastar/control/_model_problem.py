@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from etastar._errors import InputError
 from etastar.model import Model, Modes, Spectrum, modes_of
 
 from ._closed_form import Relaxed, relaxed
-from ._model_mesh import Mesh
+from ._limits import FEWEST, Limits
+from ._model_mesh import KnotMesh
 from ._model_objective import Setting
 
 Array = NDArray[np.float64]
@@ -25,9 +26,6 @@ Along = Callable[[Array], Array]
 
 CONTROLS = {"lr": "rate", "momentum": "momentum", "batch": "mix"}
 """What may be optimised, and the variable of `Logs` that stands for it."""
-
-FEWEST = 8
-"""The fewest updates that a schedule is made for."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +78,9 @@ class Budget:
         return self.total / self.cost(batch_size)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What the controls may be: the LR between `floor` and `cap`, after `warmup` updates."""
+class Ranges(NamedTuple):
+    """How large the batch size (samples an update) and the momentum may become."""
 
-    cap: float
-    floor: float
-    warmup: int
-    monotone: bool
     max_batch: float
     max_momentum: float
 
@@ -96,7 +89,7 @@ class Start(NamedTuple):
     """Controls along the budget: LR, 1 - mu, batch size, and how much of the stable LR is used."""
 
     rate: Along
-    slowness: Along
+    one_minus_mu: Along
     batch_size: Along
     part: Along
 
@@ -106,13 +99,14 @@ def constant(value: float) -> Along:
 
 
 @dataclass(frozen=True)
-class Problem:
+class ControlProblem:
     """A model with the controls to optimise, their budget and limits, and its spectrum."""
 
     model: Model
     controls: tuple[str, ...]
     budget: Budget
     limits: Limits
+    ranges: Ranges
     spectrum: Spectrum
     modes: Modes
 
@@ -122,9 +116,9 @@ class Problem:
         model: Model,
         controls: Sequence[str],
         budget: Budget,
-        cap: float | None,
         limits: Limits,
-    ) -> Problem:
+        ranges: Ranges,
+    ) -> ControlProblem:
         """Check that model, controls, budget and limits go together.
 
         Raises: InputError naming the parameter that does not.
@@ -139,13 +133,13 @@ class Problem:
         least = 1.0 if batched else model.batch_size
         if budget.updates(least) < FEWEST:
             raise InputError(f"the budget allows fewer than {FEWEST} updates: raise it")
-        _check(limits, budget, batched, "momentum" in controls)
+        _check(limits, ranges, budget, batched, "momentum" in controls)
         steps = budget.updates(least)
-        hastened = min(1.0 / (1.0 - limits.max_momentum), steps) if "momentum" in controls else 1.0
+        hastened = min(1.0 / (1.0 - ranges.max_momentum), steps) if "momentum" in controls else 1.0
         spectrum = model.spectrum_to(steps * hastened)
-        limits = _capped(limits, cap, spectrum, None if batched else model.batch_size)
+        limits = _capped(limits, spectrum, None if batched else model.batch_size)
         modes = Modes(*(jnp.asarray(values) for values in modes_of(spectrum)))
-        return cls(model, controls, budget, limits, spectrum, modes)
+        return cls(model, controls, budget, limits, ranges, spectrum, modes)
 
     @property
     def channels(self) -> list[str]:
@@ -177,7 +171,7 @@ class Problem:
             self.largest,
         )
 
-    def setting(self, mesh: Mesh | None) -> Setting:
+    def setting(self, mesh: KnotMesh | None) -> Setting:
         """What the objective needs besides the variables; `mesh` None where no place is asked."""
         limits = self.limits
         return Setting(
@@ -189,7 +183,7 @@ class Problem:
             sample_cost=self.budget.per_sample,
             floor=limits.floor,
             cap=limits.cap,
-            max_batch=limits.max_batch,
+            max_batch=self.ranges.max_batch,
             largest=self.largest,
             trace=self.spectrum.trace,
         )
@@ -206,16 +200,16 @@ def _named(controls: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in CONTROLS if name in named)
 
 
-def _check(limits: Limits, budget: Budget, batched: bool, momentum: bool) -> None:
-    if not 0 < limits.max_momentum < 1:
-        raise InputError(f"max_momentum must be above 0 and below 1, got {limits.max_momentum!r}")
+def _check(limits: Limits, ranges: Ranges, budget: Budget, batched: bool, momentum: bool) -> None:
+    if not 0 < ranges.max_momentum < 1:
+        raise InputError(f"max_momentum must be above 0 and below 1, got {ranges.max_momentum!r}")
     if momentum and (batched or limits.monotone):
         raise InputError(
             "controls: momentum goes with a fixed batch size and a free LR; leave out "
             + ("batch" if batched else "monotone")
         )
-    if not 1 <= limits.max_batch < math.inf:
-        raise InputError(f"max_batch must be at least 1 and finite, got {limits.max_batch!r}")
+    if not 1 <= ranges.max_batch < math.inf:
+        raise InputError(f"max_batch must be at least 1 and finite, got {ranges.max_batch!r}")
     if batched and (limits.floor or limits.warmup):
         raise InputError(
             "floor and warmup must be 0 where the batch size varies: a ramp of the batch size does "
@@ -227,24 +221,16 @@ def _check(limits: Limits, budget: Budget, batched: bool, momentum: bool) -> Non
         )
 
 
-def _capped(limits: Limits, cap: float | None, spectrum: Spectrum, batch: float | None) -> Limits:
-    """The limits with the largest LR; where the batch size varies, that of any batch size."""
-    if cap is not None and not (cap > 0 and math.isfinite(cap)):
-        raise InputError(f"cap must be above 0 and finite, got {cap!r}")
+def _capped(limits: Limits, spectrum: Spectrum, batch: float | None) -> Limits:
+    """The limits with the largest stable LR where they have none; `batch` None where it varies."""
     if batch is None:
-        top = math.inf if cap is None else float(cap)
-    else:
-        critical = spectrum.critical_rate(batch)
-        if cap is not None and cap >= critical:
-            raise InputError(
-                f"cap {cap:g} is not stable: at batch size {batch:g} the loss diverges from the LR "
-                f"{critical:.4g} on"
-            )
-        top = spectrum.max_rate(batch) if cap is None else float(cap)
-    if not 0 <= limits.floor < top:
+        return limits
+    if limits.cap == math.inf:
+        return replace(limits, cap=spectrum.max_rate(batch))
+    critical = spectrum.critical_rate(batch)
+    if limits.cap >= critical:
         raise InputError(
-            f"floor must be at least 0 and below the cap {top:g}, got {limits.floor!r}"
+            f"cap {limits.cap:g} is not stable: at batch size {batch:g} the loss diverges from the"
+            f" LR {critical:.4g} on"
         )
-    return Limits(
-        top, limits.floor, limits.warmup, limits.monotone, limits.max_batch, limits.max_momentum
-    )
+    return limits

@@ -1,10 +1,24 @@
-"""The optimal controls of the solvable model, under a budget of updates, samples or time."""
+"""The optimal controls of the solvable model, under a budget of updates, samples or time.
+
+The loss of `segment_losses` is minimised over the controls at 65 knots, linear in between, on a
+mesh graded in intrinsic time that is laid anew around the optimum until the loss settles. The start
+is the closed form eta(u) = min(cap, sqrt(nu / (K(u) (sigma^2 + L)))), u the intrinsic time still to
+go.
+
+A batch size that varies enters through the noise eta / B: at a given one the largest LR is the
+cheapest, so that the variables are eta / B and the part of the stable LR that is used, which is
+kept smooth: mixes that zigzag at the edge of stability would gain about 1e-3 more. Under a budget
+of samples that part does not matter to first order in eta lambda; the better of a batch ramp at 0.9
+of it and of a decay of the LR is returned. The mesh and the scaling of the variables are this
+library's.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,10 +27,11 @@ from etastar.model import Model, exact_losses, loss
 from etastar.schedule import Schedule, table
 
 from ._engine import LOWEST, Rates, minimise
+from ._limits import Limits
 from ._model_families import baselines
-from ._model_mesh import Mesh
+from ._model_mesh import KnotMesh
 from ._model_objective import Logs, Steps, controls_of, exact_log_loss, log_loss, stable_rate
-from ._model_problem import Along, Array, Budget, Limits, Problem, Start, constant
+from ._model_problem import Along, Array, Budget, ControlProblem, Ranges, Start, constant
 from ._model_starts import starts
 from ._solution import Member, Solution
 
@@ -62,39 +77,29 @@ def solve(
 ) -> Solution:
     """The controls with the lowest final excess loss of the solvable model.
 
-    Minimises the loss of `segment_losses` over the controls at 65 knots, linear in between, on a
-    mesh graded in intrinsic time that is laid anew around the optimum until the loss settles. The
-    start is the closed form eta(u) = min(cap, sqrt(nu / (K(u) (sigma^2 + L)))), u the intrinsic
-    time still to go. The cost does not depend on the horizon.
-
-    A batch size that varies enters through the noise eta / B: at a given one the largest LR is the
-    cheapest, so that the variables are eta / B and the part of the stable LR that is used, which is
-    kept smooth: mixes that zigzag at the edge of stability would gain about 1e-3 more. Under a
-    budget of samples that part does not matter to first order in eta lambda; the better of a batch
-    ramp at 0.9 of it and of a decay of the LR is returned.
+    Minimises the loss of `segment_losses` over the controls at 65 knots, as the head of this module
+    says. The cost does not depend on the horizon.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
         horizon: number of updates, or with "batch" the data that these take at the model's own
             batch size; None where another budget is given.
         controls: "lr", with "momentum" and "batch" where they are to be optimised too.
-        cap: largest LR; by default the model's largest stable one, which moves with the batch size.
+        cap: largest LR; by default the largest stable one, which moves with the batch size.
         floor: smallest LR (0 with "batch").
         warmup: updates of linear warmup from 0 (0 with "batch").
         monotone: whether the LR may not rise after the warmup; with "batch", eta / B.
         samples: budget of data, in place of the horizon.
         seconds: budget of time, in place of the horizon, with `step_time` = (t0, t1): an update of
             batch size B takes t0 + t1 B.
-        max_batch: largest batch size.
-        max_momentum: largest momentum.
+        max_batch, max_momentum: largest batch size and momentum.
         compare: whether to find the standard families' best members too, and to return the best of
             them should it be better.
 
     Returns: a `Solution`; losses by `etastar.model.loss`, to a relative 1e-4 (3e-3 where the
     controls are too steep for that, as without label noise at source exponents above 2).
     Raises: InputError for limits out of range or at odds with each other, naming them.
-    Source: arXiv 2602.04774 (LR and batch size), 2505.16098 (momentum); the mesh and the scaling of
-    the variables are this library's.
+    Source: arXiv 2602.04774 (LR and batch size), 2505.16098 (momentum).
 
     >>> from etastar.model import PowerLaw
     >>> easy = solve(PowerLaw(1.5, 1.0, 0.25, 8), 10_000)
@@ -102,26 +107,36 @@ def solve(
     >>> easy.loss < min(best.values()), easy.gap < 1e-4
     (True, True)
     """
-    began = time.perf_counter()
+    if cap is not None and not (cap > 0 and math.isfinite(cap)):
+        raise InputError(f"cap must be above 0 and finite, got {cap!r}")
+    limits = Limits(math.inf if cap is None else float(cap), floor, warmup, monotone)
     budget = Budget.of(horizon, samples, seconds, step_time)
-    limits = Limits(np.inf, floor, warmup, monotone, max_batch, max_momentum)
-    problem = Problem.checked(model, controls, budget, cap, limits)
+    ranges = Ranges(max_batch, max_momentum)
+    return _solved(model, controls, budget, limits, ranges, compare)
+
+
+def _solved(
+    model: Model,
+    controls: str | Sequence[str],
+    budget: Budget,
+    limits: Limits,
+    ranges: Ranges,
+    compare: bool,
+) -> Solution:
+    began = time.perf_counter()
+    problem = ControlProblem.checked(model, controls, budget, limits, ranges)
     ended = [_settle(problem, start) for start in starts(problem)]
     ends = sorted((end for end in ended if np.isfinite(end.value)), key=lambda end: end.value)
     if not ends:
         raise InputError(f"cap {problem.limits.cap:.4g} leaves no stable start: lower it")
-    best = ends[0]
-    gap = (
-        best.gap
-        if len(ends) == 1 or budget.per_update == 0
-        else max(best.gap, ends[1].value - best.value)
-    )
-    rate, momentum, batch = _schedules(problem, best)
+    gap = ends[0].gap
+    if len(ends) > 1 and budget.per_update != 0:
+        gap = max(gap, ends[1].value - ends[0].value)
+    rate, momentum, batch = _schedules(problem, ends[0])
     final = _measured(model, rate, momentum, batch)
     if momentum is not None:
-        plain = solve(
-            model, int(problem.budget.total), cap=cap, floor=floor, warmup=warmup, compare=False
-        )
+        steps = Budget(float(int(problem.budget.total)))
+        plain = _solved(model, "lr", steps, replace(limits, monotone=False), ranges, False)
         if plain.loss <= final:
             zero = table([0, plain.schedule.horizon], [0.0, 0.0])
             rate, momentum, final = plain.schedule, zero, plain.loss
@@ -131,9 +146,9 @@ def solve(
     if compare:
         # Of a batch size that varies the standard schedules are those at the model's own.
         steps = int(budget.updates(model.batch_size))
-        members = baselines(model, steps, cap=cap, warmup=warmup)
+        members = baselines(model, steps, limits)
         nearest = min(members, key=lambda member: member.loss)
-        if nearest.loss < final and nearest.schedule(steps) >= floor:
+        if nearest.loss < final:
             rate, momentum, batch, final = nearest.schedule, None, None, nearest.loss
     return Solution(rate, final, members, gap, momentum, batch, bound, took)
 
@@ -153,13 +168,13 @@ def _measured(model: Model, rate: Schedule, momentum: Schedule | None, batch: Sc
 class _End:
     """Where a minimisation ended: mesh, variables, log loss, gap."""
 
-    mesh: Mesh
+    mesh: KnotMesh
     logs: Logs
     value: float
     gap: float
 
 
-def _settle(problem: Problem, start: Start) -> _End:
+def _settle(problem: ControlProblem, start: Start) -> _End:
     """Minimise on a mesh around the start, then on one around the optimum, until it settles."""
     end = _minimised(problem, start)
     # Through the exact recursion there is no mesh to settle, and with momentum no time for it.
@@ -173,14 +188,14 @@ def _settle(problem: Problem, start: Start) -> _End:
     return end
 
 
-def _minimised(problem: Problem, start: Start) -> _End:
+def _minimised(problem: ControlProblem, start: Start) -> _End:
     budget, limits = problem.budget, problem.limits
 
     def pace(place: Array) -> Array:
-        hastened = start.rate(place) / np.maximum(start.slowness(place), _SLOWEST)
+        hastened = start.rate(place) / np.maximum(start.one_minus_mu(place), _SLOWEST)
         return hastened / budget.cost(start.batch_size(place))
 
-    mesh = Mesh.graded(
+    mesh = KnotMesh.graded(
         pace, budget.total, problem.largest, float(limits.warmup), not problem.batched
     )
     knots = len(mesh.knot)
@@ -228,7 +243,7 @@ def _minimised(problem: Problem, start: Start) -> _End:
 
 
 def _variables(
-    problem: Problem, start: Start, mesh: Mesh, rates: Rates
+    problem: ControlProblem, start: Start, mesh: KnotMesh, rates: Rates
 ) -> tuple[Array, Array, Array]:
     """The start's variables on the knots, with their bounds."""
     limits, knots = problem.limits, len(mesh.knot)
@@ -239,8 +254,8 @@ def _variables(
         room = (rate - limits.floor) / (limits.cap - limits.floor)
     columns = [(rates.variables(room), *rates.bounds(knots))]
     if "momentum" in problem.controls:
-        least = np.log(max(1.0 - limits.max_momentum, _SLOWEST))
-        slow = np.clip(np.log(np.maximum(start.slowness(mesh.knot), _SLOWEST)), least, 0.0)
+        least = np.log(max(1.0 - problem.ranges.max_momentum, _SLOWEST))
+        slow = np.clip(np.log(np.maximum(start.one_minus_mu(mesh.knot), _SLOWEST)), least, 0.0)
         pace = np.log(np.clip(room, LOWEST, 0.95)) - slow
         columns = [(pace, np.full(knots, np.log(LOWEST)), np.full(knots, 1.0 - least))]
         columns.append((slow, np.full(knots, least), np.zeros(knots)))
@@ -264,16 +279,16 @@ def _steepness(logs: Array, allowed: float) -> tuple[float, Array]:
     return float(over @ over), slope
 
 
-def _noise_parts(problem: Problem, mesh: Mesh, logs: Logs) -> Array:
+def _noise_parts(problem: ControlProblem, mesh: KnotMesh, logs: Logs) -> Array:
     """Twice each knot's part of the noise in the final loss: the curvature in its log rate."""
     setting, noise = problem.setting(mesh), problem.model.noise
     losses = np.asarray(log_loss(problem.modes, noise, setting, logs, "losses"))
     count = len(mesh.node) - 1
-    rate, slowness, batch = controls_of(setting, logs)
+    rate, one_minus_mu, batch = controls_of(setting, logs)
     spread = mesh.spread[: count + 1]
     pace = spread @ np.asarray(rate)
-    if slowness is not None:
-        pace = pace / (spread @ np.asarray(slowness))
+    if one_minus_mu is not None:
+        pace = pace / (spread @ np.asarray(one_minus_mu))
     size = np.full(count + 1, float(problem.model.batch_size))
     if batch is not None:
         size = spread @ np.asarray(batch)
@@ -287,10 +302,10 @@ def _noise_parts(problem: Problem, mesh: Mesh, logs: Logs) -> Array:
     return np.minimum(weight[: len(mesh.knot)], 1e3)
 
 
-def _as_start(problem: Problem, end: _End) -> Start:
+def _as_start(problem: ControlProblem, end: _End) -> Start:
     """The controls of an end as functions along the budget."""
     knots = len(end.mesh.knot)
-    rate, slowness, batch = controls_of(problem.setting(end.mesh), end.logs)
+    rate, one_minus_mu, batch = controls_of(problem.setting(end.mesh), end.logs)
     part = None if end.logs.mix is None else np.exp(end.logs.mix)
 
     def along(values, other: float) -> Along:
@@ -301,13 +316,15 @@ def _as_start(problem: Problem, end: _End) -> Start:
 
     return Start(
         along(rate, 0.0),
-        along(slowness, 1.0),
+        along(one_minus_mu, 1.0),
         along(batch, problem.model.batch_size),
         along(part, 1.0),
     )
 
 
-def _schedules(problem: Problem, end: _End) -> tuple[Schedule, Schedule | None, Schedule | None]:
+def _schedules(
+    problem: ControlProblem, end: _End
+) -> tuple[Schedule, Schedule | None, Schedule | None]:
     """LR, momentum and batch size as schedules of whole updates."""
     found, mesh = _as_start(problem, end), end.mesh
     step = mesh.knot
@@ -324,12 +341,12 @@ def _schedules(problem: Problem, end: _End) -> tuple[Schedule, Schedule | None, 
         lr = table(step, rate)
     return (
         lr,
-        table(step, 1.0 - found.slowness(knot)) if "momentum" in problem.controls else None,
+        table(step, 1.0 - found.one_minus_mu(knot)) if "momentum" in problem.controls else None,
         table(step, found.batch_size(knot)) if problem.batched else None,
     )
 
 
-def _lower_bound(problem: Problem) -> float | None:
+def _lower_bound(problem: ControlProblem) -> float | None:
     """The optimum without the noise's own feedback, where the LR alone is free."""
     plain = problem.controls == ("lr",) and not (problem.limits.warmup or problem.limits.floor)
     return problem.relaxation.loss if plain else None

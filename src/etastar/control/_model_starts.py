@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._limits import FEWEST
 from ._model_objective import mixed
-from ._model_problem import FEWEST, Along, Array, Problem, Start, constant
+from ._model_problem import Along, Array, ControlProblem, Start, constant
 
 _PART = 0.9
 """How much of the stable LR a start uses before it raises the batch size."""
@@ -14,7 +15,7 @@ _DECAYS = (0.2, 0.4)
 """Powers of time by which 1 - mu falls in the starts with growing momentum."""
 
 
-def starts(problem: Problem) -> list[Start]:
+def starts(problem: ControlProblem) -> list[Start]:
     """Starts far from each other: that their ends agree is evidence of a global optimum."""
     if problem.batched:
         begun = _batch_starts(problem)
@@ -24,25 +25,27 @@ def starts(problem: Problem) -> list[Start]:
     if "momentum" not in problem.controls:
         return begun
     plain = begun[0]
-    slownesses = [constant(0.8), *(_falling(problem, power) for power in _DECAYS)]
+    falls = [constant(0.8), *(_falling(problem, power) for power in _DECAYS)]
     # The slow modes move as in the closed form: stable, whatever the momentum.
     return [
-        plain._replace(rate=lambda place, slow=slow: plain.rate(place) * slow(place), slowness=slow)
-        for slow in slownesses
+        plain._replace(
+            rate=lambda place, slow=slow: plain.rate(place) * slow(place), one_minus_mu=slow
+        )
+        for slow in falls
     ]
 
 
-def _falling(problem: Problem, power: float) -> Along:
+def _falling(problem: ControlProblem, power: float) -> Along:
     """1 - mu that falls as a power of time and returns to one at the end."""
     total = problem.budget.total
-    least = max(1.0 - problem.limits.max_momentum, 0.02)
+    least = max(1.0 - problem.ranges.max_momentum, 0.02)
     return lambda place: np.clip((1.0 + place) ** -power + (place / total) ** 8, least, 0.98)
 
 
-def _batch_starts(problem: Problem) -> list[Start]:
+def _batch_starts(problem: ControlProblem) -> list[Start]:
     """The closed form at the best fixed batch size: as a batch ramp, and as a decay of the LR."""
     forms = []
-    for size in np.geomspace(1.0, problem.limits.max_batch, 9):
+    for size in np.geomspace(1.0, problem.ranges.max_batch, 9):
         steps = problem.budget.updates(size)
         if steps >= FEWEST:
             top = min(problem.limits.cap, problem.spectrum.max_rate(float(size)))
@@ -59,7 +62,7 @@ def _batch_starts(problem: Problem) -> list[Start]:
     return [_ramped(problem, decayed, size), decay]
 
 
-def _ramped(problem: Problem, rate: Along, size: float) -> Start:
+def _ramped(problem: ControlProblem, rate: Along, size: float) -> Start:
     """The same noise eta / B at the largest LR, over as many updates as that leaves."""
     place = np.linspace(0.0, problem.budget.total, 4001)
     eta, batch = (

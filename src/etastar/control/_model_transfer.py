@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from etastar._errors import InputError
 from etastar.model import Model, PowerLaw, phase
 
+from ._limits import FEWEST
 from ._model_families import FAMILIES, best_member
-from ._model_problem import FEWEST
 from ._model_solver import solve
 from ._solution import Solution
 
@@ -24,14 +23,19 @@ from ._solution import Solution
 class Transfer:
     """The best base LR of a shape at growing horizons.
 
-    `horizons`, `peaks` and `losses` (n,): the best peak LR at each horizon and the loss there; `xi`
-    and `loss_exponent`, minus the slopes of their logarithms between the last two horizons.
+    Attributes:
+        family: of the shape; optimal for the optimum itself.
+        horizons: numbers of updates, rising.
+        peaks: the best peak LR at each.
+        losses: the excess loss there.
+
+    `xi` and `loss_exponent` are minus the slopes of their logarithms between the last two horizons.
     """
 
     family: str
-    horizons: NDArray[Any]
-    peaks: NDArray[Any]
-    losses: NDArray[Any]
+    horizons: Float[np.ndarray, " n"]
+    peaks: Float[np.ndarray, " n"]
+    losses: Float[np.ndarray, " n"]
 
     @property
     def xi(self) -> float:
@@ -87,7 +91,13 @@ def transfer(model: Model, family: str, horizons: Sequence[int], **keys: float |
 
 @dataclass(frozen=True)
 class Allocation:
-    """How a compute budget is best spent: `width` features over `horizon` updates."""
+    """How a compute budget is best spent.
+
+    Attributes:
+        width: number of features.
+        horizon: number of updates.
+        solution: the optimal LR there, with its loss.
+    """
 
     width: int
     horizon: int
@@ -146,5 +156,5 @@ def compute_optimal(model: PowerLaw, compute: float) -> Allocation:
     return Allocation(*at(float(best.x)))  # type: ignore[attr-defined]
 
 
-def _slope(x: NDArray[Any], y: NDArray[Any]) -> float:
+def _slope(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
     return float(np.log(y[-1] / y[-2]) / np.log(x[-1] / x[-2]))

@@ -9,7 +9,14 @@ from etastar.schedule import Schedule
 
 @dataclass(frozen=True)
 class Member:
-    """One schedule of a standard family and its final loss."""
+    """One schedule of a standard family.
+
+    Attributes:
+        family: constant, linear, cosine, wsd, ...
+        schedule: the LR.
+        loss: its final loss: the excess loss of the solvable model, in the unit of the runs under a
+            fitted law.
+    """
 
     family: str
     schedule: Schedule
@@ -20,11 +27,23 @@ class Member:
 class Solution:
     """The best controls found and what they were measured against.
 
-    `schedule` the LR, with its final `loss`; `momentum` and `batch_size` where they were optimised
-    too, else None. `baselines` the best member of each standard family. `gap` the relative loss
-    still to be gained to first order within the limits, and at least the relative loss by which
-    independent starts ended apart. `lower_bound`, where there is one, a loss that no schedule
-    undercuts, in the limit of LRs small against 1 / eigenvalue. `seconds` the time of the solve.
+    Attributes:
+        schedule: the LR.
+        loss: its final loss, in the unit of a `Member`'s.
+        baselines: the best member of each standard family, where these were asked for.
+        gap: the relative loss still to be gained to first order within the limits, and at least
+            that by which independent starts ended apart.
+        momentum: mu of every update, where it was optimised too, else None.
+        batch_size: samples of every update, where it was optimised too, else None.
+        lower_bound: where there is one, a loss that no schedule undercuts, in the limit of LRs
+            small against 1 / eigenvalue.
+        seconds: the time of the solve.
+
+    >>> from etastar.control import solve
+    >>> from etastar.model import PowerLaw
+    >>> solution = solve(PowerLaw(1.5, 1.0, 0.25, 8), 1000)
+    >>> solution.loss <= solution.nearest.loss, solution.momentum is None
+    (True, True)
     """
 
     schedule: Schedule

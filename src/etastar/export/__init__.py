@@ -1,7 +1,13 @@
-"""A schedule in the configuration of other training frameworks, and what is lost on the way."""
+"""A schedule in the configuration of other training frameworks, and what is lost on the way.
 
-from ._export import Export, Regret, export_schedule, plan_beside
-from ._targets import TARGETS, Target, known_target
+Each framework is a file of its own, named after it; `_target.py` says how to add one.
+"""
+
+from ._export import Export, export_schedule
+from ._plan_file import plan_beside
+from ._regret import Regret
+from ._target import Target
+from ._targets import TARGETS, known_target
 
 __all__ = [
     "TARGETS",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from etastar._checks import shown, whole
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
@@ -90,7 +91,7 @@ class RunLog:
         self._file: int | None = None
         self._lost = 0
         if (process_rank() if rank is None else rank) == 0:
-            self._open(None if from_step is None else _whole("from_step", from_step))
+            self._open(None if from_step is None else _updates("from_step", from_step))
 
     def add(self, step: float, loss: Any, **more: Any) -> None:
         """Write a row: the loss after `step` updates, and further numbers such as lr, train_loss.
@@ -103,7 +104,7 @@ class RunLog:
         """
         if self._file is None:
             return
-        row: dict[str, object] = {"step": _whole("step", step), "loss": _number("loss", loss)}
+        row: dict[str, object] = {"step": _updates("step", step), "loss": _number("loss", loss)}
         for name, value in more.items():
             if value is not None:
                 row[name] = _number(name, value)
@@ -125,7 +126,7 @@ class RunLog:
             if control is not None:
                 self._header[name] = _declared(control)
         if self._file is not None:
-            self._declare(_whole("from_step", from_step))
+            self._declare(_updates("from_step", from_step))
 
     def close(self) -> None:
         """End the log; closing twice does nothing."""
@@ -149,17 +150,17 @@ class RunLog:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             with open(self.path, "rb") as file:
                 text = file.read()
-            whole = text.rfind(b"\n") + 1
-            before = self._declared_before(text[:whole])
-            if whole < len(text):
-                os.ftruncate(self._file, whole)
+            end = text.rfind(b"\n") + 1
+            before = self._declared_before(text[:end])
+            if end < len(text):
+                os.ftruncate(self._file, end)
         except OSError as error:
             self.close()
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         except InputError:
             self.close()
             raise
-        self._size = whole
+        self._size = end
         if before is None:
             self._declare(None)
             return
@@ -168,9 +169,9 @@ class RunLog:
             self.close()
             key = changed[0]
             raise InputError(
-                f"{self.path}: the log was made with {key} {_cut(before.get(key))}, not "
-                f"{_cut(self._header.get(key))}: name another file, or give from_step, the updates "
-                "done when it changed"
+                f"{self.path}: the log was made with {key} {shown(before.get(key))}, not "
+                f"{shown(self._header.get(key))}: name another file, or give from_step, the "
+                "updates done when it changed"
             )
         if changed:
             self._declare(from_step)
@@ -252,14 +253,9 @@ def _declared(control: float | Schedule | None) -> object:
     return control.spec if isinstance(control, Schedule) else control
 
 
-def _whole(name: str, value: object) -> int:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = -1.0
-    if number < 0 or number != number // 1 or number == float("inf"):
-        raise InputError(f"{name} is {_cut(value)}: give a whole number of updates, at least 0")
-    return int(number)
+def _updates(name: str, value: Any) -> int:
+    """A number of updates done."""
+    return whole(name, _number(name, value), unit="update")
 
 
 def _number(name: str, value: Any) -> float | int:
@@ -269,14 +265,9 @@ def _number(name: str, value: Any) -> float | int:
         # PyTorch warns where a loss is made a number with its graph still attached.
         return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"{name} is {_cut(value)}: a log holds numbers") from None
+        raise InputError(f"{name} is {shown(value)}: a log holds numbers") from None
 
 
 def _plain(value: object) -> object:
     """What JSON holds as it is; other values as their text."""
     return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def _cut(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etastar._checks import shown
 from etastar._errors import InputError
 from etastar.schedule import Schedule, parse_schedule, table
 
@@ -20,8 +21,14 @@ ALLOWED = (
 
 
 @dataclass(frozen=True)
-class Controls:
-    """The LR, and where a source holds them the momentum and the batch size, by the step."""
+class PlannedControls:
+    """The LR, and where a source holds them the momentum and the batch size, by the step.
+
+    Attributes:
+        schedule: learning rate of every update.
+        momentum: momentum, or Adam's first beta, of every update, from 0 to below 1.
+        batch_size: examples, sequences or tokens of every update.
+    """
 
     schedule: Schedule
     momentum: Schedule | None = None
@@ -44,7 +51,7 @@ def schedule_of(source: Any) -> Schedule:
     return controls_of(source).schedule
 
 
-def controls_of(source: Any) -> Controls:
+def controls_of(source: Any) -> PlannedControls:
     """All controls that a source holds; see `schedule_of` for what it may be.
 
     Raises: InputError as `schedule_of`.
@@ -56,18 +63,20 @@ def controls_of(source: Any) -> Controls:
     (0.05, 0.9, None)
     """
     if isinstance(source, Schedule):
-        return Controls(source)
+        return PlannedControls(source)
     if isinstance(source, str) and not source.endswith(".json") and not _exists(source):
-        return Controls(_parsed(source))
+        return PlannedControls(_parsed(source))
     if isinstance(source, str | os.PathLike):
         return _from_path(Path(source).expanduser())
     if isinstance(source, Mapping):
         return _from_document(source)
     schedule = getattr(source, "schedule", None)
     if not isinstance(schedule, Schedule):
-        raise InputError(f"a schedule is wanted, got {_shown(source)}: give {ALLOWED}")
+        raise InputError(f"a schedule is wanted, got {shown(source)}: give {ALLOWED}")
     others = (getattr(source, name, None) for name in ("momentum", "batch_size"))
-    return Controls(schedule, *(other if isinstance(other, Schedule) else None for other in others))
+    return PlannedControls(
+        schedule, *(other if isinstance(other, Schedule) else None for other in others)
+    )
 
 
 def control_of(name: str, value: Any) -> float | Schedule | None:
@@ -88,9 +97,9 @@ def control_of(name: str, value: Any) -> float | Schedule | None:
         lowest, highest = 0.0, control.peak
     least = "0" if name == "momentum" else "above 0"
     if name == "momentum" and not 0.0 <= lowest <= highest < 1.0:
-        raise InputError(f"momentum is {_shown(value)}: it must stay from {least} to below 1")
+        raise InputError(f"momentum is {shown(value)}: it must stay from {least} to below 1")
     if name != "momentum" and not 0.0 < highest < float("inf"):
-        raise InputError(f"{name} is {_shown(value)}: it must be a number {least}")
+        raise InputError(f"{name} is {shown(value)}: it must be a number {least}")
     return control
 
 
@@ -112,7 +121,7 @@ def _parsed(spec: str) -> Schedule:
         ) from None
 
 
-def _from_path(path: Path) -> Controls:
+def _from_path(path: Path) -> PlannedControls:
     if path.is_dir():
         files = [path / name for name in ("schedule.json", "plan.json")]
         found = next((file for file in files if file.is_file()), None)
@@ -133,12 +142,12 @@ def _from_path(path: Path) -> Controls:
         raise InputError(f"{path}: {error}") from None
 
 
-def _from_document(document: Any) -> Controls:
+def _from_document(document: Any) -> PlannedControls:
     """A schedule's own JSON, or that of a plan or of a solve: {"schedule": ..., ...}."""
     if not isinstance(document, Mapping):
-        raise InputError(f"a JSON object is expected, got {_shown(document)}")
+        raise InputError(f"a JSON object is expected, got {shown(document)}")
     if "schedule" not in document:
-        return Controls(_schedule_in(document))
+        return PlannedControls(_schedule_in(document))
     parts = {
         name: _schedule_in(document[name])
         for name in ("schedule", "momentum", "batch_size")
@@ -146,7 +155,7 @@ def _from_document(document: Any) -> Controls:
     }
     if "schedule" not in parts:
         raise InputError("key 'schedule' of the JSON is null: make the plan again")
-    return Controls(**parts)
+    return PlannedControls(**parts)
 
 
 def _schedule_in(document: Any) -> Schedule:
@@ -161,12 +170,7 @@ def _schedule_in(document: Any) -> Schedule:
                 steps, values = zip(*document["knots"], strict=True)
             except (TypeError, ValueError):
                 raise InputError(
-                    f"knots must be pairs of step and lr, got {_shown(document['knots'])}"
+                    f"knots must be pairs of step and lr, got {shown(document['knots'])}"
                 ) from None
             return table(steps, values)
-    raise InputError(f"no schedule in {_shown(document)}: give {ALLOWED}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    raise InputError(f"no schedule in {shown(document)}: give {ALLOWED}")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from etastar._checks import one_of, step_horizon, whole
 from etastar._errors import InputError
 from etastar.schedule import Schedule, make_schedule, parse_schedule
 
@@ -77,22 +78,19 @@ class RampedBatchSampler(Sampler[list[int]]):
                 f"{type(data).__name__} has no set_epoch, so a resumed run could not repeat its "
                 "order: give the dataset instead, with seed and shuffle"
             )
-        self.size = _whole("data", data if isinstance(data, int) else len(data))
-        if unit not in ("steps", "samples"):
-            raise InputError(f"unit is {unit!r}: it must be 'steps' or 'samples'")
-        if on_change not in (None, "keep", "replace"):
-            raise InputError(f"on_change is {on_change!r}: it must be 'keep' or 'replace'")
-        self.unit, self.on_change = unit, on_change
+        self.size = whole("data", data if isinstance(data, int) else len(data), 1, unit="sample")
+        self.unit = one_of("unit", unit, ("steps", "samples"))
+        self.on_change = one_of("on_change", on_change, (None, "keep", "replace"))
         self.seed, self.shuffle = seed, shuffle
         self.rank, self.world_size = _place(rank, world_size)
-        self.multiple_of = _whole("multiple_of", multiple_of or self.world_size)
+        self.multiple_of = whole("multiple_of", multiple_of or self.world_size, 1, unit="sample")
         if self.multiple_of % self.world_size:
             raise InputError(
                 f"batches are multiples of {self.multiple_of} samples and cannot be dealt equally "
                 f"to {self.world_size} processes: give multiple_of={self.world_size}"
             )
         self.schedule = _sizes_of(batch_size, horizon)
-        self.horizon = self.schedule.horizon if horizon is None else _whole("horizon", horizon)
+        self.horizon = self.schedule.horizon if horizon is None else step_horizon(horizon)
         self.step = 0
         self._starts = array("q", [0])  # samples seen before update step, step + 1, ...
         self._order: tuple[int, np.ndarray] | None = None
@@ -236,7 +234,8 @@ def accumulation(batch_size: int, micro_batch: int) -> list[tuple[slice, float]]
     >>> accumulation(10, 4)
     [(slice(0, 4, None), 0.4), (slice(4, 8, None), 0.4), (slice(8, 10, None), 0.2)]
     """
-    total, most = _whole("batch_size", batch_size), _whole("micro_batch", micro_batch)
+    total = whole("batch_size", batch_size, 1, unit="sample")
+    most = whole("micro_batch", micro_batch, 1, unit="sample")
     starts = range(0, total, most)
     return [(slice(i, min(i + most, total)), min(most, total - i) / total) for i in starts]
 
@@ -266,12 +265,3 @@ def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     if not 0 <= rank < world_size:
         raise InputError(f"rank {rank} is none of {world_size} processes, 0 to {world_size - 1}")
     return rank, world_size
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        if int(value) == value and value >= 1:
-            return int(value)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise InputError(f"{name} is {value!r}: give a whole number of at least 1")

@@ -16,7 +16,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from etastar._errors import InputError
-from etastar.schedule._curves import (
+from etastar.schedule import (
     CosineDecay,
     Curve,
     Decay,
@@ -27,9 +27,9 @@ from etastar.schedule._curves import (
     PowerDecay,
     PowerLawDecay,
     Ramp,
+    Segment,
     SqrtDecay,
 )
-from etastar.schedule._shapes import Segment
 
 from ._source import schedule_of
 
@@ -60,7 +60,7 @@ def schedule(source: Any, *, dtype: DTypeLike | None = None) -> Callable[[ArrayL
     """
     wanted = schedule_of(source)
     result = _float_type(dtype, wanted.peak)
-    segments = wanted._segments
+    segments = wanted.segments
 
     def rate(count: ArrayLike) -> jax.Array:
         step = _whole_steps(count, wanted.horizon)
@@ -108,6 +108,10 @@ class _Traced(NamedTuple):
     """Steps, and distances from them as floats that keep the digits of the whole numbers.
 
     In float32 neighbouring steps beyond 2^24 are one number; differences of integers are exact.
+
+    Attributes:
+        step: whole steps, of any shape.
+        kind: float type of the distances.
     """
 
     step: jax.Array

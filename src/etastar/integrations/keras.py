@@ -20,13 +20,14 @@ try:
     import keras
 except ModuleNotFoundError as missing:
     # Without KERAS_BACKEND Keras asks for TensorFlow, which may well not be there.
-    mend = (
+    fix = (
         "pip install 'etastar[keras]' torch"
         if missing.name == "keras"
         else f"Keras's backend {missing.name} is not installed; set KERAS_BACKEND=torch or jax"
     )
-    raise ModuleNotFoundError(f"etastar.integrations.keras needs Keras 3: {mend}") from None
+    raise ModuleNotFoundError(f"etastar.integrations.keras needs Keras 3: {fix}") from None
 
+from etastar._checks import whole
 from etastar._errors import InputError
 
 from ._horizon import check_horizon
@@ -70,13 +71,10 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, source: Any, accumulation: int = 1) -> None:
         super().__init__()
-        if isinstance(accumulation, bool) or not isinstance(accumulation, int) or accumulation < 1:
-            raise InputError(
-                f"accumulation is {accumulation!r}: give the gradient_accumulation_steps of the "
-                "optimiser"
-            )
         self.schedule = schedule_of(source)
-        self.accumulation = accumulation
+        self.accumulation = whole(
+            "accumulation", accumulation, 1, hint="give the optimiser's gradient_accumulation_steps"
+        )
 
     def __call__(self, step: Any) -> Any:
         if keras.backend.backend() == "torch":
@@ -187,12 +185,11 @@ class RunLogCallback(keras.callbacks.Callback):
         **metadata: Any,
     ) -> None:
         super().__init__()
-        if every < 1:
-            raise InputError(f"every is {every!r}: give a number of updates of at least 1")
         self._make = lambda schedule, **own: RunLog(
             path, schedule, batch_size=batch_size, momentum=momentum, **own, **metadata
         )
-        self.source, self.every, self.loss, self.on_mismatch = source, every, loss, on_mismatch
+        self.every = whole("every", every, 1, unit="update")
+        self.source, self.loss, self.on_mismatch = source, loss, on_mismatch
         self.run_log: RunLog | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:

@@ -28,6 +28,7 @@ except ModuleNotFoundError:
         "etastar.integrations.lightning needs it: pip install 'etastar[lightning]'"
     ) from None
 
+from etastar._checks import whole
 from etastar._errors import InputError
 
 from ._horizon import check_horizon
@@ -88,9 +89,8 @@ class RunLogCallback(Callback):
         on_mismatch: str = "error",
         **metadata: Any,
     ) -> None:
-        if every < 1:
-            raise InputError(f"every is {every!r}: give a number of updates of at least 1")
-        self.path, self.every, self.loss, self.on_mismatch = path, every, loss, on_mismatch
+        self.every = whole("every", every, 1, unit="update")
+        self.path, self.loss, self.on_mismatch = path, loss, on_mismatch
         self._declared = {"batch_size": batch_size, "momentum": momentum, **metadata}
         self.run_log: RunLog | None = None
 
@@ -99,8 +99,8 @@ class RunLogCallback(Callback):
         self._scheduler = scheduler = _scheduler(trainer)
         updates = _updates(trainer)
         if updates is not None:
-            mend = "max_steps or max_epochs"
-            check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, mend)
+            option = "max_steps or max_epochs"
+            check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, option)
         self._at = scheduler.last_epoch
         self._sum, self._count = None, 0
         declared = dict(self._declared)

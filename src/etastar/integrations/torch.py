@@ -10,7 +10,6 @@ for batch in loader:
 from __future__ import annotations
 
 import contextlib
-import numbers
 import warnings
 import weakref
 from typing import Any
@@ -26,6 +25,7 @@ except ModuleNotFoundError:
 
 from torch.optim.lr_scheduler import LRScheduler
 
+from etastar._checks import one_of, whole
 from etastar._errors import InputError
 from etastar.schedule import Schedule, join, parse_schedule
 
@@ -109,15 +109,17 @@ class ScheduledLR(LRScheduler):
         self.schedule: Schedule = controls.schedule
         self.momentum = control_of("momentum", controls.momentum if momentum is None else momentum)
         self.changes: list[list[Any]] = []
-        self.unit = _one_of("unit", unit, ("steps", "samples"))
-        self.on_change = _one_of("on_change", on_change, (None, "keep", "replace"))
+        self.unit = one_of("unit", unit, ("steps", "samples"))
+        self.on_change = one_of("on_change", on_change, (None, "keep", "replace"))
         if unit == "samples" and batch_size is None:
             raise InputError("unit='samples' needs batch_size, the samples of one update")
-        self._batch_size = _positive("batch_size", 1 if batch_size is None else batch_size)
+        self._batch_size = whole(
+            "batch_size", 1 if batch_size is None else batch_size, 1, unit="sample"
+        )
         self.planned_batch_size = (
             self._batch_size
             if planned_batch_size is None
-            else _positive("planned_batch_size", planned_batch_size)
+            else whole("planned_batch_size", planned_batch_size, 1, unit="sample")
         )
         self._mark = (0, 0)  # updates and samples when the batch size was set
         self._ratios = _ratios(optimizer, base_lr)
@@ -136,7 +138,7 @@ class ScheduledLR(LRScheduler):
 
     @batch_size.setter
     def batch_size(self, value: int) -> None:
-        value = _positive("batch_size", value)
+        value = whole("batch_size", value, 1, unit="sample")
         self._mark = (self.last_epoch, self.samples)
         self._batch_size = value
         self._rates = []
@@ -184,7 +186,7 @@ class ScheduledLR(LRScheduler):
         controls = controls_of(source)
         new = controls.schedule
         changed = control_of("momentum", controls.momentum if momentum is None else momentum)
-        if _one_of("start", start, ("run", "now")) == "now":
+        if one_of("start", start, ("run", "now")) == "now":
             new = _joined(self.schedule, new, self.position)
             if isinstance(changed, Schedule) and isinstance(self.momentum, Schedule):
                 changed = _joined(self.momentum, changed, self.position)
@@ -402,16 +404,3 @@ def _spec(control: float | Schedule | None) -> float | str | None:
 
 def _described(schedule: Schedule, momentum: float | Schedule | None) -> str:
     return schedule.spec if momentum is None else f"{schedule.spec} with momentum {_spec(momentum)}"
-
-
-def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    if value not in allowed:
-        raise InputError(f"{name} is {value!r}: it must be one of {', '.join(map(repr, allowed))}")
-    return value
-
-
-def _positive(name: str, value: Any) -> int:
-    number = float(value) if isinstance(value, numbers.Real) else 0.0
-    if isinstance(value, bool) or not number.is_integer() or number < 1:
-        raise InputError(f"{name} is {value!r}: give a whole number of samples, at least 1")
-    return int(number)

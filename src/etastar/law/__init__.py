@@ -4,12 +4,14 @@ from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
 from ._exponents import Exponents, exponents, exponents_of
 from ._fit import fit
-from ._form import Form
+from ._forms import FLOOR_PRIOR, FORMS, Form, NoiseMemory, Prior, form_named
 from ._law import Forecast, Law
-from ._mesh import make_mesh
-from ._published import FORMS
+from ._mesh import ScheduleMesh, make_mesh
+from ._points import Units
+from ._protocol import LossLaw
 
 __all__ = [
+    "FLOOR_PRIOR",
     "FORMS",
     "AverageLaw",
     "Backtest",
@@ -18,9 +20,15 @@ __all__ = [
     "Forecast",
     "Form",
     "Law",
+    "LossLaw",
+    "NoiseMemory",
+    "Prior",
+    "ScheduleMesh",
+    "Units",
     "backtest",
     "exponents",
     "exponents_of",
     "fit",
+    "form_named",
     "make_mesh",
 ]

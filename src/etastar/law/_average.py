@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from etastar.schedule import Schedule
 
-from ._data import Units, stack_meshes
+from ._forms import NoiseMemory
 from ._law import Law
 from ._mesh import make_mesh
-from ._terms import mean_final_loss_and_slope
+from ._points import Units, stack_meshes
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,20 +44,12 @@ class AverageLaw:
         return self.centre.units
 
     @property
-    def theta(self) -> np.ndarray:
-        """Of the centre: for starts and scales, which need not be exact."""
-        return self.centre.theta
-
-    @property
-    def linear(self) -> np.ndarray:
-        return self.centre.linear
-
-    @property
     def peak_range(self) -> tuple[float, float]:
         return self.centre.peak_range
 
-    def kernel(self, to_go: ArrayLike) -> np.ndarray:
-        return self.centre.kernel(to_go)
+    def noise_memory(self) -> NoiseMemory | None:
+        """That of the centre: starts and scales need not be exact."""
+        return self.centre.noise_memory()
 
     def final_losses(self, schedules: Sequence[Schedule]) -> np.ndarray:
         """Expected final loss of each schedule, shape (len(schedules),)."""
@@ -77,7 +68,7 @@ class AverageLaw:
         theta = np.stack([member.theta for member in self.members])
         linear = np.stack([member.linear for member in self.members])
         units = self.units
-        loss, slope = mean_final_loss_and_slope(
-            theta, linear, rate / units.rate, length / units.steps
+        loss, slope = self.centre.form.mean_final_loss_and_slope(
+            theta, linear, float(units.steps), rate / units.rate, length / units.steps
         )
         return float(loss), np.asarray(slope) / units.rate

@@ -12,18 +12,24 @@ from etastar._errors import InputError
 from etastar.runs import Run
 
 from ._fit import fit
-from ._form import Form
+from ._forms import OWN, Form
 from ._law import Law
-from ._terms import LAW
 
 
 @dataclass(frozen=True)
 class BacktestRun:
     """Errors of one test run, over its points from the end of warmup on.
 
-    `r2` coefficient of determination, `mae` and `rmse` in the unit of the loss, `mean_rel` and
-    `worst_rel` of |predicted / measured - 1|, `final_error` predicted minus measured at the last
-    step, `covered` whether that measured loss lies in the 90% interval `low`..`high`.
+    Attributes:
+        run: its name.
+        r2: coefficient of determination, at most 1.
+        mae, rmse: mean absolute and root mean square error, in the unit of the loss.
+        mean_rel, worst_rel: mean and largest of |predicted / measured - 1|.
+        final_error: predicted minus measured at the last step, in the unit of the loss.
+        covered: whether the measured loss there lies in the 90% interval.
+        low, high: that interval.
+        step: updates done, where losses are compared.
+        measured, predicted: the losses there.
     """
 
     run: str
@@ -45,9 +51,14 @@ class BacktestRun:
 class Backtest:
     """Errors of every test run, and what they say together.
 
-    `rank_correlation` is Spearman's over the final losses and `selection_regret` the measured
-    final loss of the run predicted best minus the best measured; both None for a single run, the
-    correlation also where all are predicted, or measured, the same.
+    Attributes:
+        runs: one `BacktestRun` a test run.
+        rank_correlation: Spearman's over the final losses; None for a single run, and where all
+            are predicted, or measured, the same.
+        selection_regret: measured final loss of the run predicted best minus the best measured, in
+            the unit of the loss; None for a single run.
+        fit_seconds: what the fit took, compilation included.
+        law: the fitted law.
     """
 
     runs: tuple[BacktestRun, ...]
@@ -81,7 +92,7 @@ def backtest(
     test_runs: Sequence[Run],
     law: Law | None = None,
     *,
-    form: Form | str = LAW,
+    form: Form | str = OWN,
 ) -> Backtest:
     """Fit a law on `fit_runs` and measure its errors on `test_runs`.
 
@@ -96,9 +107,7 @@ def backtest(
             f"run {sorted(both)[0][0]} is fitted and tested: a test on fitted runs proves nothing, "
             "leave it out of one"
         )
-    tested = [
-        run for run in test_runs if not run.diverged and run.final_step >= run.schedule.warmup
-    ]
+    tested = [run for run in test_runs if not run.diverged and run.final_step >= run.warmup]
     if not tested:
         raise InputError("no test run to measure: each has diverged or ends before its warmup")
     law = fit(list(fit_runs), form) if law is None else law
@@ -118,7 +127,7 @@ def _identity(run: Run) -> tuple:
 
 
 def _measure(law: Law, run: Run) -> BacktestRun:
-    after = run.step >= run.schedule.warmup
+    after = run.step >= run.warmup
     step, measured = run.step[after], run.loss[after]
     forecast = law.predict(run.schedule, at=step, batch_size=run.batch_size)
     error = forecast.mean - measured

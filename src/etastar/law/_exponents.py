@@ -11,8 +11,8 @@ from scipy.stats import norm
 from etastar.runs import Run
 
 from ._fit import fit
+from ._forms import SOLVABLE
 from ._law import Law
-from ._solvable import SOLVABLE
 
 _AS_GOOD = 1.5
 """The solvable model names the exponents where it misses the runs' ends by at most this many times
@@ -25,8 +25,13 @@ _MOST_MEMORY = 0.99
 class Exponents:
     """Exponents with their intervals, each (value, low, high), and the phase they name.
 
-    `name` is easy, hard or, where the interval of `margin` = s - (1 - 1/a) holds zero,
-    undetermined; `source` s, `capacity` a, `xi` with peak LR ~ T^-xi; `law` the one they are from.
+    Attributes:
+        name: easy, hard or, where the interval of `margin` holds zero, undetermined.
+        source: s, with which the loss falls in intrinsic time.
+        capacity: a, of the eigenvalues k^-a.
+        margin: s - (1 - 1/a), above zero in the easy phase.
+        xi: of the peak LR ~ T^-xi.
+        law: the fitted law that they are from.
     """
 
     name: str

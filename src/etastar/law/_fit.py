@@ -10,12 +10,10 @@ import numpy as np
 from etastar._errors import InputError
 from etastar.runs import Run
 
-from ._data import make_arrays
-from ._form import Form
+from ._forms import OWN, Form, form_named
 from ._law import Law
-from ._problem import Problem, solve
-from ._published import form_named
-from ._terms import LAW
+from ._least_squares import LeastSquares, best_fit
+from ._points import Arrays, make_arrays
 from ._uncertainty import bootstrap, covariance, end_misfit, end_spread, hindcast, nuts
 
 UNCERTAINTIES = ("laplace", "bootstrap", "nuts")
@@ -23,7 +21,7 @@ UNCERTAINTIES = ("laplace", "bootstrap", "nuts")
 
 def fit(
     runs: list[Run],
-    form: Form | str = LAW,
+    form: Form | str = OWN,
     *,
     uncertainty: str = "laplace",
     draws: int | None = None,
@@ -39,17 +37,15 @@ def fit(
     Arguments:
         runs: from `read_runs`, with losses in nats (any unit serves) at steps.
         form: the law to fit, or its name in `etastar.law.FORMS`; ours by default.
-        uncertainty: how the covariance of the constants is found: "laplace", at once, from the
-            curvature and the runs' misfits; "bootstrap" by fits to runs weighed at random; "nuts"
-            by sampling the posterior (needs `etastar[bayes]`).
-        draws: how many such fits or samples to keep for `Law.draws`; 100 by default for the last
-            two, none for the first, which takes those of the bootstrap where some are asked for.
+        uncertainty: where the covariance is from: "laplace", the curvature and the runs' misfits;
+            "bootstrap", fits to runs weighed at random; "nuts", a sampler (`etastar[bayes]`).
+        draws: how many fits or samples to keep for `Law.draws`; by default 100, with laplace 0.
         seed: of their random numbers.
 
     Returns: a `Law` with its covariance.
     Raises: InputError with fewer than 12 points in all, where every run has diverged, or for an
         unknown form or uncertainty.
-    Source: the terms are written out in `etastar.law._terms.columns`.
+    Source: each form's own, see `Form.source`.
 
     >>> import numpy as np
     >>> from etastar.runs import Run
@@ -71,27 +67,19 @@ def fit(
     if runs and not good:
         raise InputError("every run diverged: lower the learning rates and log at least one run")
     arrays, units, kept = make_arrays(good, form.transient)
-    problem = Problem(arrays, {}, form, form.noise)
-    found = solve(problem)
-    misfit = end_misfit(problem, found.x)
-    if misfit > 2 * form.noise:
-        # A law that fits badly must not overrule the prior.
-        problem = replace(problem, noise=misfit, cache={})
-        found = solve(problem)
-    spread, trend = end_spread(problem, found.x), hindcast(problem, found.x)
-    covered, samples = _uncertain(problem, found.x, uncertainty, draws, seed)
-    n = form.size
+    problem, constants = _minimised(arrays, form)
+    covered, samples = _uncertain(problem, constants, uncertainty, draws, seed)
     return Law(
-        theta=found.x[:n],
-        linear=found.x[n:],
+        theta=constants[: form.size],
+        linear=constants[form.size :],
         covariance=covered,
         units=units,
-        spread=spread,
-        trend=trend,
+        spread=end_spread(problem, constants),
+        trend=hindcast(problem, constants),
         run_count=len(kept),
         steps_fitted=units.steps,
         peak_range=(min(run.schedule.peak for run in kept), units.rate),
-        residuals=_residuals(problem, found.x, kept),
+        residuals=_residuals(problem, constants, kept),
         seconds=time.perf_counter() - started,
         caveats=_left_out(runs, kept),
         form=form,
@@ -99,8 +87,20 @@ def fit(
     )
 
 
+def _minimised(arrays: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
+    """The least squares, their prior weighed by the law's own misfit, and the constants."""
+    problem = LeastSquares(arrays, {}, form, form.noise)
+    found = best_fit(problem)
+    misfit = end_misfit(problem, found.x)
+    if misfit > 2 * form.noise:
+        # A law that fits badly must not overrule the prior.
+        problem = replace(problem, noise=misfit, cache={})
+        found = best_fit(problem)
+    return problem, found.x
+
+
 def _uncertain(
-    problem: Problem, constants: np.ndarray, method: str, draws: int | None, seed: int
+    problem: LeastSquares, constants: np.ndarray, method: str, draws: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Covariance of the constants, and the fits or samples that it is from, if any."""
     laplace, variance = covariance(problem, constants)
@@ -125,6 +125,6 @@ def _left_out(runs: list[Run], kept: list[Run]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _residuals(problem: Problem, constants: np.ndarray, runs: list[Run]):
+def _residuals(problem: LeastSquares, constants: np.ndarray, runs: list[Run]):
     ratio, index, step = problem.ratio(constants), problem.run, problem.step
     return {run.name: (step[index == i], ratio[index == i]) for i, run in enumerate(runs)}

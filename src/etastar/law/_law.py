@@ -6,26 +6,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._data import Units, place, stack_meshes
-from ._form import Form
+from ._forms import OWN, Form, NoiseMemory
 from ._mesh import make_mesh
-from ._terms import LAW, final_loss_and_slope
+from ._points import Units, place, stack_meshes
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Predicted losses: `step`, `mean`, `low`, `high`, float64 arrays of one length."""
+    """Predicted losses along a schedule.
 
-    step: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    Attributes:
+        step: updates done, increasing.
+        mean: the loss expected there, in the unit of the runs.
+        low, high: between them the measured loss lies with the probability asked for.
+
+    >>> Forecast(*np.array([[1.0, 2.0], [4.0, 3.0], [3.9, 2.8], [4.1, 3.2]])).final
+    (3.0, 2.8, 3.2)
+    """
+
+    step: Float[np.ndarray, " n"]
+    mean: Float[np.ndarray, " n"]
+    low: Float[np.ndarray, " n"]
+    high: Float[np.ndarray, " n"]
 
     @property
     def final(self) -> tuple[float, float, float]:
@@ -41,18 +50,38 @@ class Law:
 
         L(t) = floor + bias ((S + S_0)/(1 + S_0))^-s + noise int e^p (1 + c e^4) K(S(t) - S) dt
 
-    with the effective rate e and the intrinsic time S of `etastar.law._terms.columns`, all in units
+    with the effective rate e and the intrinsic time S of `EtastarForm`, all in units
     of the highest peak LR and the longest step of the fit.
 
-    `theta` (n,) and `linear` (k,) are the constants, `covariance` (n + k, n + k) that of both, and
-    `samples` (m, n + k) the constants that it is from, if it is from any; `spread`
-    the relative misfit of a run's end, `trend` the relative error of a forecast to twice the
-    longest run; `steps_fitted`, `peak_range` say where the law is supported.
+    Attributes:
+        theta, linear: the constants, in the order of `form.names` and `form.linear`.
+        covariance: of both together.
+        units: the reference LR, steps and batch size in which the constants count.
+        spread: relative misfit of a run's end.
+        trend: relative error of a forecast to twice the longest run.
+        run_count: runs fitted.
+        steps_fitted: the longest run fitted, in updates.
+        peak_range: lowest and highest peak LR fitted, in the unit of the runs.
+        residuals: for each run its fitted steps, and predicted over measured loss less 1 there.
+        seconds: what the fit took.
+        caveats: a line for each run left out.
+        form: the formula.
+        samples: constants of other fits, if the fit was asked for some.
+
+    >>> from etastar.runs import Run
+    >>> from etastar.schedule import parse_schedule
+    >>> from etastar.law import fit
+    >>> steps = np.arange(100, 2001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
+    >>> law = fit(runs, "power")
+    >>> law.form.name, law.run_count, law.steps_fitted, law.peak_range
+    ('power', 2, 2000.0, (0.01, 0.02))
     """
 
-    theta: np.ndarray
-    linear: np.ndarray
-    covariance: np.ndarray
+    theta: Float[np.ndarray, " n"]
+    linear: Float[np.ndarray, " k"]
+    covariance: Float[np.ndarray, "n+k n+k"]
     units: Units
     spread: float
     trend: float
@@ -62,8 +91,8 @@ class Law:
     residuals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     seconds: float
     caveats: tuple[str, ...] = ()
-    form: Form = LAW
-    samples: np.ndarray | None = None
+    form: Form = OWN
+    samples: Float[np.ndarray, "m n+k"] | None = None
 
     def draws(self, count: int, seed: int = 0) -> list[Law]:
         """Laws that fit the runs about as well: this one with constants from its samples.
@@ -145,8 +174,8 @@ class Law:
 
     def losses_on(self, rate: np.ndarray, length: np.ndarray) -> np.ndarray:
         """Predicted final loss on R meshes in reference units: `rate`, `length` (R, CELLS)."""
-        steps, crowd = float(self.units.steps), np.ones(len(rate))
-        columns = self.form.nodes(self.theta, steps, crowd, rate, length)
+        steps, batch_ratio = float(self.units.steps), np.ones(len(rate))
+        columns = self.form.nodes(self.theta, steps, batch_ratio, rate, length)
         return np.asarray(columns)[:, -1] @ self.linear
 
     def final_loss_and_slope(
@@ -157,20 +186,25 @@ class Law:
         Arguments: `rate` (CELLS,) and `length` (CELLS,) in steps, as in `etastar.law.make_mesh`;
         the cells of a run of that mesh, so that a solver sees the loss that `final_losses` reports.
         """
-        loss, slope = final_loss_and_slope(
-            self.theta, self.linear, rate / self.units.rate, length / self.units.steps
+        units = self.units
+        loss, slope = self.form.final_loss_and_slope(
+            self.theta, self.linear, float(units.steps), rate / units.rate, length / units.steps
         )
-        return float(loss), np.asarray(slope) / self.units.rate
+        return float(loss), np.asarray(slope) / units.rate
 
-    def kernel(self, to_go: ArrayLike) -> np.ndarray:
-        """What is left of noise after an intrinsic time, (1 + u/b)^-(1+g), in reference units."""
-        _, memory, log_lag, *_ = self.theta
-        return (1.0 + np.asarray(to_go) / np.exp(log_lag)) ** -(1.0 + memory)
+    def noise_memory(self) -> NoiseMemory | None:
+        """How the law forgets noise, in units of its reference LR and steps; None without a kernel.
+
+        >>> from etastar.law import FORMS
+        >>> FORMS["power"].noise_memory(None, None) is None
+        True
+        """
+        return self.form.noise_memory(self.theta, self.linear)
 
 
 def _steps(schedule: Schedule, at: ArrayLike | None) -> np.ndarray:
     if at is None:
-        start = min(max(schedule.warmup, schedule.horizon // 50), schedule.horizon - 1)
+        start = min(max(schedule.rise, schedule.horizon // 50), schedule.horizon - 1)
         return np.unique(np.round(np.geomspace(max(start, 1), schedule.horizon, 200)))
     step = np.atleast_1d(np.asarray(at, dtype=np.float64))
     if step.ndim != 1 or step.size == 0 or not np.all(np.isfinite(step)):

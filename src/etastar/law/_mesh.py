@@ -16,7 +16,7 @@ _MOST_ANCHORS = 12
 
 
 @dataclass(frozen=True)
-class Mesh:
+class ScheduleMesh:
     """Cells [node_i, node_i+1) of a schedule.
 
     `node` (CELLS + 1,) in steps, `rate` (CELLS,) the mean learning rate of each cell, exact because
@@ -34,7 +34,7 @@ class Mesh:
         return cell, np.clip((step - self.node[cell]) / length, 0.0, 1.0)
 
 
-def make_mesh(schedule: Schedule, end: float | None = None) -> Mesh:
+def make_mesh(schedule: Schedule, end: float | None = None) -> ScheduleMesh:
     """The mesh of a schedule from step 0 to `end` (its horizon by default).
 
     Every break of the schedule is a node. The others lie densest, in proportion to one over the
@@ -53,7 +53,7 @@ def make_mesh(schedule: Schedule, end: float | None = None) -> Mesh:
     time = schedule.intrinsic_time(node)
     length = np.diff(node)
     rate = np.diff(time) / np.where(length > 0, length, 1.0)
-    return Mesh(node, np.where(length > 0, np.maximum(rate, 0.0), 0.0), length)
+    return ScheduleMesh(node, np.where(length > 0, np.maximum(rate, 0.0), 0.0), length)
 
 
 def _edges(schedule: Schedule, end: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from etastar._errors import InputError
 
-from ._problem import SCALE, Problem, polish
+from ._least_squares import SCALE, LeastSquares, polish
 
 
-def covariance(problem: Problem, constants: np.ndarray) -> tuple[np.ndarray, float]:
+def covariance(problem: LeastSquares, constants: np.ndarray) -> tuple[np.ndarray, float]:
     """Covariance of all constants, and the variance that the squared residuals are worth.
 
     Laplace with the curvature of the weighted squares; a run's points are as many independent ones
@@ -35,7 +35,7 @@ def covariance(problem: Problem, constants: np.ndarray) -> tuple[np.ndarray, flo
     return curvature * variance + curvature @ (score.T @ score) @ curvature, float(variance)
 
 
-def _inverse_curvature(problem: Problem, slope: np.ndarray) -> np.ndarray:
+def _inverse_curvature(problem: LeastSquares, slope: np.ndarray) -> np.ndarray:
     """Of the sum of weighted squares and the prior, from the slopes of the residuals."""
     n = problem.form.size
     prior = np.full(slope.shape[1], 1e-18)
@@ -44,20 +44,20 @@ def _inverse_curvature(problem: Problem, slope: np.ndarray) -> np.ndarray:
     return np.linalg.inv(slope.T @ slope + np.diag(prior))
 
 
-def end_spread(problem: Problem, constants: np.ndarray) -> float:
+def end_spread(problem: LeastSquares, constants: np.ndarray) -> float:
     """Relative spread of the runs' ends (the last tenth of their points) around the law."""
     mean, _ = _ends(problem, constants)
     return float(np.sqrt(np.sum(mean**2) / max(len(mean) - 2, 1) + problem.form.noise**2))
 
 
-def end_misfit(problem: Problem, constants: np.ndarray) -> float:
+def end_misfit(problem: LeastSquares, constants: np.ndarray) -> float:
     """What of `end_spread` is the law's own error: without what the scatter of the points makes."""
     mean, variance = _ends(problem, constants)
     own = max(float(np.sum(mean**2 - variance)), 0.0)
     return float(np.sqrt(own / max(len(mean) - 2, 1) + problem.form.noise**2))
 
 
-def _ends(problem: Problem, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ends(problem: LeastSquares, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean relative error of every run's last tenth, and its variance for independent points."""
     ratio = problem.ratio(constants)
     index, step = problem.run, problem.step
@@ -84,7 +84,7 @@ def _independent(residual: np.ndarray) -> float:
     return float(np.clip(n / total, 2.0, n))
 
 
-def hindcast(problem: Problem, constants: np.ndarray) -> float:
+def hindcast(problem: LeastSquares, constants: np.ndarray) -> float:
     """Relative error of the end of the longest runs, forecast from the first half of the steps.
 
     Root mean square over the runs that go beyond half of the longest; 0 where the first half alone
@@ -109,7 +109,7 @@ def hindcast(problem: Problem, constants: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(ends))))
 
 
-def bootstrap(problem: Problem, constants: np.ndarray, count: int, seed: int) -> np.ndarray:
+def bootstrap(problem: LeastSquares, constants: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Constants of fits to randomly weighed runs around a random prior, shape (count, constants).
 
     Each fit starts from `constants`; every run has a weight drawn from an exponential distribution
@@ -133,7 +133,7 @@ def bootstrap(problem: Problem, constants: np.ndarray, count: int, seed: int) ->
 
 
 def nuts(
-    problem: Problem, constants: np.ndarray, variance: float, count: int, seed: int
+    problem: LeastSquares, constants: np.ndarray, variance: float, count: int, seed: int
 ) -> np.ndarray:
     """Constants from the posterior by the No-U-Turn sampler, shape (count, constants).
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from etastar._checks import shown
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
@@ -19,7 +20,13 @@ Control = float | Schedule
 
 @dataclass(frozen=True)
 class Controls:
-    """The three controls of a run; `momentum` None stands for plain SGD."""
+    """The three controls of a run.
+
+    Attributes:
+        rate: LR of every update.
+        batch_size: samples of an update, at least 1, infinite for full gradients.
+        momentum: mu, from 0 to below 1; None for plain SGD.
+    """
 
     rate: Schedule
     batch_size: Control
@@ -76,7 +83,7 @@ def _read(name: str, control: Control, step: NDArray[np.float64]) -> NDArray[np.
     if isinstance(control, Schedule):
         return control(step)
     if isinstance(control, bool) or not isinstance(control, numbers.Real):
-        raise InputError(f"{name} must be a number or a Schedule, got {str(control)[:80]!r}")
+        raise InputError(f"{name} must be a number or a Schedule, got {shown(control)}")
     return np.full(step.shape, float(control))
 
 

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
 import etastar._precision  # noqa: F401  # first: double precision
+from etastar._checks import above, whole
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._checks import positive, whole
 from ._controls import Control, Controls, speed, steps_asked
 from ._exact import finite
 from ._mesh import Grading, make_cells
@@ -86,7 +86,7 @@ def loss(
     '2.54e-07'
     """
     controls = Controls.make(model, schedule, momentum, batch_size)
-    tolerance = positive("tolerance", tolerance)
+    tolerance = above("tolerance", tolerance, 0.0)
     asked = steps_asked(at, schedule.horizon)
     unique = np.unique(asked)
     kept = unique

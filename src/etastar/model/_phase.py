@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._checks import at_least, positive
+from etastar._checks import above
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
     >>> phase(2.0, 0.25).name, phase(2.0, 0.25).distance
     ('hard', -0.25)
     """
-    capacity = at_least("capacity", capacity, 1.0, strict=True, hint="the trace is infinite")
-    source = positive("source", source)
+    capacity = above("capacity", capacity, 1.0, hint="at 1 the trace is infinite")
+    source = above("source", source, 0.0)
     inverse = 1.0 / capacity
     delta = 2.0 * capacity - 1.0
     if not noise:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from etastar._checks import above, at_least
 from etastar._errors import InputError
 
-from ._checks import at_least, positive
 from ._spectrum import Spectrum
 
 _SHAPE = 192
@@ -58,8 +58,7 @@ class LinearModel:
         if not isinstance(self.spectrum, Spectrum):
             raise InputError("spectrum must be an etastar.model.Spectrum")
         at_least("noise", self.noise, 0.0)
-        if positive("batch_size", self.batch_size, infinite=True) < 1:
-            raise InputError(f"batch_size must be at least 1 sample, got {self.batch_size!r}")
+        at_least("batch_size", self.batch_size, 1.0, infinite=True)
 
     def spectrum_to(self, horizon: float) -> Spectrum:
         """The spectrum that serves runs of up to `horizon` updates: here always the same."""
@@ -100,11 +99,10 @@ class PowerLaw:
     width: int | None = None
 
     def __post_init__(self) -> None:
-        at_least("capacity", self.capacity, 1.0, strict=True, hint="the trace is infinite")
-        positive("source", self.source)
+        above("capacity", self.capacity, 1.0, hint="at 1 the trace is infinite")
+        above("source", self.source, 0.0)
         at_least("noise", self.noise, 0.0)
-        if positive("batch_size", self.batch_size, infinite=True) < 1:
-            raise InputError(f"batch_size must be at least 1 sample, got {self.batch_size!r}")
+        at_least("batch_size", self.batch_size, 1.0, infinite=True)
         if self.width is not None:
             at_least("width", self.width, 1.0)
 
@@ -114,7 +112,7 @@ class PowerLaw:
         Momentum moves the weights up to 1 / (1 - mu) times faster: ask for that many times the
         horizon. Horizons within a factor of ten share one spectrum.
         """
-        horizon = positive("horizon", horizon)
+        horizon = above("horizon", horizon, 0.0)
         time = 10.0 ** math.ceil(math.log10(max(2.0 * horizon, 10.0)))
         return Spectrum.power_law(self.capacity, self.source, width=self.width, intrinsic_time=time)
 

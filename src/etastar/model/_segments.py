@@ -21,10 +21,15 @@ from ._three_moments import AffinePower, affine_power
 class Drift(NamedTuple):
     """How the controls vary inside the segments; arrays of shape (N,).
 
-    `rate_square` the mean of eta^2; the others the controls at a segment's first update and one
-    past its last. A segment is advanced at the mean rate, with noise that keeps each mode on its
-    way to the balance of the rate of the moment: a mode that relaxes within the segment then ends
-    in the balance at its end, and the error stays of second order for it too.
+    A segment is advanced at the mean rate, with noise that keeps each mode on its way to the
+    balance of the rate of the moment: a mode that relaxes within the segment then ends in the
+    balance at its end, and the error stays of second order for it too.
+
+    Attributes:
+        rate_square: mean of eta^2 over a segment's updates.
+        rate_start, rate_end: LR at a segment's first update, and one past its last.
+        batch_start, batch_end: batch size in samples, at the same updates.
+        momentum_start, momentum_end: momentum, at the same updates.
     """
 
     rate_square: Any
@@ -107,9 +112,8 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> jax.Array:
             moved = [x / s for x, s in zip(moved, scale[1], strict=True)]
         return (loss + rise, moved), loss + rise
 
-    first = jnp.sum(jnp.asarray(modes.target))
-    zero = jnp.zeros_like(jnp.asarray(modes.target))
-    moments = [jnp.asarray(modes.target)] + [zero] * (count - 1)
+    target = jnp.asarray(modes.target)
+    first, moments = jnp.sum(target), [target] + [jnp.zeros_like(target)] * (count - 1)
     _, losses = jax.lax.scan(advance, (first, moments), (powers, balance, scales))
     return jnp.append(first, losses)
 

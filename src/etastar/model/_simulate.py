@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import etastar._precision  # noqa: F401  # first: double precision
+from etastar._checks import whole
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._checks import whole
 from ._controls import Control, Controls, steps_asked
 from ._exact import finite
 from ._power_law import LinearModel

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gamma, zeta
 
+from etastar._checks import above, at_least
 from etastar._errors import InputError
-
-from ._checks import at_least, positive
 
 ALONE = 32
 """The first modes of a power law, each kept on its own; more where the capacity is above 3."""
@@ -113,7 +112,7 @@ class Spectrum:
         >>> Spectrum([1.0], [1.0]).max_rate(2.0)
         1.0
         """
-        batch = positive("batch_size", batch_size, infinite=True)
+        batch = above("batch_size", batch_size, 0.0, infinite=True)
         return 2.0 / float(self.eigenvalue.max() * (1.0 + 1.0 / batch) + self.trace / batch)
 
     def critical_rate(self, batch_size: float) -> float:
@@ -127,7 +126,7 @@ class Spectrum:
         """
         from scipy.optimize import brentq
 
-        batch = positive("batch_size", batch_size, infinite=True)
+        batch = above("batch_size", batch_size, 0.0, infinite=True)
         top = 2.0 / (self.eigenvalue.max() * (1.0 + 1.0 / batch))
         if math.isinf(batch):
             return top
@@ -173,10 +172,10 @@ class Spectrum:
         >>> len(spectrum.eigenvalue) < 200, round(spectrum.trace, 6)
         (True, 2.612375)
         """
-        capacity = at_least("capacity", capacity, 1.0, strict=True, hint="the trace is infinite")
-        source = positive("source", source)
-        time = positive("intrinsic_time", intrinsic_time)
-        tolerance = positive("tolerance", tolerance)
+        capacity = above("capacity", capacity, 1.0, hint="at 1 the trace is infinite")
+        source = above("source", source, 0.0)
+        time = above("intrinsic_time", intrinsic_time, 0.0)
+        tolerance = above("tolerance", tolerance, 0.0)
         if width is not None:
             width = at_least("width", width, 1.0)
         return _power_law(capacity, source, width, time, tolerance)

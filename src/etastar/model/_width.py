@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
+from etastar._checks import whole
 from etastar._errors import InputError
 
-from ._checks import whole
 from ._spectrum import Spectrum
 
 _MOST_ENTRIES = 10**8

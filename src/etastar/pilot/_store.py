@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from etastar._errors import InputError
-from etastar._files import write_text
+from etastar._files import copy_file, write_text
 from etastar.runs import Run, live_log, log_name, read_runs
 
 from ._designer import Finished
@@ -226,23 +226,17 @@ def _told(value: object) -> str:
 def _copy(source: Path, target: Path) -> None:
     """Copy a log, a file or a folder of event files, so that the target is whole or not there."""
     target.parent.mkdir(exist_ok=True)
+    if not source.is_dir():
+        copy_file(source, target)
+        return
     temporary = target.with_name(f".{target.name}.tmp")
     try:
-        if source.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(source, temporary)
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            with open(source, "rb") as whole, open(temporary, "wb") as copy:
-                shutil.copyfileobj(whole, copy)
-                copy.flush()
-                os.fsync(copy.fileno())
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary)
+        shutil.rmtree(target, ignore_errors=True)  # a folder is not replaced by a rename
         os.replace(temporary, target)
     except OSError as error:
-        if temporary.is_file():
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
 def _with_nan(run: Run) -> str:

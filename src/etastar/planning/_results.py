@@ -27,8 +27,11 @@ class Estimate:
 class PhaseEstimate:
     """Which phase the fitted law is in.
 
-    `name` is "easy", "hard" or "undetermined" (the interval of source - (1 - 1/capacity) straddles
-    zero). `xi` is the exponent of the peak LR in the horizon, peak ~ T^-xi.
+    Attributes:
+        name: easy, hard, or undetermined where the interval of source - (1 - 1/capacity) holds
+            zero, or the law has no such exponents.
+        xi: the exponent of the peak LR in the horizon, peak ~ T^-xi; NaN where it is not known.
+        capacity, source: the exponents of the task; NaN where they are not known.
     """
 
     name: str
@@ -41,9 +44,13 @@ class PhaseEstimate:
 class Alternative:
     """A standard schedule at its own best peak LR, beside the planned one.
 
-    `regret` is its final loss minus the plan's, expected over the fits of the runs, `loss` the
-    plan's forecast plus that, and `steps_to_match` the steps this family needs to reach the plan's
-    loss (None: not within 100 times the horizon).
+    Attributes:
+        family: constant, linear, cosine or wsd.
+        schedule: the LR of every update.
+        loss: the plan's forecast plus the regret, in the unit of the logs.
+        regret: its final loss minus the plan's, expected over the fits of the runs.
+        steps_to_match: updates that this family needs to reach the plan's loss; None where they
+            are more than 100 times the horizon.
     """
 
     family: str
@@ -55,7 +62,13 @@ class Alternative:
 
 @dataclass(frozen=True)
 class OtherHorizon:
-    """The best peak LR and the predicted loss at another horizon."""
+    """The best plan at another horizon, within the same limits.
+
+    Attributes:
+        horizon: number of updates.
+        peak_lr: the highest LR to come.
+        loss: the predicted final loss, in the unit of the logs.
+    """
 
     horizon: int
     peak_lr: float
@@ -66,11 +79,14 @@ class OtherHorizon:
 class Continuation:
     """A run that the plan goes on from.
 
-    `run` is its name, `step` the updates it has done, `lr` the learning rate it has come to.
-    `known_loss` is the final loss expected of a run planned for this horizon from its first
-    update, `known_peak` that plan's peak LR, and `cost` the plan's loss minus `known_loss`: what
-    the horizon known too late costs. It is negative where the run so far was better than a fresh
-    plan's start, which may not rise.
+    Attributes:
+        run: its name.
+        step: the updates that it has done.
+        lr: the learning rate that it has come to.
+        known_loss: the final loss expected of a run planned for this horizon from its first update.
+        known_peak: that plan's peak LR.
+        cost: the plan's loss minus `known_loss`: what the horizon known too late costs. It is
+            negative where the run so far was better than a fresh plan's start, which may not rise.
     """
 
     run: str
@@ -85,8 +101,23 @@ class Continuation:
 class Plan:
     """The schedule to train with, and all that speaks for and against it.
 
-    `expected_regret` is what not knowing the law costs: the expected final loss of the schedule
-    minus that of the schedules one would choose if one knew which fit of the runs is true.
+    Attributes:
+        horizon: number of updates, those of a run that is continued included.
+        schedule: the LR of every update.
+        loss: the final loss to expect, in the unit of the logs.
+        forecast: the loss to expect along the run.
+        phase: which phase the task is in.
+        nearest: the standard schedule closest in loss.
+        comparison: all standard schedules, the best first.
+        expected_regret: what not knowing the law costs: the expected final loss of the schedule
+            minus that of the schedules one would choose if one knew which fit of the runs is true.
+        other_horizons: the best plans at a quarter, half, twice and four times the horizon, in
+            order, the plan's own among them.
+        caveats: what speaks against the plan, a line each.
+        runs: the runs of the fit.
+        left_out: runs that were given and not fitted.
+        law: the fitted law.
+        continuation: the run that the plan goes on from, if it goes on from one.
     """
 
     horizon: int
@@ -113,14 +144,14 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """The plan as `plan.json` and `etastar plan --json` have it.
 
-        Keys: `phase {name, xi, xi_ci, capacity, capacity_ci, source, source_ci}`, where each `*_ci` is
-        the 90% interval [low, high]; `peak_lr`; `schedule`, either `{spec}` or `{knots: [[step, lr],
-        ...]}` to be joined by straight lines; `nearest {spec, regret}`, the standard schedule closest
-        in predicted loss; `loss {mean, low, high}` at the horizon; `expected_regret`, what not knowing
-        the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`; `caveats`; and where
-        the plan goes on from a run `continuation {run, step, lr, known_loss, known_peak, cost}`. Steps
-        and learning rates are in the user's own units. A number that is not finite, or not known, is
-        None.
+        Keys: `phase {name, xi, xi_ci, capacity, capacity_ci, source, source_ci}`, where each `*_ci`
+        is the 90% interval [low, high]; `peak_lr`; `schedule`, either `{spec}` or `{knots: [[step,
+        lr], ...]}` to be joined by straight lines; `nearest {spec, regret}`, the standard schedule
+        closest in predicted loss; `loss {mean, low, high}` at the horizon; `expected_regret`, what
+        not knowing the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`;
+        `caveats`; and where the plan goes on from a run `continuation {run, step, lr, known_loss,
+        known_peak, cost}`. Steps and learning rates are in the user's own units. A number that is
+        not finite, or not known, is None.
         """
         phase = self.phase
         document = {

@@ -1,4 +1,17 @@
-"""Everything a person looks at: tables for a terminal, figures, the page of a plan."""
+"""Everything a person looks at: tables for a terminal, figures, the page of a plan.
+
+Where to change what is shown:
+
+- the tables of `etastar plan`, a row, a column or how caveats look: `_plan_tables.py`;
+- a section of report.html, a column of its tables or how caveats look there: `_plan_page.py`, the
+  figures in it: `_plan_figures.py`, its style sheet and skeleton: `_page.py`;
+- what another command shows, table and figure: the file named after what it shows (`_backtest.py`,
+  `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_solution.py`);
+- how numbers, schedules and phases are worded, everywhere: `_words.py`;
+- colours, dashes and layouts of figures, everywhere: `_style.py`.
+
+The caveats themselves come with the plan, from `etastar.planning`. A new function is listed below.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -6,27 +19,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._backtest import backtest_figure, backtest_summary
     from ._forecast import forecast_summary
+    from ._phase import phase_figure, phase_summary
     from ._pilot import LiveSweep, design_summary, sweep_summary
     from ._plan_page import plan_report, write_plan
     from ._plan_tables import plan_summary
     from ._robust import robust_figure, robust_summary
-    from ._solve import phase_figure, phase_summary, solution_figure, solution_summary
+    from ._solution import solution_figure, solution_summary
 
-# A table in the terminal must not wait for plotly.
+# Each is imported when it is first used: a table in the terminal must not wait for plotly, which
+# only the page, its figures and the functions that return a figure import.
 _FILES = {
     "LiveSweep": "_pilot",
     "backtest_figure": "_backtest",
     "backtest_summary": "_backtest",
     "design_summary": "_pilot",
     "forecast_summary": "_forecast",
-    "phase_figure": "_solve",
-    "phase_summary": "_solve",
+    "phase_figure": "_phase",
+    "phase_summary": "_phase",
     "plan_report": "_plan_page",
     "plan_summary": "_plan_tables",
     "robust_figure": "_robust",
     "robust_summary": "_robust",
-    "solution_figure": "_solve",
-    "solution_summary": "_solve",
+    "solution_figure": "_solution",
+    "solution_summary": "_solution",
     "sweep_summary": "_pilot",
     "write_plan": "_plan_page",
 }

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from etastar.law import Forecast
 from etastar.schedule import Schedule
 
 from ._words import loss_text, steps_text
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 
 def forecast_summary(schedule: Schedule, forecast: Forecast) -> Table:
-    """The predicted losses of a schedule with their 90% intervals, a row a step."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    """The predicted losses of a schedule with their 90% intervals, a row a step.
 
+    Arguments:
+        schedule: the learning rate of the run.
+        forecast: its losses, from `Law.predict`, at the steps to be shown.
+
+    Returns: a rich table; steps in updates, losses in the unit of the logs.
+
+    >>> import numpy as np
+    >>> from etastar.schedule import parse_schedule
+    >>> at = np.array([100.0, 200.0])
+    >>> forecast = Forecast(at, np.array([3.0, 2.5]), at / 100, at / 50)
+    >>> table = forecast_summary(parse_schedule("linear:peak=0.1,horizon=200"), forecast)
+    >>> [list(column.cells) for column in table.columns[:2]]
+    [['100', '200'], ['3.0000', '2.5000']]
+    """
     rows = Table(box=box.SIMPLE_HEAD, title=Text(schedule.spec), title_justify="left")
     for name in ("step", "loss", "90% from", "to"):
         rows.add_column(name, justify="right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The figures of a report: schedules side by side, the fit over the logs, the forecast."""
+"""The figures of report.html: schedules side by side, the fit over the logs, the forecast."""
 
 from __future__ import annotations
 
@@ -15,14 +15,8 @@ from etastar.planning import Plan
 from etastar.runs import Run
 from etastar.schedule import Schedule, join
 
-from ._words import rising_steps, sampled
-
-ACCENT = "#0d9488"
-ACCENT_FAINT = "rgba(13, 148, 136, 0.28)"
-GREY = "#94a3b8"
-# Distinct for the common kinds of colour blindness, and readable on white and on near-black.
-OTHERS = ("#d97706", "#6366f1", "#db2777", "#64748b", "#0284c7", "#84852a", "#9d4edd")
-DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+from ._style import ACCENT, ACCENT_FAINT, GREY, OWN_LINE, STEP, on_the_page, standard_line
+from ._words import sampled, steps_to_peak
 
 POINTS_DRAWN = 6000
 """Measured points that one figure draws; a browser on a phone stays quick with these."""
@@ -33,24 +27,17 @@ MANY = 12
 FAR = 20
 """Horizon over the longest pilot beyond which the forecast is drawn against log steps."""
 
-STEP, RATE, LOSS = "step [updates]", "learning rate [per update]", "loss [nats]"
+RATE, LOSS = "learning rate [per update]", "loss [nats]"
 
 
 def schedule_figure(plan: Plan) -> go.Figure:
     """Learning rate against step: the planned schedule over the standard ones."""
     figure = go.Figure()
     for i, other in enumerate(plan.comparison):
-        color, dash = alternative_style(i)
-        name = other.family
-        figure.add_trace(_rates(other.schedule, name, {"color": color, "dash": dash, "width": 1.6}))
-    figure.add_trace(_rates(plan.schedule, "planned", {"color": ACCENT, "width": 3.2}))
+        figure.add_trace(_rates(other.schedule, other.family, standard_line(i)))
+    figure.add_trace(_rates(plan.schedule, "planned", OWN_LINE))
     # Plotly would write 0.0003 as 300µ.
-    return _laid_out(figure, STEP, RATE).update_yaxes(tickformat=".3~g", rangemode="tozero")
-
-
-def alternative_style(index: int) -> tuple[str, str]:
-    """Colour and dash of the standard schedule at an index of the comparison."""
-    return OTHERS[index % len(OTHERS)], DASHES[index % len(DASHES)]
+    return on_the_page(figure, STEP, RATE).update_yaxes(tickformat=".3~g", rangemode="tozero")
 
 
 def _rates(schedule: Schedule, name: str, line: dict[str, object]) -> go.Scatter:
@@ -89,7 +76,7 @@ def fit_figure(plan: Plan) -> go.Figure:
             losses = np.asarray(plan.law.predict(run.schedule, steps).mean)
             line = {"color": color, "width": width}
             figure.add_trace(_run_trace(run, "fitted", steps, losses, mode="lines", line=line))
-    figure = _laid_out(figure, STEP, LOSS)
+    figure = on_the_page(figure, STEP, LOSS)
     return figure.update_yaxes(range=_loss_range([(run.step, run.loss) for run in plan.runs]))
 
 
@@ -150,7 +137,7 @@ def forecast_figure(plan: Plan) -> go.Figure:
             "<br>90%: %{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>",
         )
     )
-    figure = _laid_out(figure, STEP, LOSS)
+    figure = on_the_page(figure, STEP, LOSS)
     curves = [*((run.step, run.loss) for run in plan.runs), (step, low), (step, high)]
     figure.update_yaxes(range=_loss_range(curves))
     if far:
@@ -166,7 +153,7 @@ def _forecast_curves(plan: Plan, *, again: bool) -> list[np.ndarray]:
     `again` asks the law for steps from the warmup on, where those of a far forecast would begin
     beyond the pilots.
     """
-    first = min(rising_steps(plan.schedule) + 1, plan.horizon)
+    first = min(steps_to_peak(plan.schedule) + 1, plan.horizon)
     forecasts = _decade_forecasts(plan, first) if again else [plan.forecast]
     curves = [
         np.concatenate([np.asarray(getattr(forecast, name)) for forecast in forecasts])
@@ -218,22 +205,3 @@ def _loss_range(curves: list[tuple[np.ndarray, np.ndarray]]) -> list[float] | No
     low, high = float(values.min()), float(np.quantile(values, 0.995))
     margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
     return [low - margin, high + margin]
-
-
-def _laid_out(figure: go.Figure, x: str, y: str) -> go.Figure:
-    """Axes named with units; colours come from the page, which knows whether it is dark."""
-    axis = {"automargin": True, "zeroline": False, "title": {"standoff": 10}, "nticks": 6}
-    figure.update_layout(
-        template="none",
-        height=340,
-        margin={"l": 8, "r": 12, "t": 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        showlegend=False,
-        hovermode="closest",
-        dragmode=False,
-        font={"size": 12},
-    )
-    figure.update_xaxes(**axis, title_text=x)
-    figure.update_yaxes(**axis, title_text=y)
-    return figure

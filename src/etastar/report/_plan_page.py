@@ -13,23 +13,24 @@ from plotly.offline import get_plotlyjs
 
 from etastar._files import prepare_folder, write_text
 from etastar.control import last_piece
-from etastar.planning import Alternative, Estimate, Plan
+from etastar.planning import Alternative, PhaseEstimate, Plan
 from etastar.runs import Run
 
 from ._page import html_table, keys, page, section, spec_code, swatch
 from ._plan_figures import (
-    ACCENT,
-    ACCENT_FAINT,
-    GREY,
     MANY,
-    alternative_style,
     fit_figure,
     forecast_figure,
     run_colors,
     schedule_figure,
 )
+from ._style import ACCENT, ACCENT_FAINT, GREY, standard_style
 from ._words import (
+    count_text,
     done_steps,
+    exponent_text,
+    has_phase,
+    interval_text,
     loss_text,
     multiple_text,
     phase_meaning,
@@ -66,9 +67,14 @@ def plan_report(plan: Plan) -> str:
     Arguments:
         plan: what `etastar.planning.plan` returned.
 
-    Returns:
-        The HTML text, UTF-8 when written.
+    Returns: the HTML text, UTF-8 when written; steps in updates, learning rates and losses in the
+        units of the logs.
+
+    >>> page = plan_report(plan)
+    >>> "<h1>Learning rate plan, from 3 pilot runs</h1>" in page, page.endswith("</html>\\n")
+    (True, True)
     """
+    # From top to bottom of the page.
     body = "\n".join(
         [
             _headline(plan),
@@ -87,9 +93,22 @@ def plan_report(plan: Plan) -> str:
 
 
 def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
-    """Write schedule.json, plan.json and report.html; return the path of the report.
+    """Write schedule.json, plan.json and report.html to a folder.
 
+    Each file is written under a temporary name and renamed: a reader never finds half of one.
+
+    Arguments:
+        plan: what `etastar.planning.plan` returned.
+        folder: where to; it is made if it is not there.
+
+    Returns: the path of the report.
     Raises: InputError where the folder cannot be made or written in.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_plan(plan, folder)
+    ...     print(sorted(file.name for file in path.parent.iterdir()))
+    ['plan.json', 'report.html', 'schedule.json']
     """
     path = prepare_folder(folder)
     plan.save(path)
@@ -99,7 +118,7 @@ def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
 
 def _headline(plan: Plan) -> str:
     loss, words = plan.loss, shape_in_words(plan.schedule, done_steps(plan))
-    return f"""<h1>Learning rate plan, from {_count(len(plan.runs), "pilot run")}</h1>
+    return f"""<h1>Learning rate plan, from {count_text(len(plan.runs), "pilot run")}</h1>
 <div class="head">
 <dl class="numbers">
 <div><dt>peak LR</dt><dd>{rate_text(plan.peak_lr)}</dd></div>
@@ -124,10 +143,6 @@ def _continuation(plan: Plan) -> str:
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def _plot(figure: go.Figure, name: str) -> str:
     drawn = to_html(
         figure,
@@ -141,7 +156,7 @@ def _plot(figure: go.Figure, name: str) -> str:
 
 
 def _schedules(plan: Plan) -> str:
-    styles = [alternative_style(i) for i in range(len(plan.comparison))]
+    styles = [standard_style(i) for i in range(len(plan.comparison))]
     marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
     names = ["planned", *(other.family for other in plan.comparison)]
     rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
@@ -253,17 +268,19 @@ def _other_horizons(plan: Plan) -> str:
 
 def _evidence(plan: Plan) -> str:
     phase = plan.phase
+    exponents = [
+        ("source", "how fast the loss falls in intrinsic time", phase.source),
+        ("capacity", "how fast the noise is forgotten", phase.capacity),
+        ("xi", "peak LR ~ horizon<sup>−xi</sup>", phase.xi),
+    ]
     rows = [
-        [_named("source", "how fast the loss falls in intrinsic time"), *_interval(phase.source)],
-        [_named("capacity", "how fast the noise is forgotten"), *_interval(phase.capacity)],
-        [_named("xi", "peak LR ~ horizon<sup>−xi</sup>"), *_interval(phase.xi)],
+        [f"{name}<small>{meaning}</small>", exponent_text(found.value), interval_text(found)]
+        for name, meaning, found in exponents
     ]
     constants = [[escape(name), f"{value:.5g}"] for name, value in plan.law.constants.items()]
     return section(
         "Evidence",
-        f"<p>Phase: <strong>{escape(phase.name)}</strong>. It is easy where source is above"
-        " 1 − 1/capacity, hard where it is below, and undetermined where the 90% interval of the"
-        " difference holds zero.</p>",
+        f"<p>{_phase(phase)}</p>",
         html_table(["exponent", "estimate", "90% interval"], rows),
         "<details><summary>All constants of the fitted law</summary>",
         html_table(["constant", "value"], constants),
@@ -271,14 +288,14 @@ def _evidence(plan: Plan) -> str:
     )
 
 
-def _named(name: str, meaning: str) -> str:
-    return f"{name}<small>{meaning}</small>"
-
-
-def _interval(estimate: Estimate) -> list[str]:
-    numbers = (estimate.value, estimate.low, estimate.high)
-    value, low, high = (f"{number:.3f}" if np.isfinite(number) else "unknown" for number in numbers)
-    return [value, f"{low} to {high}"]
+def _phase(phase: PhaseEstimate) -> str:
+    if not has_phase(phase):
+        return escape(phase_meaning(phase))
+    return (
+        f"Phase: <strong>{escape(phase.name)}</strong>. It is easy where source is above"
+        " 1 − 1/capacity, hard where it is below, and undetermined where the 90% interval of the"
+        " difference holds zero."
+    )
 
 
 def _caveats(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""A plan as tables for the terminal."""
+"""A plan as tables for a terminal, from the recommendation down to the caveats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from rich.text import Text
 from etastar.planning import Estimate, Plan
 
 from ._words import (
+    UNKNOWN,
+    count_text,
     done_steps,
+    exponent_text,
+    interval_text,
     loss_text,
     multiple_text,
     phase_meaning,
@@ -26,9 +30,20 @@ from ._words import (
 def plan_summary(plan: Plan) -> RenderableType:
     """What a plan says, from the recommendation down to the caveats.
 
-    Text from logs is never read as markup, so a run named "[red]" prints as it is.
+    Text from logs is never read as markup, so a run named "[red]" prints as it is. What the fitted
+    law cannot say is "unknown".
+
+    Arguments:
+        plan: what `etastar.planning.plan` returned.
+
+    Returns: text and tables for a terminal (rich renderables); steps in updates, learning rates
+        and losses in the units of the logs.
+
+    >>> from rich import print
+    >>> print(plan_summary(plan).renderables[0])
+    Plan for 8,000 steps from 3 runs
     """
-    title = f"Plan for {steps_text(plan.horizon)} steps from {_count(len(plan.runs), 'run')}"
+    title = f"Plan for {steps_text(plan.horizon)} steps from {count_text(len(plan.runs), 'run')}"
     return Group(
         Text(title, style="bold"),
         Padding(_recommendation(plan), (1, 0)),
@@ -36,10 +51,6 @@ def plan_summary(plan: Plan) -> RenderableType:
         _other_horizons(plan),
         _caveats(plan),
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _recommendation(plan: Plan) -> Table:
@@ -63,9 +74,9 @@ def _recommendation(plan: Plan) -> Table:
         ("nearest standard", spec_text(nearest.schedule)),
         ("", f"{regret_text(nearest.regret)} in loss"),
         ("phase", phase_meaning(phase)),
-        ("xi", f"{_interval(phase.xi)}  peak LR ~ horizon^-xi"),
-        ("capacity", _interval(phase.capacity)),
-        ("source", _interval(phase.source)),
+        ("xi", f"{_with_interval(phase.xi)}  peak LR ~ horizon^-xi"),
+        ("capacity", _with_interval(phase.capacity)),
+        ("source", _with_interval(phase.source)),
     ]:
         rows.add_row(name, text if isinstance(text, Text) else Text(text))
     return rows
@@ -83,8 +94,9 @@ def _continuation_rows(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f}  (90%: {estimate.low:.3f} to {estimate.high:.3f})"
+def _with_interval(estimate: Estimate) -> str:
+    value = exponent_text(estimate.value)
+    return value if value == UNKNOWN else f"{value}  (90%: {interval_text(estimate)})"
 
 
 def _comparison(plan: Plan) -> Table:

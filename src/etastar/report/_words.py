@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from etastar.planning import PhaseEstimate, Plan
+from etastar.planning import Estimate, PhaseEstimate, Plan
 from etastar.schedule import Schedule
 
 PHASE_MEANING = {
@@ -24,6 +24,11 @@ PHASE_MEANING = {
         " (easy phase) or stay (hard phase). Pilots of other lengths would settle it."
     ),
 }
+UNKNOWN = "unknown"
+NO_EXPONENTS = (
+    "Unknown: the fitted law has no exponents that say whether the peak LR should fall with the"
+    " horizon (easy phase) or stay (hard phase)."
+)
 
 
 def rate_text(rate: float) -> str:
@@ -32,7 +37,7 @@ def rate_text(rate: float) -> str:
     >>> rate_text(0.00312345), rate_text(3e-05)
     ('0.00312', '3e-05')
     """
-    return f"{rate:.3g}" if math.isfinite(rate) else "unknown"
+    return f"{rate:.3g}" if math.isfinite(rate) else UNKNOWN
 
 
 def loss_text(loss: float) -> str:
@@ -41,7 +46,7 @@ def loss_text(loss: float) -> str:
     >>> loss_text(3.1), loss_text(0.0123456)
     ('3.1000', '0.012346')
     """
-    return f"{loss:#.5g}" if math.isfinite(loss) else "unknown"
+    return f"{loss:#.5g}" if math.isfinite(loss) else UNKNOWN
 
 
 def regret_text(regret: float) -> str:
@@ -51,7 +56,7 @@ def regret_text(regret: float) -> str:
     ('+0.0123', '0', '+2.5e-06')
     """
     if not math.isfinite(regret):
-        return "unknown"
+        return UNKNOWN
     if regret == 0:
         return "0"
     return f"{regret:+.4f}" if abs(regret) >= 1e-3 else f"{regret:+.2g}"
@@ -64,7 +69,7 @@ def steps_text(steps: float) -> str:
     ('40,000', '3e+12')
     """
     if not math.isfinite(steps):
-        return "unknown"
+        return UNKNOWN
     return f"{steps:,.0f}" if steps < 1e10 else f"{steps:.4g}"
 
 
@@ -86,9 +91,47 @@ def times_text(ratio: float) -> str:
     return f"{ratio:.3g}" if ratio < 1000 else steps_text(ratio)
 
 
+def count_text(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> count_text(1, "run"), count_text(3, "run")
+    ('1 run', '3 runs')
+    """
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def exponent_text(exponent: float) -> str:
+    """An exponent with three decimals; NaN is one that the fitted law does not have.
+
+    >>> exponent_text(0.5), exponent_text(math.nan)
+    ('0.500', 'unknown')
+    """
+    return f"{exponent:.3f}" if math.isfinite(exponent) else UNKNOWN
+
+
+def interval_text(estimate: Estimate) -> str:
+    """The 90% interval of an exponent.
+
+    >>> interval_text(Estimate(0.5, 0.4, 0.625)), interval_text(Estimate(*3 * [math.nan]))
+    ('0.400 to 0.625', 'unknown')
+    """
+    low, high = exponent_text(estimate.low), exponent_text(estimate.high)
+    return UNKNOWN if low == high == UNKNOWN else f"{low} to {high}"
+
+
+def has_phase(phase: PhaseEstimate) -> bool:
+    """Whether the fitted law has the exponents that name a phase."""
+    return math.isfinite(phase.xi.value)
+
+
 def phase_meaning(phase: PhaseEstimate) -> str:
-    """What a phase means for the choice of a schedule, in one or two sentences."""
-    return PHASE_MEANING.get(phase.name, phase.name)
+    """What a phase means for the choice of a schedule, in one or two sentences.
+
+    >>> known = Estimate(0.3, 0.2, 0.4)
+    >>> phase_meaning(PhaseEstimate("hard", known, known, known)).split(":")[0]
+    'Hard phase'
+    """
+    return PHASE_MEANING.get(phase.name, phase.name) if has_phase(phase) else NO_EXPONENTS
 
 
 def spec_text(schedule: Schedule) -> str:
@@ -125,7 +168,7 @@ def shape_in_words(schedule: Schedule, done: int = 0) -> str:
     steps, rates = steps[steps >= done], rates[steps >= done]
     horizon, peak = schedule.horizon, float(rates.max())
     parts = []
-    rise = float(steps[np.argmax(rates >= (1 - 1e-6) * peak)]) if done else rising_steps(schedule)
+    rise = float(steps[np.argmax(rates >= (1 - 1e-6) * peak)]) if done else steps_to_peak(schedule)
     if rates[0] < 0.5 * peak:
         start = f" from step {steps_text(done)}" if done else ""
         parts.append(f"warmup over {steps_text(rise - done)} steps{start}")
@@ -152,11 +195,13 @@ def shape_in_words(schedule: Schedule, done: int = 0) -> str:
     return ", ".join(parts)
 
 
-def rising_steps(schedule: Schedule) -> float:
-    """Steps of warmup; of knots, which may hold a warmup of their own, those before the peak.
+def steps_to_peak(schedule: Schedule) -> float:
+    """Steps of warmup; of a schedule without one, such as knots, those before its highest rate.
+
+    It differs from `Schedule.rise`, which ends where knots first stop rising.
 
     >>> from etastar.schedule import table
-    >>> rising_steps(table([0, 10, 100], [0.0, 0.2, 0.1]))
+    >>> steps_to_peak(table([0, 10, 100], [0.0, 0.2, 0.1]))
     10.0
     """
     if schedule.warmup:

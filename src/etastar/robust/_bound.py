@@ -10,10 +10,10 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from etastar._checks import above, positives
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._checks import positive
 from ._terms import BLOCK, Terms, add_backwards, exact_terms, mesh_terms, terms_of
 
 LARGE_RHO = (1e3, 1e5)
@@ -33,7 +33,11 @@ class LastIterate:
     rate; the bound is the smallest of these. Without a projection it holds for k = 0 alone, with D
     the distance from the first point to a minimiser.
 
-    Make one with `last_iterate`. `terms` holds time and spread of the starts.
+    Make one with `last_iterate`.
+
+    Attributes:
+        schedule: rates r_t of the updates, before the factor s.
+        terms: time_k and spread_k of the starts k, for the rates over the peak.
 
     Source: arXiv 2310.07831, theorem 1, summed by parts (docs/robust.md); the minimum over k is
     that of arXiv 2503.09411.
@@ -59,8 +63,8 @@ class LastIterate:
         >>> float(curve.bound(distance=1.0, gradient=2.0))  # 1 / (2 * 0.2) + 0.1 * 4/2 * 2
         2.9
         """
-        scale = positive("scale", scale)
-        distance, gradient = _constant("distance", distance), _constant("gradient", gradient)
+        scale = positives("scale", scale)
+        distance, gradient = above("distance", distance, 0.0), above("gradient", gradient, 0.0)
         # s = scale G / D turns the bound into D G / 2 (1 / (s time) + s spread).
         s = np.ravel(scale) * (self.schedule.peak * gradient / distance)
         return distance * gradient * self._half_sum(s)[0].reshape(scale.shape)
@@ -75,8 +79,8 @@ class LastIterate:
         >>> [float(k) for k in curve.start([0.01, 1.0])]
         [0.0, 875.0]
         """
-        scale = positive("scale", scale)
-        distance, gradient = _constant("distance", distance), _constant("gradient", gradient)
+        scale = positives("scale", scale)
+        distance, gradient = above("distance", distance, 0.0), above("gradient", gradient, 0.0)
         s = np.ravel(scale) * (self.schedule.peak * gradient / distance)
         return self.terms.step_at(self._half_sum(s)[1]).reshape(scale.shape)
 
@@ -88,7 +92,7 @@ class LastIterate:
         >>> round(linear.best_scale(distance=3.0, gradient=1.5) * 100, 3)
         1.999
         """
-        distance, gradient = _constant("distance", distance), _constant("gradient", gradient)
+        distance, gradient = above("distance", distance, 0.0), above("gradient", gradient, 0.0)
         time, spread = self._best_terms
         return distance / gradient / math.sqrt(time * spread) / self.schedule.peak
 
@@ -100,7 +104,7 @@ class LastIterate:
         >>> round(linear.best_bound() * 100, 3)
         2.001
         """
-        distance, gradient = _constant("distance", distance), _constant("gradient", gradient)
+        distance, gradient = above("distance", distance, 0.0), above("gradient", gradient, 0.0)
         time, spread = self._best_terms
         return distance * gradient * math.sqrt(spread / time)
 
@@ -119,7 +123,7 @@ class LastIterate:
         >>> last_iterate(parse_schedule("cosine:peak=1,horizon=20000")).inflation([1, 10]).round(2)
         array([1.  , 1.74])
         """
-        rho = positive("rho", rho)
+        rho = positives("rho", rho)
         time, spread = self._best_terms
         values = self._half_sum(np.ravel(rho) / math.sqrt(time * spread))[0]
         return values.reshape(rho.shape) / math.sqrt(spread / time)
@@ -213,10 +217,6 @@ def _argmin(values: Callable[[slice], NDArray[np.float64]], low: int, high: int)
     return found
 
 
-def _constant(name: str, value: float) -> float:
-    return float(positive(name, value))
-
-
 def last_iterate(schedule: Schedule, *, mesh: bool | None = None) -> LastIterate:
     """The last-iterate bound of a schedule, for any base LR.
 
@@ -277,8 +277,8 @@ def last_iterate_bound(
     rest = backwards[..., 0]
     time, spread = np.empty(values.shape), np.empty(values.shape)
     add_backwards(backwards, rest, rest, time, spread)
-    reach = positive("distance", distance)[..., None] ** 2 / time
-    noise = positive("gradient", gradient)[..., None] ** 2 * spread
+    reach = positives("distance", distance)[..., None] ** 2 / time
+    noise = positives("gradient", gradient)[..., None] ** 2 * spread
     return 0.5 * np.min(reach + noise, axis=-1)
 
 

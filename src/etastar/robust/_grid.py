@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from etastar._checks import above, one_of
 from etastar._errors import InputError
 
 from ._bound import LastIterate
-from ._checks import positive, root
+from ._root import root
 
 _SCAN = 1.02
 """Factor between the base LRs tried on the way to the one that is too far off."""
@@ -41,13 +42,8 @@ def grid_ratio(curve: LastIterate, accepted: float, *, sides: int = 2) -> float:
     >>> round(grid_ratio(curve, 1.25), 2), round(grid_ratio(curve, 1.25, sides=1), 2)
     (4.84, 2.42)
     """
-    accepted = float(positive("accepted", accepted))
-    if accepted <= 1.0:
-        raise InputError(
-            f"accepted must be above 1, got {accepted:g}: it is a ratio, 1.1 accepts 10% more loss"
-        )
-    if sides not in (1, 2):
-        raise InputError(f"sides must be 1 or 2, got {sides!r}")
+    accepted = above("accepted", accepted, 1.0, hint="it is a ratio, 1.1 accepts 10% more loss")
+    one_of("sides", sides, (1, 2))
     high = _crossing(curve, accepted, _SCAN)
     return high if sides == 1 else high / _crossing(curve, accepted, 1.0 / _SCAN)
 

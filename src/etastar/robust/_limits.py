@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import quad
 from scipy.special import lambertw
 
+from etastar._checks import positives
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._checks import positive, root
+from ._root import root
 
 
 class Limit(ABC):
@@ -42,7 +43,7 @@ class Limit(ABC):
         >>> PolynomialLimit(1.0).inflation([1.0, 1000.0]).round(3)
         array([1.   , 9.449])
         """
-        rho = positive("rho", rho)
+        rho = positives("rho", rho)
         return np.array([self._inflation(float(one)) for one in rho.ravel()]).reshape(rho.shape)
 
 
@@ -58,6 +59,9 @@ class PolynomialLimit(Limit):
     H = x^(p+1)/(p+1), C = (p+1)/p x^p, so that for rho^2 >= (p+1)/p
 
         inflation = (2p+1)/(2 p rho) (p rho^2/(p+1))^((p+1)/(2p+1))  ~  rho^(1/(2p+1))
+
+    Attributes:
+        power: p, above 0, without a unit.
     """
 
     power: float
@@ -157,6 +161,9 @@ class ConstantLimit(Limit):
         inflation = rho (1 + L - ln(rho^2/L)) / (2 L),
 
     for long horizons linear in rho; it holds while n is well above 1.
+
+    Attributes:
+        horizon: T, number of updates.
     """
 
     horizon: float
@@ -186,6 +193,9 @@ class InverseSqrtLimit(Limit):
         best = (z+1)/sqrt(2z),    inflation = (z/rho + rho (z + 2 - 2 ln rho)) / (2 (z+1)),
 
     while the updates to go, T (1-u^2), are well above 1.
+
+    Attributes:
+        horizon: T, number of updates.
     """
 
     horizon: float

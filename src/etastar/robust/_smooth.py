@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
+from etastar._checks import above, at_least, positives
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._checks import positive
 from ._terms import EXACT_STEPS, rates_backwards
 
 _SCALES = 33
@@ -52,7 +52,7 @@ def smooth_bound(
     >>> float(smooth_bound(schedule, distance=1.0, noise=0.0, smoothness=1.0))
     0.5
     """
-    scale = positive("scale", scale)
+    scale = positives("scale", scale)
     flat = np.ravel(scale) * schedule.peak
     values = _smallest(_stored(schedule), flat, *_constants(distance, noise, smoothness))
     return values.reshape(scale.shape)
@@ -91,7 +91,7 @@ def smooth_inflation(
     [ 1. inf]
     [1.   5.61]
     """
-    rho = positive("rho", rho)
+    rho = positives("rho", rho)
     rates, constants = _stored(schedule), _constants(distance, noise, smoothness)
     best = _best(rates, *constants)
     values = _smallest(rates, np.append(1.0, np.ravel(rho)) * best, *constants)
@@ -109,9 +109,11 @@ def _stored(schedule: Schedule) -> NDArray[np.float64]:
 
 
 def _constants(distance: float, noise: float, smoothness: float) -> tuple[float, float, float]:
-    if noise != 0:
-        noise = float(positive("noise", noise))
-    return float(positive("distance", distance)), noise, float(positive("smoothness", smoothness))
+    return (
+        above("distance", distance, 0.0),
+        at_least("noise", noise, 0.0),
+        above("smoothness", smoothness, 0.0),
+    )
 
 
 def _smallest(

@@ -2,8 +2,23 @@
 
 from etastar._errors import InputError
 
-from ._join import Joined, join
-from ._schedule import Schedule
+from ._curves import (
+    CosineDecay,
+    Curve,
+    Decay,
+    ExponentialDecay,
+    Flat,
+    Knots,
+    LinearDecay,
+    PowerDecay,
+    PowerLawDecay,
+    Ramp,
+    Segment,
+    SqrtDecay,
+)
+from ._joined import Joined
+from ._schedule import Schedule, join
+from ._shape import Frame, Shape
 from ._shapes import (
     Constant,
     Cosine,
@@ -12,7 +27,6 @@ from ._shapes import (
     Linear,
     Polynomial,
     Power,
-    Shape,
     Step,
     Table,
     WarmupStableDecay,
@@ -23,15 +37,28 @@ from ._table import table
 __all__ = [
     "Constant",
     "Cosine",
+    "CosineDecay",
+    "Curve",
+    "Decay",
     "Exponential",
+    "ExponentialDecay",
+    "Flat",
+    "Frame",
     "InputError",
     "InverseSqrt",
     "Joined",
+    "Knots",
     "Linear",
+    "LinearDecay",
     "Polynomial",
     "Power",
+    "PowerDecay",
+    "PowerLawDecay",
+    "Ramp",
     "Schedule",
+    "Segment",
     "Shape",
+    "SqrtDecay",
     "Step",
     "Table",
     "WarmupStableDecay",

@@ -1,7 +1,8 @@
 """The few curves every schedule is made of: a value at a step, and sums of values over steps.
 
-Each `value` takes a float or an array and uses the same numpy functions for both, so that scalar
-and array calls agree to the last bit (`math.pow` and `numpy.power` do not always).
+`Segment` says where in a schedule a curve is in force. Each `value` takes a float or an array and
+uses the same numpy functions for both, so that scalar and array calls agree to the last bit
+(`math.pow` and `numpy.power` do not always).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,28 @@ def power(base: Any, exponent: float) -> Any:
 
 
 class Curve(ABC):
-    """A learning rate as a function of the step, smooth except at `kinks`."""
+    """A learning rate as a function of the step, smooth except at its `kinks`.
+
+    A schedule is a few curves one after another: see `Segment`, which also says from which step of
+    the schedule a curve counts its own steps. Rates are in the user's own units.
+
+    >>> from etastar.schedule import Curve, parse_schedule
+    >>> segments = parse_schedule("step:peak=0.1,horizon=100,at=50,factor=0.5").segments
+    >>> all(isinstance(segment.curve, Curve) for segment in segments)
+    True
+    """
 
     @abstractmethod
     def value(self, step: Any) -> Any:
-        """The learning rate at a step, a float or an array."""
+        """The learning rate at a step: a float gives a float, an array an array of its shape."""
 
     @abstractmethod
     def total(self, first: float, count: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum of the values at first, first + 1, ..., first + count - 1."""
+        """Sum of the values at the steps first, first + 1, ..., first + count - 1.
+
+        `count` is an array of whole numbers of steps; one sum for each, in units of the rate times
+        steps.
+        """
 
     def kinks(self) -> tuple[float, ...]:
         """Steps inside the curve where its value or slope jumps."""
@@ -49,7 +63,15 @@ class Curve(ABC):
 
 @dataclass(frozen=True)
 class Flat(Curve):
-    """The same rate at every step."""
+    """eta(t) = rate, the same at every step.
+
+    Attributes:
+        rate: learning rate.
+
+    >>> from etastar.schedule import Flat
+    >>> Flat(0.1).value(7.0)
+    0.1
+    """
 
     rate: float
 
@@ -62,7 +84,16 @@ class Flat(Curve):
 
 @dataclass(frozen=True)
 class Ramp(Curve):
-    """Warmup: rate * step / length, from 0 at step 0."""
+    """The warmup: eta(t) = rate t / length, from 0 at step 0.
+
+    Attributes:
+        rate: learning rate at step `length`.
+        length: number of steps until it is reached, above 0.
+
+    >>> from etastar.schedule import Ramp
+    >>> Ramp(rate=0.1, length=10.0).value(5.0)
+    0.05
+    """
 
     rate: float
     length: float
@@ -76,9 +107,20 @@ class Ramp(Curve):
 
 @dataclass(frozen=True)
 class Decay(Curve):
-    """rate * (final + (1 - final) g(x)), x = (t - start)/length: from rate to final * rate.
+    """A fall to a part of the rate: eta(t) = rate (final + (1 - final) g(x)).
 
-    Subclasses give g, which falls from 1 at x = 0 to 0 at x = 1, and its sums.
+    Here x = (t - start) / length is the part of the fall that is done; each subclass has its own g,
+    which falls from 1 at x = 0 to 0 at x = 1.
+
+    Attributes:
+        rate: learning rate at step `start`.
+        final: rate at the end of the fall over `rate`, from 0 to 1.
+        start: step at which the fall starts.
+        length: number of steps that it takes, above 0.
+
+    >>> from etastar.schedule import Decay, LinearDecay
+    >>> issubclass(LinearDecay, Decay)
+    True
     """
 
     rate: float
@@ -88,11 +130,11 @@ class Decay(Curve):
 
     @abstractmethod
     def fraction(self, progress: Any) -> Any:
-        """g(x), the part of the fall still to come."""
+        """g(x), the part of the fall still to come; x a float or an array, from 0 to 1."""
 
     @abstractmethod
     def fraction_total(self, offset: float, count: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum of g((offset + j) / length) for j = 0..count-1."""
+        """Sum of g((offset + j) / length) over j = 0, ..., count - 1."""
 
     def value(self, step: Any) -> Any:
         fraction = self.fraction((step - self.start) / self.length)
@@ -104,7 +146,12 @@ class Decay(Curve):
 
 
 class LinearDecay(Decay):
-    """g(x) = 1 - x."""
+    """A `Decay` with g(x) = 1 - x.
+
+    >>> from etastar.schedule import LinearDecay
+    >>> LinearDecay(rate=0.2, final=0.5, start=0.0, length=100.0).value(50.0)
+    0.15000000000000002
+    """
 
     def fraction(self, progress: Any) -> Any:
         return 1.0 - progress
@@ -114,7 +161,13 @@ class LinearDecay(Decay):
 
 
 class CosineDecay(Decay):
-    """g(x) = (1 + cos(pi x)) / 2."""
+    """A `Decay` with g(x) = (1 + cos(pi x)) / 2.
+
+    >>> from etastar.schedule import CosineDecay
+    >>> fall = CosineDecay(rate=0.2, final=0.0, start=0.0, length=90.0)
+    >>> round(float(fall.value(30.0)), 12)
+    0.15
+    """
 
     def fraction(self, progress: Any) -> Any:
         return 0.5 * (1.0 + np.cos(math.pi * progress))
@@ -128,7 +181,15 @@ class CosineDecay(Decay):
 
 @dataclass(frozen=True)
 class PowerDecay(Decay):
-    """g(x) = (1 - x)^exponent."""
+    """A `Decay` with g(x) = (1 - x)^exponent.
+
+    Attributes:
+        exponent: of the part of the steps that is left, above 0, without a unit.
+
+    >>> from etastar.schedule import PowerDecay
+    >>> PowerDecay(rate=0.2, final=0.0, start=0.0, length=100.0, exponent=2.0).value(50.0)
+    0.05
+    """
 
     exponent: float
 
@@ -140,7 +201,12 @@ class PowerDecay(Decay):
 
 
 class SqrtDecay(Decay):
-    """g(x) = 1 - sqrt(x)."""
+    """A `Decay` with g(x) = 1 - sqrt(x).
+
+    >>> from etastar.schedule import SqrtDecay
+    >>> float(SqrtDecay(rate=0.2, final=0.0, start=0.0, length=100.0).value(25.0))
+    0.1
+    """
 
     def fraction(self, progress: Any) -> Any:
         return 1.0 - np.sqrt(progress)
@@ -151,7 +217,19 @@ class SqrtDecay(Decay):
 
 @dataclass(frozen=True)
 class ExponentialDecay(Curve):
-    """rate * final^x, x = (t - start) / length; `final` above 0."""
+    """A fall by the same factor at every step: eta(t) = rate final^x, x = (t - start) / length.
+
+    Attributes:
+        rate: learning rate at step `start`.
+        final: rate at the end of the fall over `rate`, above 0 and at most 1.
+        start: step at which the fall starts.
+        length: number of steps that it takes, above 0.
+
+    >>> from etastar.schedule import ExponentialDecay
+    >>> fall = ExponentialDecay(rate=0.2, final=0.25, start=0.0, length=100.0)
+    >>> float(fall.value(50.0))
+    0.1
+    """
 
     rate: float
     final: float
@@ -159,7 +237,7 @@ class ExponentialDecay(Curve):
     length: float
 
     def value(self, step: Any) -> Any:
-        return self.rate * power_of(self.final, (step - self.start) / self.length)
+        return self.rate * np.power(self.final, (step - self.start) / self.length)
 
     def total(self, first: float, count: NDArray[np.float64]) -> NDArray[np.float64]:
         slope = math.log(self.final) / self.length
@@ -169,14 +247,25 @@ class ExponentialDecay(Curve):
         return self.rate * math.exp(slope * (first - self.start)) * geometric
 
 
-def power_of(base: float, exponent: Any) -> Any:
-    """`base ** exponent` for a varying exponent, by one function for floats and arrays."""
-    return np.power(base, exponent)
-
-
 @dataclass(frozen=True)
 class PowerLawDecay(Curve):
-    """rate * ((t + shift) / unit)^-chi, never below `floor`."""
+    """A fall without an end: eta(t) = max(floor, rate ((t + shift) / unit)^-chi).
+
+    A schedule goes over to a `Flat` curve where the floor is met, so that `total` need not know it.
+
+    Attributes:
+        rate: learning rate where t + shift = unit.
+        chi: exponent of the fall, at least 0, without a unit.
+        shift: steps added to t before the power is taken: 1 where the schedule has no warmup, so
+            that it starts at a finite rate, and else 0.
+        unit: number of steps in which t + shift is measured: the warmup, or 1 without one.
+        floor: lowest learning rate, at least 0.
+
+    >>> from etastar.schedule import PowerLawDecay
+    >>> fall = PowerLawDecay(rate=0.2, chi=0.5, shift=0.0, unit=10.0, floor=0.01)
+    >>> float(fall.value(40.0))
+    0.1
+    """
 
     rate: float
     chi: float
@@ -193,7 +282,19 @@ class PowerLawDecay(Curve):
 
 @dataclass(frozen=True)
 class Knots(Curve):
-    """Linear interpolation between knots, held flat before the first and after the last."""
+    """Straight lines between knots, held flat before the first and after the last.
+
+    Formula: eta(t) = (1 - w) rates[i] + w rates[i + 1] between steps[i] and steps[i + 1], with
+    w = (t - steps[i]) / (steps[i + 1] - steps[i]).
+
+    Attributes:
+        steps: steps of the knots, (n,), rising, n at least 1.
+        rates: learning rates at them, (n,).
+
+    >>> from etastar.schedule import Knots
+    >>> Knots(steps=(0.0, 10.0), rates=(0.1, 0.3)).value(5.0)
+    0.2
+    """
 
     steps: tuple[float, ...]
     rates: tuple[float, ...]
@@ -250,3 +351,27 @@ class Knots(Curve):
 
     def kinks(self) -> tuple[float, ...]:
         return self.steps
+
+
+class Segment(NamedTuple):
+    """A curve of a schedule, and where in the schedule it is in force.
+
+    Formula: eta(t) = curve.value(t - origin) from step `start` of the schedule until the `start`
+    of the next segment, and of the last one until the horizon.
+
+    Attributes:
+        start: step of the schedule from which on the curve is in force, not always whole.
+        origin: step of the schedule at which the curve counts 0: of a joined piece where it starts,
+            else 0.
+        curve: learning rate as a function of t - origin.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> for segment in parse_schedule("linear:peak=0.1,horizon=50,warmup=10").segments:
+    ...     print(segment.start, segment.origin, segment.curve)
+    0.0 0.0 Ramp(rate=0.1, length=10.0)
+    10.0 0.0 LinearDecay(rate=0.1, final=0.0, start=10.0, length=40.0)
+    """
+
+    start: float
+    origin: float
+    curve: Curve

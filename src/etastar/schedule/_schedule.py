@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, overload
@@ -14,8 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from etastar._checks import peak_rate, real_between, shown, step_horizon, whole
 from etastar._errors import InputError
+from etastar._files import write_text
 
-from ._shapes import Frame, Segment, Shape
+from ._curves import Segment
+from ._document import document_text, file_text, read_document, required
+from ._joined import Joined, Piece, inner_pieces
+from ._keys import document_of, shape_of
+from ._shape import Frame, Shape
+from ._spec_text import spec_text
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,9 +35,15 @@ class Schedule:
 
     Make one with `parse_schedule`, `table`, `join` or `Schedule.load`.
 
-    Attributes: `peak` (highest rate, in the user's own units), `horizon` (number of updates),
-    `warmup` (number of warmup updates), `final` (rate at the horizon over peak; for the power laws
-    the floor, which they may not have reached).
+    Attributes:
+        shape: what it does after the warmup, with the keys that are its own.
+        peak: highest learning rate, in the user's own units.
+        horizon: number of updates.
+        warmup: number of updates of the warmup.
+        final: learning rate at the horizon over the peak; of the power laws the floor over the
+            peak, which they may not have reached.
+        segments: the curves that it is made of, in order of the step from which each is in force,
+            the first from step 0 on (see `Segment`).
 
     Raises: InputError where a key is missing, not finite, out of range or at odds with another.
 
@@ -47,13 +60,13 @@ class Schedule:
     horizon: int
     warmup: int = 0
     final: float = None  # type: ignore[assignment]  # None: 0, or what the shape itself says
-    _segments: tuple[Segment, ...] = field(init=False, compare=False)
+    segments: tuple[Segment, ...] = field(init=False, compare=False)
     _starts: list[float] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         shape = self.shape
         peak, horizon = peak_rate(self.peak), step_horizon(self.horizon)
-        warmup = whole("warmup", self.warmup)
+        warmup = whole("warmup", self.warmup, unit="step")
         if warmup > horizon:
             raise InputError(f"warmup {warmup} is longer than horizon {horizon}: shorten it")
         if shape.own_peak not in (None, peak):
@@ -74,7 +87,7 @@ class Schedule:
             "horizon": horizon,
             "warmup": warmup,
             "final": final,
-            "_segments": tuple(segments),
+            "segments": tuple(segments),
             "_starts": [segment.start for segment in segments],
         }
         for name, value in values.items():
@@ -99,7 +112,7 @@ class Schedule:
             if not 0 <= step < math.inf:
                 raise InputError(f"step must be a finite number of at least 0, got {step!r}")
             step = float(step if step < self.horizon else self.horizon)
-            segment = self._segments[bisect_right(self._starts, step) - 1]
+            segment = self.segments[bisect_right(self._starts, step) - 1]
             return float(segment.curve.value(step - segment.origin))
         steps = _step_array(step)
         if steps.ndim == 0:
@@ -110,10 +123,10 @@ class Schedule:
         index = np.searchsorted(self._starts, steps.ravel(), side="right") - 1
         order = np.argsort(index, kind="stable")
         sorted_steps, values = steps.ravel()[order], np.empty(steps.size)
-        ends = np.flatnonzero(np.diff(index[order], append=len(self._segments))) + 1
+        ends = np.flatnonzero(np.diff(index[order], append=len(self.segments))) + 1
         begin = 0
         for end in ends.tolist():
-            segment = self._segments[index[order[begin]]]
+            segment = self.segments[index[order[begin]]]
             values[order[begin:end]] = segment.curve.value(sorted_steps[begin:end] - segment.origin)
             begin = end
         return values.reshape(steps.shape)
@@ -169,7 +182,7 @@ class Schedule:
         """
         end = float(self.horizon)
         points = {0.0, end}
-        for segment, stop in zip(self._segments, [*self._starts[1:], end], strict=True):
+        for segment, stop in zip(self.segments, [*self._starts[1:], end], strict=True):
             inside = (kink + segment.origin for kink in segment.curve.kinks())
             points.add(segment.start)
             points.update(kink for kink in inside if segment.start < kink < stop)
@@ -219,7 +232,7 @@ class Schedule:
         times = np.empty(counts.shape)
         for i in np.unique(index):
             here = index == i
-            segment, first = self._segments[i], firsts[i]
+            segment, first = self.segments[i], firsts[i]
             times[here] = sums[i] + segment.curve.total(
                 first - segment.origin, whole_steps[here] - first
             )
@@ -232,7 +245,7 @@ class Schedule:
         firsts = np.ceil(np.array(self._starts))
         totals = [
             float(segment.curve.total(float(first - segment.origin), np.asarray(stop - first)))
-            for segment, first, stop in zip(self._segments[:-1], firsts, firsts[1:], strict=False)
+            for segment, first, stop in zip(self.segments[:-1], firsts, firsts[1:], strict=False)
         ]
         return firsts, np.concatenate(([0.0], np.cumsum(totals)))
 
@@ -244,9 +257,7 @@ class Schedule:
         >>> parse_schedule(" linear : horizon=1e3, peak=3e-4, final=0 ").spec
         'linear:peak=0.0003,horizon=1000'
         """
-        from ._spec import format_schedule
-
-        return format_schedule(self)
+        return spec_text(document_of(self))
 
     def __repr__(self) -> str:
         spec = self.spec
@@ -259,9 +270,7 @@ class Schedule:
         >>> print(parse_schedule("linear:peak=0.1,horizon=9").to_json())
         {"format": "etastar.schedule", "version": 1, "kind": "linear", "peak": 0.1, "horizon": 9}
         """
-        from ._json import to_json
-
-        return to_json(self)
+        return document_text(document_of(self))
 
     def to_dict(self) -> dict[str, Any]:
         """What commands print of a schedule: its knots where lines between them are all of it.
@@ -291,9 +300,7 @@ class Schedule:
         >>> Schedule.from_json(schedule.to_json()) == schedule
         True
         """
-        from ._json import from_json
-
-        return from_json(text)
+        return _decoded(read_document(text))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON to `path`: to a temporary name beside it first, then renamed over it.
@@ -308,9 +315,7 @@ class Schedule:
         ...     print(Schedule.load(path).spec)
         cosine:peak=0.1,horizon=100
         """
-        from ._json import save
-
-        save(self, path)
+        write_text(path, self.to_json() + "\n")
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Schedule:
@@ -325,9 +330,66 @@ class Schedule:
         ...     print(error)
         no/such.json: cannot be read: No such file or directory
         """
-        from ._json import load
+        text = file_text(path)
+        try:
+            return Schedule.from_json(text)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
-        return load(path)
+
+def from_keys(
+    name: object, keys: Mapping[str, Any], *, horizon: Any = None, peak: Any = None
+) -> Schedule:
+    """A schedule by name and keys, with a horizon and a peak for where the keys leave them out."""
+    shape, common = shape_of(name, keys, horizon=horizon, peak=peak)
+    return Schedule(shape, **common)
+
+
+def join(pieces: Iterable[tuple[Schedule, int]]) -> Schedule:
+    """Schedules one after another: [(first, until), (second, until), ...].
+
+    Piece i is in force from the `until` of the one before it (0 for the first) to its own `until`,
+    a step of the whole, and starts there from its own step 0: eta(t) = piece_i(t - until_{i-1}),
+    to the last bit. A piece cut short simply stops; beyond its horizon it holds its end value.
+    The last `until` is the horizon; the peak is the highest of the pieces' peaks.
+
+    Raises: InputError for no piece, or `until` that does not increase.
+
+    >>> from etastar.schedule import join, parse_schedule
+    >>> stable = parse_schedule("constant:peak=0.1,horizon=100,warmup=10")
+    >>> cooldown = parse_schedule("linear:peak=0.1,horizon=50")
+    >>> whole = join([(stable, 100), (cooldown, 150)])
+    >>> whole.horizon, whole(99), whole(125)
+    (150, 0.1, 0.05)
+    """
+    flat: list[tuple[Piece, int]] = []
+    start = 0
+    for entry in pieces:
+        try:
+            piece, until = entry
+        except (TypeError, ValueError):
+            piece, until = None, None
+        if not isinstance(piece, Schedule):
+            raise InputError(f"join takes pairs (schedule, until), got {shown(entry)}")
+        until = step_horizon(until, "until")
+        if until <= start:
+            raise InputError(f"until must increase from piece to piece, got {until} after {start}")
+        flat += inner_pieces(piece, start, until)
+        start = until
+    if not flat:
+        raise InputError("join got no pieces: give at least one (schedule, until)")
+    shape = Joined(tuple(flat))
+    return Schedule(shape, shape.own_peak, start, shape.own_warmup)
+
+
+def _decoded(document: Any) -> Schedule:
+    kind = required(document, "kind")
+    if kind != Joined.name:
+        return from_keys(kind, {key: value for key, value in document.items() if key != "kind"})
+    pieces = required(document, "pieces")
+    if not isinstance(pieces, list):
+        raise InputError(f"pieces must be a list, got {shown(pieces)}")
+    return join((_decoded(required(p, "schedule")), required(p, "until")) for p in pieces)
 
 
 def _value_at(segments: list[Segment], step: float) -> float:

@@ -8,100 +8,30 @@ from __future__ import annotations
 
 import math
 import sys
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from etastar._checks import real, real_between, shown
 from etastar._errors import InputError, known_names
 
 from ._curves import (
     CosineDecay,
-    Curve,
     ExponentialDecay,
     Flat,
     Knots,
     LinearDecay,
     PowerDecay,
     PowerLawDecay,
-    Ramp,
+    Segment,
     SqrtDecay,
 )
+from ._shape import Frame, Shape
 
 EPSILON = sys.float_info.epsilon
 COOLDOWNS = ("linear", "sqrt", "cosine", "exponential")
 # Beyond this a power is a jump at one end, and double precision has nothing left to say about it.
 POWER_LIMIT = 1000.0
-
-
-class Frame(NamedTuple):
-    """The keys all shapes share."""
-
-    peak: float
-    horizon: int
-    warmup: int
-    final: float
-
-
-class Segment(NamedTuple):
-    """A curve in force from step `start` on; it is evaluated at step - origin."""
-
-    start: float
-    origin: float
-    curve: Curve
-
-
-class Shape(ABC):
-    """What a schedule does after its warmup."""
-
-    name: ClassVar[str]
-    # Whether the user chooses `final`; otherwise the shape itself says where it ends.
-    takes_final: ClassVar[bool] = True
-
-    @property
-    def own_peak(self) -> float | None:
-        """The highest rate of a shape that holds rates itself; None for a shape that does not."""
-        return None
-
-    @property
-    def own_horizon(self) -> int | None:
-        """The number of steps a shape covers by itself; None for a shape that fits any."""
-        return None
-
-    @property
-    def own_warmup(self) -> int | None:
-        """The warmup of a shape that brings its own; None for a shape that takes any."""
-        return None
-
-    @property
-    def own_rise(self) -> int:
-        """Steps of the rising part that a shape begins with by itself."""
-        return 0
-
-    def rescaled(self, peak: float) -> Shape:
-        """The same shape with the rates it holds itself brought to another peak."""
-        return self
-
-    def stretched(self, frame: Frame, horizon: int) -> Shape:
-        """The same shape for another horizon."""
-        return self
-
-    def check(self, frame: Frame) -> None:  # noqa: B027 (most shapes have nothing to refuse)
-        """Raise InputError where the shape's keys do not go with the common ones."""
-
-    @abstractmethod
-    def after_warmup(self, frame: Frame) -> list[Segment]:
-        """The segments from step `warmup` on, the first of them in force at `warmup`."""
-
-    def segments(self, frame: Frame) -> list[Segment]:
-        """All segments, warmup first."""
-        after = self.after_warmup(frame)
-        if frame.warmup == 0:
-            return after
-        first = after[0]
-        top = float(first.curve.value(frame.warmup - first.origin))
-        return [Segment(0.0, 0.0, Ramp(top, float(frame.warmup))), *after]
 
 
 def _whole_fall(curve: type, frame: Frame, **keys: float) -> list[Segment]:
@@ -120,7 +50,12 @@ def _refuse_final_zero(frame: Frame, what: str) -> None:
 
 @dataclass(frozen=True)
 class Constant(Shape):
-    """eta = peak."""
+    """The rate of the peak at every update after the warmup: eta(t) = peak.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("constant:peak=0.1,horizon=100,warmup=10")([5, 10, 100])
+    array([0.05, 0.1 , 0.1 ])
+    """
 
     name: ClassVar[str] = "constant"
     takes_final: ClassVar[bool] = False
@@ -131,7 +66,14 @@ class Constant(Shape):
 
 @dataclass(frozen=True)
 class Linear(Shape):
-    """eta = peak (final + (1 - final)(1 - x)), x = (t - warmup)/(horizon - warmup)."""
+    """A straight fall: eta(t) = peak (final + (1 - final)(1 - x)).
+
+    x = (t - warmup)/(horizon - warmup) is the part of the updates after the warmup that is done.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("linear:peak=0.1,horizon=100,final=0.5")([0, 50, 100])
+    array([0.1  , 0.075, 0.05 ])
+    """
 
     name: ClassVar[str] = "linear"
 
@@ -141,7 +83,14 @@ class Linear(Shape):
 
 @dataclass(frozen=True)
 class Cosine(Shape):
-    """eta = peak (final + (1 - final)(1 + cos(pi x))/2) (arXiv 1608.03983, one cycle)."""
+    """Half a cosine: eta(t) = peak (final + (1 - final)(1 + cos(pi x))/2), x as in `Linear`.
+
+    Source: arXiv 1608.03983, one cycle.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("cosine:peak=0.1,horizon=100")([0, 50, 100])
+    array([0.1 , 0.05, 0.  ])
+    """
 
     name: ClassVar[str] = "cosine"
 
@@ -151,7 +100,20 @@ class Cosine(Shape):
 
 @dataclass(frozen=True)
 class Polynomial(Shape):
-    """eta = peak (final + (1 - final)(1 - x)^power) (arXiv 2602.04774, power 2a - 1)."""
+    """A power of the part that is left: eta(t) = peak (final + (1 - final)(1 - x)^power).
+
+    x is that of `Linear`.
+
+    Attributes:
+        power: of 1 - x, above 0 and at most 1000, without a unit.
+
+    Raises: InputError for a power out of range.
+    Source: arXiv 2602.04774, with the power 2a - 1.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("polynomial:peak=0.1,horizon=100,power=2")([0, 50, 100])
+    array([0.1  , 0.025, 0.   ])
+    """
 
     name: ClassVar[str] = "polynomial"
     power: float
@@ -168,7 +130,14 @@ class Polynomial(Shape):
 
 @dataclass(frozen=True)
 class Exponential(Shape):
-    """eta = peak final^x."""
+    """A fall by the same factor at every update: eta(t) = peak final^x, x as in `Linear`.
+
+    Raises: InputError for final = 0, which such a fall never reaches.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("exponential:peak=0.1,horizon=100,final=0.01")([0, 50, 100])
+    array([0.1  , 0.01 , 0.001])
+    """
 
     name: ClassVar[str] = "exponential"
 
@@ -196,7 +165,20 @@ def _power_law(chi: float, frame: Frame) -> list[Segment]:
 
 @dataclass(frozen=True)
 class Power(Shape):
-    """eta = peak max(final, (t'/max(warmup, 1))^-chi); t' = t, or t + 1 without warmup."""
+    """A power law of the update: eta(t) = peak max(final, (t'/max(warmup, 1))^-chi).
+
+    t' = t, or t + 1 without warmup, so that the rate starts at the peak. It depends on the horizon
+    only in that it ends there.
+
+    Attributes:
+        chi: exponent of the fall, from 0 to 1000, without a unit.
+
+    Raises: InputError for an exponent out of range.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("power:peak=0.1,horizon=1000,warmup=10,chi=0.5")([10, 40, 1000])
+    array([0.1 , 0.05, 0.01])
+    """
 
     name: ClassVar[str] = "power"
     chi: float
@@ -210,7 +192,14 @@ class Power(Shape):
 
 @dataclass(frozen=True)
 class InverseSqrt(Shape):
-    """`Power` with chi = 1/2 (arXiv 1706.03762, section 5.3)."""
+    """`Power` with chi = 1/2: eta(t) = peak max(final, sqrt(max(warmup, 1)/t')).
+
+    Source: arXiv 1706.03762, section 5.3.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("inverse_sqrt:peak=0.1,horizon=1000,warmup=10")([10, 40, 1000])
+    array([0.1 , 0.05, 0.01])
+    """
 
     name: ClassVar[str] = "inverse_sqrt"
 
@@ -228,11 +217,23 @@ _COOLDOWN_CURVES = {
 
 @dataclass(frozen=True)
 class WarmupStableDecay(Shape):
-    """eta = peak until horizon - C, then a fall to final * peak over the C steps of the cooldown.
+    """The peak until horizon - C, then a fall to final * peak over the C steps of the cooldown.
 
-    C is `cooldown` steps, or `cooldown * horizon` where cooldown < 1; with
-    y = (t - (horizon - C))/C the fall is linear (1 - y), sqrt (1 - sqrt(y), arXiv 2405.18392),
-    cosine, or exponential final^y (arXiv 2404.06395).
+    Formula: eta(t) = peak (final + (1 - final) g(y)), y = (t - (horizon - C))/C, where g is the
+    linear 1 - y, the sqrt 1 - sqrt(y), or the cosine (1 + cos(pi y))/2; or the exponential
+    eta(t) = peak final^y.
+
+    Attributes:
+        cooldown: C in steps from 1 on; below 1, C as a fraction of the horizon. Above 0.
+        decay: name of the fall: linear, sqrt, cosine or exponential.
+
+    Raises: InputError for a cooldown that is neither, an unknown decay, a cooldown longer than the
+    steps after the warmup, or an exponential fall to final = 0.
+    Source: arXiv 2405.18392 (sqrt), arXiv 2404.06395 (exponential).
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("wsd:peak=0.1,horizon=100,cooldown=0.2")([50, 80, 90, 100])
+    array([0.1 , 0.1 , 0.05, 0.  ])
     """
 
     name: ClassVar[str] = "wsd"
@@ -284,7 +285,18 @@ class WarmupStableDecay(Shape):
 
 @dataclass(frozen=True)
 class Step(Shape):
-    """eta = peak before step `at`, peak * factor from it on."""
+    """One drop: eta(t) = peak before step `at`, peak * factor from it on.
+
+    Attributes:
+        at: step of the drop, from the end of the warmup to the horizon.
+        factor: learning rate after the drop over that before it, from 0 to 1.
+
+    Raises: InputError for a step or a factor out of range.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> parse_schedule("step:peak=0.1,horizon=100,at=60,factor=0.5")([59, 60])
+    array([0.1 , 0.05])
+    """
 
     name: ClassVar[str] = "step"
     takes_final: ClassVar[bool] = False
@@ -317,7 +329,19 @@ class Step(Shape):
 
 @dataclass(frozen=True)
 class Table(Shape):
-    """Linear interpolation between knots (step, rate), held flat outside them."""
+    """Straight lines between knots, held flat before the first and after the last.
+
+    Formula: that of `Knots`. A warmup rises from 0 to the rate that the table has where it ends.
+
+    Attributes:
+        knots: pairs (step, learning rate), the steps rising, none below 0, one rate above 0.
+
+    Raises: InputError for knots that are none of this, or lie beyond the horizon.
+
+    >>> from etastar.schedule import table
+    >>> table([0, 10, 100], [0.0, 0.2, 0.1]).shape
+    Table(knots=((0.0, 0.0), (10.0, 0.2), (100.0, 0.1)))
+    """
 
     name: ClassVar[str] = "table"
     takes_final: ClassVar[bool] = False

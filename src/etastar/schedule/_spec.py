@@ -1,27 +1,18 @@
-"""Spec strings, `name:key=value,...`: to and from schedules."""
+"""Schedules by name: from a spec string, or from keys as arguments."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from etastar._checks import shown
-from etastar._errors import InputError, known_names
+from etastar._errors import InputError
 
-from ._join import Joined, join
-from ._schedule import Schedule
-from ._shapes import SHAPES, Shape, Table
-from ._table import read_knots
-
-COMMON_KEYS = ("peak", "horizon", "warmup", "final")
-THEN = " then "
-
-
-def own_keys(kind: type[Shape] | Shape) -> list[dataclasses.Field[Any]]:
-    """The keys that a shape has beside the common ones."""
-    return list(dataclasses.fields(kind))  # type: ignore[arg-type]
+from ._joined import Joined
+from ._knots_file import read_knots
+from ._schedule import Schedule, from_keys, join
+from ._shapes import Table
+from ._spec_text import read_keys, split_join
 
 
 def make_schedule(name: str, **keys: Any) -> Schedule:
@@ -34,33 +25,6 @@ def make_schedule(name: str, **keys: Any) -> Schedule:
     'wsd:peak=0.001,horizon=1000,cooldown=0.2,decay=linear'
     """
     return from_keys(name, keys)
-
-
-def from_keys(
-    name: object, keys: Mapping[str, Any], *, horizon: Any = None, peak: Any = None
-) -> Schedule:
-    """`make_schedule`, with a horizon and a peak for where the keys leave them out."""
-    if not isinstance(name, str) or name not in SHAPES:
-        raise InputError(
-            f"unknown schedule {shown(name)}: {known_names(name, [*SHAPES, Joined.name])}"
-        )
-    kind = SHAPES[name]
-    own = [key.name for key in own_keys(kind)]
-    known = [*COMMON_KEYS, *own]
-    for key in keys:
-        if key not in known:
-            raise InputError(f"unknown key {key!r} for {name}: {known_names(key, known)}")
-    for key in own_keys(kind):
-        if key.name not in keys and key.default is dataclasses.MISSING:
-            raise InputError(f"{name} needs {key.name}, which is missing: add it")
-    shape = kind(**{key: keys[key] for key in own if key in keys})
-    common = {key: keys[key] for key in COMMON_KEYS if key in keys}
-    common.setdefault("horizon", shape.own_horizon if horizon is None else horizon)
-    common.setdefault("peak", peak if shape.own_peak is None else shape.own_peak)
-    for key in ("peak", "horizon"):
-        if common[key] is None:
-            raise InputError(f"{name} needs {key}, which is missing: add it")
-    return Schedule(shape, **common)
 
 
 def parse_schedule(
@@ -107,7 +71,7 @@ def parse_schedule(
         name, _, rest = spec.strip().partition(":")
         if name.strip() == Joined.name:
             return _parse_join(rest, folder, peak)
-        keys = _parse_keys(rest)
+        keys = read_keys(rest)
         if "file" in keys and name.strip() == Table.name:
             keys = _with_file(keys, Path(folder or "."))
         return from_keys(name.strip(), keys, horizon=horizon, peak=peak)
@@ -120,43 +84,13 @@ def parse_schedule(
 
 def _parse_join(text: str, folder: str | Path | None, peak: float | None) -> Schedule:
     pieces, start = [], 0
-    for part in text.split(THEN):
-        items = part.split(",")
-        ends = [item for item in items if item.partition("=")[0].strip() == "until"]
-        spec = ",".join(item for item in items if item not in ends)
+    for spec, keys in split_join(text):
         piece = parse_schedule(spec, folder=folder, peak=peak)
-        keys = _parse_keys(",".join(ends))
-        pieces.append((piece, keys.get("until", start + piece.horizon)))
-        start = pieces[-1][1]
+        start = keys.get("until", start + piece.horizon)
         if not isinstance(start, (int, float)):
             raise InputError(f"until must be a number of steps, got {shown(start)}")
+        pieces.append((piece, start))
     return join(pieces)
-
-
-def _parse_keys(text: str) -> dict[str, Any]:
-    keys: dict[str, Any] = {}
-    for item in text.split(",") if text.strip() else []:
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if not (key and equals and value):
-            raise InputError(f"cannot read {item.strip()!r}: write key=value, parted by commas")
-        if key in keys:
-            raise InputError(f"key {key!r} is given twice: keep one")
-        keys[key] = _parse_value(key, value)
-    return keys
-
-
-def _parse_value(key: str, text: str) -> Any:
-    if key == "knots":
-        return tuple(tuple(map(_number, knot.split(":"))) for knot in text.split("/"))
-    return text if key in ("file", "decay") else _number(text)
-
-
-def _number(text: str) -> Any:
-    """The number a text stands for; other text as it is, for the check that names its key."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _with_file(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -169,37 +103,3 @@ def _with_file(keys: dict[str, Any], folder: Path) -> dict[str, Any]:
         return {**rest, "knots": Table(knots).knots}
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def format_schedule(schedule: Schedule) -> str:
-    """The spec string of a schedule, its numbers with as many digits as they need to come back."""
-    shape = schedule.shape
-    if isinstance(shape, Joined):
-        parts = (f"{format_schedule(piece)},until={until}" for piece, until in shape.pieces)
-        return f"{Joined.name}:{THEN.join(parts)}"
-    keys = [f"{key}={_format_value(value)}" for key, value in keys_of(schedule).items()]
-    return f"{shape.name}:{','.join(keys)}"
-
-
-def keys_of(schedule: Schedule) -> dict[str, Any]:
-    """The keys that make a schedule, without those at their defaults or told by the shape."""
-    shape = schedule.shape
-    keys: dict[str, Any] = {}
-    if shape.own_peak is None:
-        keys["peak"] = schedule.peak
-    keys["horizon"] = schedule.horizon
-    if schedule.warmup:
-        keys["warmup"] = schedule.warmup
-    keys.update((key.name, getattr(shape, key.name)) for key in own_keys(shape))
-    if shape.takes_final and schedule.final:
-        keys["final"] = schedule.final
-    return keys
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "/".join(f"{_format_value(step)}:{rate!r}" for step, rate in value)
-    # A step count reads better as 8000 than as 8000.0; both are the same float.
-    if isinstance(value, float) and value.is_integer() and 1.0 < value < 1e15:
-        return str(int(value))
-    return value if isinstance(value, str) else repr(value)

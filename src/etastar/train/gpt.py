@@ -43,6 +43,7 @@ except ModuleNotFoundError:
     raise
 
 from etastar._errors import InputError
+from etastar._files import write_bytes, write_text
 from etastar.schedule import Schedule, parse_schedule
 from etastar.train.corpus import Corpus, load_corpus
 
@@ -54,13 +55,22 @@ EVALUATIONS = 40  # per run, where --eval-every does not say otherwise
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a run computes (and `device`, `threads`: where).
+    """Everything that decides what a run computes, and where.
 
-    `schedule` gives the learning rate of update t and the number of updates (its horizon).
-    `layers`, `width`, `heads` shape the decoder; `context` is in bytes, `batch` in windows of
-    `context` bytes. `beta1`, `beta2`, `weight_decay` are AdamW's; `clip` bounds the gradient norm.
-    `eval_every` is in updates, 0 means a fortieth of the horizon; each evaluation reads
-    `validation_bytes`.
+    Attributes:
+        schedule: learning rate of update t; its horizon is the number of updates.
+        seed: of the first weights and of the order of the batches.
+        layers, width, heads: of the decoder; `heads` divides `width`.
+        context: length of a window, in bytes.
+        batch: windows in an update.
+        beta1, beta2, weight_decay: of AdamW.
+        clip: largest norm of the gradient.
+        eval_every: updates between two rows of the log; 0 for a fortieth of the horizon.
+        validation_bytes: bytes that each evaluation reads.
+        checkpoint_every: updates between two checkpoints.
+        device: of PyTorch, cpu or cuda.
+        threads: of the CPU.
+        dtype: float32, or bfloat16 to multiply matrices in it.
     """
 
     schedule: Schedule
@@ -231,14 +241,19 @@ LOG_COLUMNS = ("step", "lr", "loss", "train_loss")
 
 @dataclass
 class Log:
-    """The run's CSV. A row is on the disk before the training goes on."""
+    """The run's CSV. A row is on the disk before the training goes on.
+
+    Attributes:
+        path: of the file.
+        rows: cells of the rows in it, without the header.
+    """
 
     path: Path
     rows: list[list[str]] = field(default_factory=list)
 
     def rewrite(self) -> None:
         """Put exactly the rows known here into the file: drops those past a checkpoint."""
-        write_atomically(self.path, csv_text([list(LOG_COLUMNS), *self.rows]).encode())
+        write_text(self.path, csv_text([list(LOG_COLUMNS), *self.rows]))
 
     def add(self, step: int, lr: float, loss: float, train_loss: float | None) -> None:
         mean = "" if train_loss is None else f"{train_loss:.6f}"
@@ -257,16 +272,6 @@ def csv_text(rows: list[list[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: a reader or a kill sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -312,7 +317,7 @@ def declare_run(folder: Path, row: dict[str, str]) -> None:
         else:
             rows.append(row)
         lines = [columns] + [[r.get(c, "") for c in columns] for r in rows]
-        write_atomically(path, csv_text(lines).encode())
+        write_text(path, csv_text(lines))
 
 
 def describe_run(name: str, settings: Settings, corpus: Corpus) -> dict[str, str]:
@@ -345,7 +350,17 @@ def describe_run(name: str, settings: Settings, corpus: Corpus) -> dict[str, str
 
 @dataclass
 class State:
-    """All that changes during a run: after `step` updates, `seconds` of work."""
+    """All that changes during a run.
+
+    Attributes:
+        model: weights.
+        optimizer: AdamW, with its moments.
+        log: rows so far.
+        step: updates done.
+        train_loss_sum, train_loss_count: sum of the batches' losses since the last row, in nats per
+            byte, and how many batches these were.
+        seconds: time spent on the updates.
+    """
 
     model: GPT
     optimizer: torch.optim.AdamW
@@ -371,7 +386,7 @@ class State:
             },
             content,
         )
-        write_atomically(path, content.getvalue())
+        write_bytes(path, content.getvalue())
 
     def restore(self, path: Path, description: dict[str, str]) -> None:
         """Go back to a checkpoint; `InputError` if it is damaged or of a run set otherwise."""

@@ -1,0 +1,33 @@
+"""Transformers: code for its Trainer, with `etastar.integrations.transformers`."""
+
+from __future__ import annotations
+
+from typing import final
+
+from etastar.schedule import Schedule
+
+from ._code import PythonCode
+
+
+@final
+class Transformers(PythonCode):
+    """The arguments of a Trainer and its optimizers; the rates are exact to the last bit."""
+
+    name = "transformers"
+
+    def code(self, schedule: Schedule, literal: str) -> str:
+        return f'''\
+from etastar.integrations.transformers import ScheduledLR
+from etastar.schedule import parse_schedule
+
+SCHEDULE = parse_schedule(
+{literal}
+)
+# TrainingArguments(..., **ARGUMENTS)
+ARGUMENTS = {{"max_steps": {schedule.horizon}, "learning_rate": {schedule.peak}}}
+
+
+def optimizers_for(optimizer):
+    """Trainer(..., optimizers=optimizers_for(optimizer))"""
+    return optimizer, ScheduledLR(optimizer, SCHEDULE)
+'''

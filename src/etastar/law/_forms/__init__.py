@@ -1,0 +1,45 @@
+"""The laws, one file each: ours, the solvable model's, and those that others published."""
+
+from etastar._errors import InputError
+
+from ._annealing import AnnealingForm
+from ._etastar import EtastarForm
+from ._form import FLOOR_PRIOR, Form, NoiseMemory, Prior
+from ._functional import FunctionalForm
+from ._last_iterate import LastIterateForm
+from ._multi_power import MultiPowerForm
+from ._power import PowerForm
+from ._solvable import SolvableForm
+
+FORMS: dict[str, Form] = {
+    form.name: form
+    for form in (
+        EtastarForm(),
+        SolvableForm(),
+        PowerForm(),
+        AnnealingForm(),
+        MultiPowerForm(),
+        FunctionalForm(),
+        LastIterateForm(),
+    )
+}
+"""Every law by name, our own first."""
+
+OWN = FORMS[EtastarForm.name]
+SOLVABLE = FORMS[SolvableForm.name]
+
+
+def form_named(name: str) -> Form:
+    """A law by its name.
+
+    Raises: InputError for another name.
+
+    >>> form_named("multi-power").linear
+    ('floor', 'bias', 'annealed')
+    """
+    if name not in FORMS:
+        raise InputError(f"no law is named {name!r}; choose one of {', '.join(FORMS)}")
+    return FORMS[name]
+
+
+__all__ = ["FLOOR_PRIOR", "FORMS", "OWN", "SOLVABLE", "Form", "NoiseMemory", "Prior", "form_named"]

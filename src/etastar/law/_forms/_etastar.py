@@ -1,0 +1,57 @@
+"""Our own law."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ._form import Form, NoiseMemory, Prior
+from ._volterra import VolterraConstants, volterra_columns
+
+
+class EtastarForm(Form):
+    """Bias that falls in intrinsic time, noise that a kernel forgets, and the weights' norm.
+
+    Formula: with the learning rate eta and the time t in reference units,
+
+        dn/dt = -omega eta n + kappa eta^2,  n(0) = 1      squared norm of the weights
+        e     = eta / sqrt(n),  S = int e^q dt             effective rate, intrinsic time
+        bias  = ((S + S_0) / (1 + S_0))^-s
+        noise = int e(t)^p (1 + c e(t)^4) K(S - S(t)) dt,  K(u) ~ (1 + u/b)^-(1+g),  int K du = 1
+
+    and the noise of a run is divided by its batch size over the reference's.
+
+    Source: the kernel and the bias are those of the power-law random feature model in its Volterra
+    form (arXiv 2509.19189); layers that are followed by a normalisation move by eta / norm, and
+    their norm obeys the balance of growth and weight decay written above (arXiv 2305.17212).
+    """
+
+    name = "etastar"
+    # Beyond the bounds the terms do not differ.
+    priors: ClassVar = {
+        "source": Prior(0.05, 2.5, 0.5, 0.4),  # s: excess loss falls like S^-s
+        "memory": Prior(0.0, 0.95, 0.2, 0.1),  # g = 1 - 1/capacity: the kernel falls like u^-(1+g)
+        "log_lag": Prior(-14.0, 0.0, -9.0, 3.0),  # log b: where the kernel starts to fall
+        "noise_power": Prior(1.0, 3.0, 1.75, 0.3),  # p: noise per step goes as effective rate^p
+        "log_origin": Prior(-14.0, -0.5, -6.0, 3.0),  # log S_0: what the initial point is worth
+        "log_growth": Prior(-7.0, 9.0, 2.0, 3.0),  # log kappa: growth of the squared norm
+        "log_decay": Prior(-6.0, 5.0, 0.5, 2.0),  # log omega: its decay (weight decay)
+        "time_power": Prior(0.3, 2.0, 1.0, 0.1),  # q: intrinsic time goes as effective rate^q
+        "log_instability": Prior(-6.0, 6.0, -3.0, 2.0),  # log c: more noise near instability
+    }
+    linear = ("floor", "bias", "noise")
+    source = "arXiv 2509.19189, with the norm's balance of arXiv 2305.17212"
+
+    def columns(self, theta, steps, batch_ratio, rate, length):
+        """The columns 1, bias, noise; `steps` is not used."""
+        return volterra_columns(VolterraConstants(*theta), batch_ratio, rate, length, fed=False)
+
+    def noise_memory(self, theta: np.ndarray, linear: np.ndarray) -> NoiseMemory:
+        constants = VolterraConstants(*theta.tolist())
+        return NoiseMemory(
+            lag=float(np.exp(constants.log_lag)),
+            exponent=1.0 + constants.memory,
+            power=constants.noise_power,
+            level=float(linear[-1]),
+        )

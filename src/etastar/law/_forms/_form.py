@@ -1,0 +1,217 @@
+"""`Form`: a formula for the loss, with what a fit and a solver must know of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+import etastar._precision  # noqa: F401  # first: double precision
+
+Array = np.ndarray
+
+
+class Prior(NamedTuple):
+    """Where a constant may lie: within `lower`..`upper`, by a normal prior of `mean`, `spread`."""
+
+    lower: float
+    upper: float
+    mean: float
+    spread: float
+
+
+FLOOR_PRIOR = Prior(0.0, np.inf, 0.85, 0.15)
+"""The prior of the loss that no training goes below, as a part of the smallest loss seen."""
+
+EXPONENT_PRIOR = Prior(0.02, 2.5, 0.5, 0.4)
+"""The weak prior of an exponent with which a published law lets the loss fall."""
+
+
+@dataclass(frozen=True)
+class NoiseMemory:
+    """How a law forgets the noise of an update, for the solver's starts and scales.
+
+    An update of LR eta leaves noise ~ eta^power; after an intrinsic time u the part K(u) =
+    (1 + u / lag)^-exponent of it is left. `lag` is in units of the law's reference LR times its
+    reference steps, `level` the noise that a run at the reference LR comes to, in the unit of the
+    loss.
+
+    >>> NoiseMemory(lag=1.0, exponent=2.0, power=2.0, level=0.1).kernel([0.0, 1.0])
+    array([1.  , 0.25])
+    """
+
+    lag: float
+    exponent: float
+    power: float
+    level: float
+
+    def kernel(self, to_go: ArrayLike) -> Array:
+        """K(u) at intrinsic times u of any shape, in reference units."""
+        return (1.0 + np.asarray(to_go) / self.lag) ** -self.exponent
+
+
+class Form(ABC):
+    """A loss law before it is fitted: loss = sum_c linear_c column_c(theta, schedule).
+
+    A form is either this abstract class or final: one file of `law/_forms` each, listed there in
+    `FORMS`. It is a value without state, so one instance serves all fits.
+
+    Attributes of the class:
+        name: what `etastar.law.fit` and `--law` call it.
+        priors: the n constants theta in which the law is not linear, each with bounds and prior.
+        linear: names of the k other constants, at least 0, the floor first.
+        source: where the formula is from.
+        starts: how many points of the bounds the fit tries.
+        transient: the part of the longest run, after the warmup at the least, that the law does
+            not describe.
+        noise: the least relative error of a run's mean residual, against which the prior is
+            weighed.
+        draws: how many other fits a plan averages over; fewer for a law whose losses cost much.
+
+    >>> from etastar.law import FORMS
+    >>> FORMS["power"].names, FORMS["power"].linear, FORMS["power"].size
+    (('alpha',), ('floor', 'bias'), 1)
+    """
+
+    name: ClassVar[str]
+    priors: ClassVar[Mapping[str, Prior]]
+    linear: ClassVar[tuple[str, ...]]
+    source: ClassVar[str]
+    starts: ClassVar[int] = 48
+    transient: ClassVar[float] = 0.05
+    noise: ClassVar[float] = 3e-4
+    draws: ClassVar[int] = 32
+
+    @abstractmethod
+    def columns(
+        self,
+        theta: Float[jax.Array, " n"],
+        steps: Any,
+        batch_ratio: Float[jax.Array, " runs"],
+        rate: Float[jax.Array, "runs cells"],
+        length: Float[jax.Array, "runs cells"],
+    ) -> Float[jax.Array, "runs nodes k"]:
+        """The columns at the nodes of the meshes of some runs; JAX traces it.
+
+        Arguments:
+            theta: the constants, in the order of `names`.
+            steps: how many updates a unit of length is.
+            batch_ratio: the batch size of each run over the reference's.
+            rate, length: of every cell, in reference units; a cell of length 0 is padding.
+        """
+
+    def noise_memory(self, theta: Array, linear: Array) -> NoiseMemory | None:
+        """How the fitted law forgets noise; None for a law without a kernel."""
+        return None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the constants in which the law is not linear."""
+        return tuple(self.priors)
+
+    @property
+    def size(self) -> int:
+        """Their number n."""
+        return len(self.priors)
+
+    @property
+    def has_exponents(self) -> bool:
+        """Whether source and memory, which name the phase of a task, are among them."""
+        return {"source", "memory"} <= set(self.priors)
+
+    @cached_property
+    def lower(self) -> Float[Array, " n"]:
+        """Lower bounds of theta."""
+        return self._column(0)
+
+    @cached_property
+    def upper(self) -> Float[Array, " n"]:
+        """Upper bounds of theta."""
+        return self._column(1)
+
+    @cached_property
+    def mean(self) -> Float[Array, " n"]:
+        """Means of the prior of theta."""
+        return self._column(2)
+
+    @cached_property
+    def spread(self) -> Float[Array, " n"]:
+        """Standard deviations of the prior of theta."""
+        return self._column(3)
+
+    def _column(self, index: int) -> Array:
+        return np.array([prior[index] for prior in self.priors.values()], dtype=np.float64)
+
+    def prior_with(
+        self, **changes: tuple[float, float]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """Mean and spread of the prior, with those of some constants replaced.
+
+        >>> from etastar.law import FORMS
+        >>> mean, spread = FORMS["power"].prior_with(alpha=(0.3, 0.1))
+        >>> float(mean[0]), float(spread[0])
+        (0.3, 0.1)
+        """
+        pairs = [changes.get(name, prior[2:]) for name, prior in self.priors.items()]
+        mean, spread = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+        return mean, spread
+
+    # XLA compiles each of these once for an array shape; the mesh has one shape for all schedules.
+
+    @cached_property
+    def nodes(self) -> Callable[..., Any]:
+        """`columns`, compiled."""
+        return jax.jit(self.columns)
+
+    @cached_property
+    def nodes_and_slopes(self) -> Callable[..., Any]:
+        """`columns` and their slopes by theta, which have one more axis (n,) at the end."""
+
+        def nodes_and_slopes(theta, *meshes):
+            def both(th):
+                value = self.columns(th, *meshes)
+                return value, value
+
+            slope, value = jax.jacfwd(both, has_aux=True)(theta)
+            return value, slope
+
+        return jax.jit(nodes_and_slopes)
+
+    @cached_property
+    def final_loss_and_slope(self) -> Callable[..., Any]:
+        """Final loss of one mesh, and its slope by the rate of every cell.
+
+        Called as (theta (n,), linear (k,), steps, rate (cells,), length (cells,)).
+        """
+
+        def final_loss_and_slope(theta, linear, steps, rate, length):
+            return jax.value_and_grad(
+                lambda r: self._final_columns(theta, steps, r, length) @ linear
+            )(rate)
+
+        return jax.jit(final_loss_and_slope)
+
+    @cached_property
+    def mean_final_loss_and_slope(self) -> Callable[..., Any]:
+        """The same, averaged over the constants of K laws: theta (K, n), linear (K, k)."""
+
+        def mean_final_loss_and_slope(theta, linear, steps, rate, length):
+            def loss(r):
+                columns = jax.vmap(self._final_columns, (0, None, None, None))
+                return jnp.mean(jnp.sum(columns(theta, steps, r, length) * linear, axis=1))
+
+            return jax.value_and_grad(loss)(rate)
+
+        return jax.jit(mean_final_loss_and_slope)
+
+    def _final_columns(self, theta, steps, rate, length):
+        """The columns at the end of one mesh, at the reference batch size, (k,)."""
+        return self.columns(theta, steps, jnp.ones(1), rate[None], length[None])[0, -1]

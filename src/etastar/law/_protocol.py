@@ -1,0 +1,50 @@
+"""What a solver needs of a loss law."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from etastar.schedule import Schedule
+
+from ._forms import NoiseMemory
+from ._points import Units
+
+
+class LossLaw(Protocol):
+    """A fitted law or an average of several: the final loss of any schedule, and its slope.
+
+    >>> from etastar.law import AverageLaw, Law
+    >>> all(hasattr(law, "final_loss_and_slope") for law in (Law, AverageLaw))
+    True
+    """
+
+    @property
+    def units(self) -> Units:
+        """Reference LR and number of steps."""
+        ...
+
+    @property
+    def peak_range(self) -> tuple[float, float]:
+        """The lowest and the highest peak LR that the law was fitted on."""
+        ...
+
+    def noise_memory(self) -> NoiseMemory | None:
+        """How noise is forgotten, in reference units; None for a law without a kernel."""
+        ...
+
+    def final_losses(self, schedules: Sequence[Schedule]) -> Float[np.ndarray, " schedules"]:
+        """The loss at the end of each schedule, in the unit of the runs."""
+        ...
+
+    def final_loss_and_slope(
+        self, rate: Float[np.ndarray, " cells"], length: Float[np.ndarray, " cells"]
+    ) -> tuple[float, Float[np.ndarray, " cells"]]:
+        """The final loss of a run in the cells of `make_mesh`, and its slope by every cell's rate.
+
+        Arguments: the mean LR of every cell, and its length in updates.
+        """
+        ...

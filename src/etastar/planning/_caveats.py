@@ -1,0 +1,149 @@
+"""What speaks against a plan: one line each, and how to settle it.
+
+To add a caveat: write a function from `Evidence` to lines here, and list it in `CHECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from etastar.control import Limits, Solution, last_piece
+from etastar.law import Law
+from etastar.runs import Run, check_together
+from etastar.schedule import Schedule
+
+FAR = 8.0
+"""Horizon over the longest pilot beyond which a plan warns of extrapolation."""
+
+FEW = 4
+"""Pilots below which intervals lean on a prior."""
+
+MISSED = 0.01
+"""Relative misfit of the pilots' ends beyond which a plan warns."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a plan was made from.
+
+    Attributes: the fitted `law`; the `solution`; all `runs` given and those `used` in the fit; the
+    `horizon` in updates; the `limits` of the LR, and whether its cap `was_given` by the user.
+    """
+
+    law: Law
+    solution: Solution
+    runs: Sequence[Run]
+    used: Sequence[Run]
+    horizon: int
+    limits: Limits
+    was_given: bool
+
+
+def caveats_of(evidence: Evidence) -> list[str]:
+    """All caveats of a plan, the most important first; no line twice."""
+    lines = [line for check in CHECKS for line in check(evidence)]
+    return list(dict.fromkeys([*lines, *evidence.law.caveats]))
+
+
+def _far(evidence: Evidence) -> Iterator[str]:
+    horizon, reach = evidence.horizon, evidence.horizon / evidence.law.steps_fitted
+    if reach > FAR:
+        yield (
+            f"the horizon is {reach:.1f} times the longest pilot: forecasts were checked only to "
+            f"twice it; a pilot of {horizon / FAR:.0f} steps would make the plan safer"
+        )
+
+
+def _at_the_edge(evidence: Evidence) -> Iterator[str]:
+    (lowest, highest), cap = evidence.law.peak_range, evidence.limits.cap
+    peak = last_piece(evidence.solution.schedule).peak
+    if peak >= 0.999 * cap:
+        source = "the cap that was given" if evidence.was_given else "the largest of the pilots"
+        yield (
+            f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot "
+            f"at {2 * cap:g} would tell"
+        )
+    elif peak < 0.999 * lowest:
+        yield f"the planned peak LR {peak:.3g} is below every pilot's ({lowest:g} at the least)"
+    if lowest == highest:
+        yield (
+            f"all pilots have the peak LR {highest:g}: how the loss depends on the peak is guessed "
+            "from the shapes alone; add a pilot at half of it"
+        )
+
+
+def _law_without(evidence: Evidence) -> Iterator[str]:
+    form = evidence.law.form
+    if form.name == "power":
+        yield "the law 'power' does not see the LR: to it every schedule is as good as another"
+    elif not form.has_exponents:
+        yield f"the law {form.name!r} has no exponents of the task: the plan names no phase"
+
+
+def _few_pilots(evidence: Evidence) -> Iterator[str]:
+    count = len(evidence.used)
+    if count < FEW:
+        yield f"only {count} pilots: intervals are wide and lean on a prior"
+
+
+def _misfit(evidence: Evidence) -> Iterator[str]:
+    if evidence.law.spread > MISSED:
+        yield (
+            f"the law misses the ends of the pilots by {evidence.law.spread:.1%}: longer pilots, or"
+            " none at peak LRs far above the best, would narrow the forecast"
+        )
+
+
+def _no_annealing(evidence: Evidence) -> Iterator[str]:
+    if not any(_anneals(run.schedule) for run in evidence.used):
+        yield (
+            "no pilot lowers its LR by half or more: the gain from annealing is extrapolated; add "
+            "a pilot with a cooldown"
+        )
+
+
+def _anneals(schedule: Schedule) -> bool:
+    return schedule(schedule.horizon) <= 0.5 * schedule.peak
+
+
+def _outliers(evidence: Evidence) -> Iterator[str]:
+    for run in evidence.used:
+        _, ratio = evidence.law.residuals[run.name]
+        late = float(np.mean(ratio[-max(len(ratio) // 10, 1) :]))
+        if abs(late) > max(3 * evidence.law.spread, MISSED):
+            yield f"{run.name}: its end lies {-late:+.1%} from the law fitted to all runs"
+
+
+def _jump(evidence: Evidence) -> Iterator[str]:
+    limits = evidence.limits
+    if limits.past is None:
+        return
+    new = float(evidence.solution.schedule(limits.start))
+    if new > 1.5 * limits.past.rate:
+        yield (
+            f"the LR is raised from {limits.past.rate:.3g} to {new:.3g} within {limits.warmup} "
+            f"updates from step {limits.done}: the loss rises before it falls, and no pilot has "
+            "shown such a rise; lengthen it with --warmup where it becomes unstable"
+        )
+
+
+def _reading(evidence: Evidence) -> Iterator[str]:
+    yield from check_together(list(evidence.runs))
+    for run in evidence.runs:
+        yield from run.caveats
+
+
+CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
+    _far,
+    _at_the_edge,
+    _law_without,
+    _few_pilots,
+    _misfit,
+    _no_annealing,
+    _outliers,
+    _jump,
+    _reading,
+)

@@ -1,0 +1,147 @@
+"""The optimum of the solvable model: tables for a terminal, and a figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from etastar.control import Solution
+from etastar.model import PowerLaw, phase
+from etastar.schedule import Schedule
+
+from ._phase import phase_line
+from ._style import OWN_LINE, STEP, on_its_own, standard_line
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MOMENTUM = "1 - momentum"
+SHOWN = (0.0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+"""Parts of the horizon at which the table gives the controls."""
+
+
+def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
+    """The optimum in words, the best of each standard family, and the controls step by step.
+
+    Arguments:
+        model: the task.
+        solution: what `etastar.control.solve` found for it; its losses are excess losses.
+
+    Returns: text and tables for a terminal (rich renderables).
+
+    >>> from etastar.control import Member
+    >>> from etastar.schedule import parse_schedule
+    >>> best, linear = (parse_schedule(f"{name}:peak=1,horizon=9") for name in ("cosine", "linear"))
+    >>> solution = Solution(best, 0.1, (Member("linear", linear, 0.2),), gap=1e-5)
+    >>> families = solution_summary(PowerLaw(1.5, 1.0, 0.25, 8), solution).renderables[2]
+    >>> [list(column.cells) for column in families.columns]
+    [['linear'], ['1'], ['0.2'], ['2']]
+    """
+    lines = [
+        phase_line(phase(model.capacity, model.source, model.noise > 0)),
+        f"loss {solution.loss:.5g} after {solution.schedule.horizon:,} updates, peak LR "
+        f"{solution.schedule.peak:.4g}; at most {solution.gap:.1g} of it left to gain, solved in "
+        f"{solution.seconds:.2g} s",
+    ]
+    if solution.lower_bound is not None and solution.lower_bound < solution.loss:
+        part = 1.0 - solution.lower_bound / solution.loss
+        lines.append(f"no schedule gains more than {part:.2g} where LRs are small: lower bound")
+    return Group(*(Text(line) for line in lines), _families(solution), _controls(solution))
+
+
+def _families(solution: Solution) -> Table:
+    rows = Table(box=box.SIMPLE_HEAD)
+    for name in ("schedule", "best peak LR", "loss", "over the optimum"):
+        rows.add_column(name, justify="left" if name == "schedule" else "right", no_wrap=True)
+    for member in sorted(solution.baselines, key=lambda member: member.loss):
+        rows.add_row(
+            _shape(member.schedule),
+            f"{member.schedule.peak:.4g}",
+            f"{member.loss:.5g}",
+            f"{member.loss / solution.loss:.4g}",
+        )
+    return rows
+
+
+def _shape(schedule: Schedule) -> str:
+    """The spec without what the table's other columns say."""
+    name, _, keys = schedule.spec.partition(":")
+    kept = [key for key in keys.split(",") if not key.startswith(("peak=", "horizon="))]
+    return name if not any(kept) else f"{name}:{','.join(kept)}"
+
+
+def _controls(solution: Solution) -> Table:
+    rows = Table(box=box.SIMPLE_HEAD)
+    columns = {"LR": solution.schedule, **_other_controls(solution)}
+    for name in ("step", *columns):
+        rows.add_column(name, justify="right", no_wrap=True)
+    horizon = solution.schedule.horizon
+    for step in sorted({round(part * horizon) for part in SHOWN}):
+        values = [(name, float(schedule(step))) for name, schedule in columns.items()]
+        cells = (f"{1 - value if name == MOMENTUM else value:.4g}" for name, value in values)
+        rows.add_row(f"{step:,}", *cells)
+    return rows
+
+
+def _other_controls(solution: Solution) -> dict[str, Schedule]:
+    """The controls beside the LR that were optimised too."""
+    controls = {MOMENTUM: solution.momentum, "batch size": solution.batch_size}
+    return {name: schedule for name, schedule in controls.items() if schedule is not None}
+
+
+def solution_figure(solution: Solution) -> go.Figure:
+    """LR against step over the best of each standard family, and the other controls below.
+
+    Arguments:
+        solution: what `etastar.control.solve` returned.
+
+    Returns: a plotly figure, 760 pixels wide; the legend gives losses over the optimum's.
+
+    >>> from etastar.control import Member
+    >>> from etastar.schedule import parse_schedule
+    >>> best, linear = (parse_schedule(f"{name}:peak=1,horizon=9") for name in ("cosine", "linear"))
+    >>> solution = Solution(best, 0.1, (Member("linear", linear, 0.2),), gap=1e-5)
+    >>> [trace.name for trace in solution_figure(solution).data]
+    ['linear (2)', 'optimal (1)']
+    """
+    from plotly.subplots import make_subplots
+
+    others = _other_controls(solution)
+    figure = make_subplots(rows=1 + len(others), cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    for i, member in enumerate(solution.baselines):
+        if member.schedule.horizon == solution.schedule.horizon:
+            name = f"{member.family} ({member.loss / solution.loss:.3g})"
+            figure.add_trace(_line(member.schedule, name, standard_line(i)), row=1, col=1)
+    figure.add_trace(_line(solution.schedule, "optimal (1)", OWN_LINE), row=1, col=1)
+    for row, (name, schedule) in enumerate(others.items(), start=2):
+        figure.add_trace(_line(schedule, name, OWN_LINE, name == MOMENTUM), row=row, col=1)
+        figure.update_yaxes(type="log", title_text=name, row=row, col=1)
+    # The first updates of a power of time lie far above all others.
+    shown = [
+        m.schedule.peak for m in solution.baselines if m.family not in ("power", "inverse_sqrt")
+    ]
+    top = 1.05 * max([solution.schedule.peak, *shown])
+    figure.update_yaxes(
+        title_text="learning rate", tickformat=".2~g", range=[0.0, top], row=1, col=1
+    )
+    figure.update_xaxes(title_text=STEP, row=1 + len(others), col=1)
+    return on_its_own(figure, height=440 + 220 * len(others)).update_layout(
+        legend_title_text="loss over the optimum's"
+    )
+
+
+def _line(schedule: Schedule, name: str, style: dict[str, Any], rest: bool = False) -> go.Scatter:
+    """The line of a control; `rest` draws 1 minus it."""
+    import plotly.graph_objects as go
+
+    near = np.geomspace(1.0, schedule.horizon / 2, 120)
+    steps = np.unique(np.round(np.concatenate([[0.0], near, schedule.horizon - near])))
+    values = schedule(steps)
+    return go.Scatter(
+        x=steps, y=1.0 - values if rest else values, name=name, line=style, mode="lines"
+    )
