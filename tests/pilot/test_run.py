@@ -248,3 +248,19 @@ def test_the_state_file_says_what_was_run(bench):
     (entry,) = state["pilots"]
     assert (entry["name"], entry["status"], entry["log"]) == ("a", "finished", "a.csv")
     assert (entry["seed"], entry["steps"], entry["schedule"]["kind"]) == (5, 200, "cosine")
+
+
+def test_a_function_starts_without_jax_or_what_draws_tables(bench):
+    (bench.folder / "bare.py").write_text(
+        "import sys\n"
+        "def train(spec, out):\n"
+        "    print(sorted({'jax', 'rich', 'polars', 'scipy'} & set(sys.modules)))\n"
+    )
+    words = [str(bench.folder / "bare.py"), "train", "spec=x", "out=y"]
+    done = subprocess.run(
+        [sys.executable, "-m", "etastar.pilot._call", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
