@@ -22,7 +22,7 @@ def test_two_commands_from_a_training_to_a_plan(bench, capsys, monkeypatch):
     begin = ["pilot", "--horizon", "4e3", "--budget", 1200, "--peak", "0.05,0.5"]
     assert typed(*begin, "--dry-run", "--json", "--", *bench.command) == 0
     designed = json.loads(capsys.readouterr().out)
-    assert designed["steps"] <= 1200
+    assert sum(each["steps"] for each in designed["pilots"]) == designed["steps"] <= 1200
     widths = [each["interval"] for each in designed["pilots"]]
     assert widths[-1] < widths[0]
     assert not bench.out.exists()

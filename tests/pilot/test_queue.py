@@ -63,5 +63,7 @@ def test_checkpoints_are_where_others_start_and_ends_that_are_not_annealed():
     queue = queue_of()
     assert queue.checkpoints(TRUNK) == (100,)
     assert queue.checkpoints(LINEAR) == ()
+    assert queue_of(wanted=[]).checkpoints(TRUNK) == (100,)  # one that is designed later may
+    assert queue_of(wanted=[]).checkpoints(TAIL) == ()
     early = Pilot("early", parse_schedule("wsd:peak=0.1,horizon=70,cooldown=20"), 0, "trunk", 50)
     assert queue_of(PilotRecord(early)).checkpoints(TRUNK) == (50, 100)

@@ -73,7 +73,15 @@ def test_rows_that_a_resumed_run_writes_again_count_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["log", "log.csv", "log.parquet", "log/inner.csv", "log/version_0/metrics.csv"]
+    "name",
+    [
+        "log",
+        "log.csv",
+        "log.parquet",
+        "log/inner.csv",
+        "log/version_0/metrics.csv",
+        "log/checkpoint-30/trainer_state.json",
+    ],
 )
 def test_a_log_is_found_at_its_path_and_its_copy_as_that_of_the_run(tmp_path, name):
     path = tmp_path / "made" / name
@@ -81,7 +89,7 @@ def test_a_log_is_found_at_its_path_and_its_copy_as_that_of_the_run(tmp_path, na
     if name.endswith("parquet"):
         pl.DataFrame(ROWS, schema=["step", "loss"], orient="row").write_parquet(path)
     else:
-        path.write_text(CSV)
+        path.write_text(STATE if name.endswith("json") else CSV)
     found = live_log(tmp_path / "made" / "log")
     assert found is not None
     assert found == path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from etastar.pilot import Proposal, SweepProgress, SweepResult
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, Group, RenderableType
 
 
 class LiveSweep:
@@ -41,7 +41,7 @@ class LiveSweep:
         self._live.stop()
 
 
-def design_summary(proposal: Proposal, paid: Sequence[int], horizon: int) -> RenderableType:
+def design_summary(proposal: Proposal, paid: Sequence[int], horizon: int) -> Group:
     """The designed pilots as a table for a terminal.
 
     Arguments:
@@ -51,6 +51,13 @@ def design_summary(proposal: Proposal, paid: Sequence[int], horizon: int) -> Ren
 
     Returns: for each pilot its shape, peak LR, steps, and the 90% interval of the loss at the
         horizon that is expected after it, as a part of the loss.
+
+    >>> from etastar.pilot import Pilot, Proposal
+    >>> from etastar.schedule import parse_schedule
+    >>> pilot = Pilot("first", parse_schedule("cosine:peak=1e-3,horizon=500"))
+    >>> summary = design_summary(Proposal((pilot,), 0.3, (0.1,), "one is enough"), [500], 4000)
+    >>> str(summary.renderables[1])
+    'One is enough.'
     """
     from rich import box
     from rich.console import Group
@@ -112,6 +119,10 @@ def sweep_summary(result: SweepResult, next_command: str) -> str:
         next_command: the command that makes a plan of the runs; told where there is a good one.
 
     Returns: one line, or two.
+
+    >>> from etastar.pilot import SweepResult
+    >>> sweep_summary(SweepResult((), 0, None, None, "the budget is spent"), "etastar plan pilots")
+    '0 pilots finished, 0 steps: the budget is spent'
     """
     finished = [each for each in result.finished if each.run is not None and not each.diverged]
     diverged = sum(each.diverged for each in result.finished)
