@@ -5,14 +5,29 @@ PIP_ARGS ?=
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
+# Python compiles a module when it is first imported: most modules of most packages never are.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS)
 
-.PHONY: demo test check examples docs format clean
+.PHONY: demo test test-all test-versions test-lowest check examples docs format clean
 
 demo: $(VENV)/.core
 	$(BIN)/etastar plan examples/gpt/pilots --horizon 56000 --out out/demo
 
-test: $(VENV)/.dev
+# The core tests: no framework is installed, tests marked as slow are left out.
+test: $(VENV)/.test
+	$(BIN)/pytest -n 2 -m "not slow"
+
+# Every test, with every framework.
+test-all: $(VENV)/.dev
 	$(BIN)/pytest -n 2
+
+# The core tests on the other Pythons that this machine has.
+test-versions:
+	PIP_ARGS="$(PIP_ARGS)" .ci/test_versions 3.12 3.13
+
+# The core tests with the lowest versions that pyproject.toml allows.
+test-lowest:
+	PYTHON="$(PYTHON)" .ci/test_lowest
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -31,23 +46,27 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(VENV)/.pip:
+$(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
 	touch $@
 
-$(VENV)/.core: $(VENV)/.pip pyproject.toml
-	$(BIN)/pip install --quiet $(PIP_ARGS) -e .
+$(VENV)/.core: $(VENV)/.made pyproject.toml
+	$(INSTALL) -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.core
-	$(BIN)/pip install --quiet $(PIP_ARGS) $(TORCH)
-	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[dev]'
-	touch $@
+# One installation, which is that of .core too.
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	$(INSTALL) -e '.[test]'
+	touch $(VENV)/.core $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml
+	$(INSTALL) $(TORCH)
+	$(INSTALL) -e '.[dev]'
+	touch $(VENV)/.core $(VENV)/.test $@
 
 $(VENV)/.docs: $(VENV)/.core
-	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[docs]'
+	$(INSTALL) -e '.[docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) out site
+	rm -rf $(VENV) .venv-* .cache out site

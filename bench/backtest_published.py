@@ -2,7 +2,7 @@
 
     python bench/backtest_published.py [FOLDER] [--figure FILE.svg]
 
-FOLDER holds `mpl25m`, `mpl100m` and `llama124m` (default: `../shared/data/curves`), each with logs
+FOLDER holds `mpl25m`, `mpl100m` and `llama124m` (default: `tests/data/curves`), each with logs
 and a `runs.csv`: the curves of the multi-power law (arXiv 2503.12811) and of the sweep over peak
 LR, horizon and cooldown of arXiv 2501.18965. Prints one row a set; with `--figure`, draws the
 predicted over the measured final losses.
@@ -28,7 +28,7 @@ import numpy as np
 from etastar.law import Backtest, backtest
 from etastar.runs import Run, read_runs
 
-FOLDER = Path(__file__).parents[1] / "../shared/data/curves"
+FOLDER = Path(__file__).parents[1] / "tests/data/curves"
 STANDARD = ("cosine_24000", "constant_24000", "wsdcon_9")
 LONG, SHORT = 35000, 25000
 COLORS = {"mpl25m": "#d97706", "mpl100m": "#6366f1", "llama124m": "#0d9488"}

@@ -3,7 +3,7 @@
     python bench/laws.py [FOLDER ...] [--law NAME ...] [--split TEXT]
 
 Each FOLDER holds logs and a `runs.csv` (default: the published curves `mpl25m`, `mpl100m` and
-`llama124m` of `../shared/data/curves`). Every law is fitted by the same machinery on the same runs
+`llama124m` of `tests/data/curves`). Every law is fitted by the same machinery on the same runs
 and tested on others. Splits:
 
 - `mpl*`, standard: fitted on a cosine, a constant and a two-stage run, tested on the other six.

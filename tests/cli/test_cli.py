@@ -198,6 +198,7 @@ def test_backtest_of_another_law_draws_its_plot(capsys, logs, tmp_path):
     assert_wrong_input(wrong, "plot.png", ".html")
 
 
+@pytest.mark.slow
 def test_plan_and_forecast_for_real_in_a_process_of_their_own(logs, tmp_path):
     words = ["plan", str(logs), "--horizon", "6000", "--out", str(tmp_path), "--json"]
     done = subprocess.run([sys.executable, "-m", "etastar.cli", *words], capture_output=True)
@@ -358,6 +359,7 @@ def test_solve_prints_the_optimum_as_json(capsys):
     assert document["schedule"]["knots"][-1][0] == 1000
 
 
+@pytest.mark.slow
 def test_solve_prints_tables_and_draws(capsys, tmp_path):
     words = ("--capacity", 1.5, "--source", 0.2, "--noise", 0.25, "--batch", 8, "--horizon", 1000)
     code, out, _ = run(capsys, "solve", *words, "--plot", tmp_path / "optimum.html")

@@ -26,7 +26,13 @@ def some_problems() -> list[tuple[PowerLaw, int]]:
     return problems
 
 
-@pytest.mark.parametrize(("model", "horizon"), some_problems())
+@pytest.mark.parametrize(
+    ("model", "horizon"),
+    [
+        pytest.param(*problem, marks=[pytest.mark.slow] if i % 2 else [])
+        for i, problem in enumerate(some_problems())
+    ],
+)
 def test_the_optimum_is_at_or_below_every_baseline_with_a_small_gap(model, horizon):
     found = solve(model, horizon)
     assert {member.family for member in found.baselines} == set(FAMILIES)
@@ -94,6 +100,7 @@ def test_limits_are_kept():
     assert found.gap < 1e-4
 
 
+@pytest.mark.slow
 def test_the_horizon_costs_neither_compilations_nor_accuracy():
     solve(EASY, 1000, compare=False)
     solve(HARD, 10**12, compare=False)
@@ -142,6 +149,7 @@ def test_measured_eigenvalues_can_be_solved_too():
     assert all(found.loss <= member.loss for member in found.baselines)
 
 
+@pytest.mark.slow
 def test_batch_ramp_under_a_budget_of_time():
     easy = solve(
         EASY,
@@ -163,6 +171,7 @@ def test_batch_ramp_under_a_budget_of_time():
     assert np.sum(1.0 + easy.batch_size(steps) / 64) == pytest.approx(2e4, rel=0.01)
 
 
+@pytest.mark.slow
 def test_momentum_helps_the_hard_phase_and_never_hurts():
     """The loss of the exact recursion, below that of the best LR alone."""
     hard = solve(HARD, 200, controls="lr,momentum", compare=False)
@@ -175,6 +184,7 @@ def test_momentum_helps_the_hard_phase_and_never_hurts():
     assert 0.98 * plain < easy.loss <= plain
 
 
+@pytest.mark.slow
 def test_under_a_budget_of_samples_all_mixes_are_nearly_as_good():
     """The same noise eta / B by a decay of the LR or by a ramp of the batch size."""
     small = solve(EASY, samples=1e6, controls="lr,batch", compare=False)
@@ -221,6 +231,7 @@ def test_baselines_are_at_their_own_optimum():
             assert loss(HARD, member.schedule.scaled(peak=peak)) >= member.loss * (1 - 3e-5)
 
 
+@pytest.mark.slow
 def test_the_order_of_baselines_is_that_of_theory():
     """Easy: annealed shapes beat powers of time; hard: WSD beats cosine."""
     easy = {m.family: m.loss for m in baselines(EASY, 10**10)}

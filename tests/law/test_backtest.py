@@ -1,20 +1,17 @@
 """The law on published curves it was not fitted on, and what a backtest refuses."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from etastar.law import backtest
 from etastar.runs import read_runs
 from etastar.schedule import InputError
+from tests.helpers.curves import CURVES
 from tests.helpers.laws import make_run
 
-CURVES = Path(__file__).parents[3] / "shared/data/curves"
 STANDARD = ("cosine_24000", "constant_24000", "wsdcon_9")
 
 
-@pytest.mark.skipif(not CURVES.exists(), reason="published curves are not here")
 @pytest.mark.parametrize(("folder", "worst"), [("mpl25m", 0.0035), ("mpl100m", 0.0045)])
 def test_the_standard_split_is_met(folder, worst):
     runs = read_runs([CURVES / folder])

@@ -32,6 +32,7 @@ def test_bootstrap_draws_lie_around_the_fit_and_within_laplace(resampled, law):
     assert abs(final.mean() - truth) < 5 * final.std()
 
 
+@pytest.mark.slow
 def test_the_posterior_by_nuts_is_near_laplace(pilots, law):
     pytest.importorskip("numpyro")
     other = fit(pilots[:2], uncertainty="nuts", draws=10, seed=0)
@@ -110,6 +111,7 @@ def test_the_average_law_is_the_mean_of_its_members(resampled, law):
     np.testing.assert_allclose(slope, np.mean(slopes, axis=0), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_plan_over_other_fits_is_stable_and_knows_what_uncertainty_costs(resampled, law):
     members = (law, *resampled.draws(4, seed=0))
     average = AverageLaw(law, members)
@@ -158,7 +160,10 @@ SHAPES = (
 )
 
 
-@pytest.mark.parametrize(("capacity", "source", "phase"), [(1.5, 0.9, "easy"), (1.8, 0.2, "hard")])
+@pytest.mark.parametrize(
+    ("capacity", "source", "phase"),
+    [pytest.param(1.5, 0.9, "easy", marks=pytest.mark.slow), (1.8, 0.2, "hard")],
+)
 def test_exponents_of_the_exact_model_are_found_again(capacity, source, phase):
     model = PowerLaw(capacity, source, 0.25, 4)
     rng = np.random.default_rng(0)
@@ -178,6 +183,7 @@ def test_exponents_of_the_exact_model_are_found_again(capacity, source, phase):
     assert found.capacity[1] <= capacity <= found.capacity[2]
 
 
+@pytest.mark.slow
 def test_logs_that_the_model_does_not_describe_keep_our_own_exponents(pilots, law):
     found = exponents(pilots, law)
     assert found.law is law

@@ -20,7 +20,13 @@ TIMES = (1, 2, 4, 8, 14, 24, 40, 64, 90, 120)
 
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "power law" else pytest.param(name, marks=pytest.mark.slow)
+        for name in SPECTRA
+    ],
+)
 def test_moments_are_those_of_simulated_sgd(name, batch_size, momentum):
     """Within three standard errors at ten times."""
     model = LinearModel(SPECTRA[name], noise=0.2, batch_size=batch_size)

@@ -25,7 +25,7 @@ def shaped(name, horizon, peak=1.0):
     return schedule.scaled(peak=peak * schedule.peak)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("momentum", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SHAPES)
 def test_order_is_two(name, momentum):
     """Twice the segments, a quarter of the error, to within the rounding of nodes to steps.
@@ -70,7 +70,9 @@ def test_default_accuracy_with_momentum_for_a_million_updates():
 @pytest.mark.parametrize(
     "varied",
     [
-        {"momentum": table([0, 5000, 10000], [0.99, 0.9, 1e-6])},
+        pytest.param(
+            {"momentum": table([0, 5000, 10000], [0.99, 0.9, 1e-6])}, marks=pytest.mark.slow
+        ),
         {"batch_size": table([0, 10000], [1.0, 64.0])},
         {
             "momentum": table([0, 5000, 10000], [0.95, 0.9, 0.5]),
@@ -115,7 +117,7 @@ def test_many_knots_and_long_horizons():
     assert 0 < far[1] < far[0]
 
 
-@pytest.mark.parametrize("momentum", [None, 0.9])
+@pytest.mark.parametrize("momentum", [None, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_derivatives_are_those_of_finite_differences(momentum):
     model = PowerLaw(1.5, 0.5, 0.25, 4)
     modes = modes_of(model.spectrum_to(1e4))
@@ -137,6 +139,7 @@ def test_derivatives_are_those_of_finite_differences(momentum):
             assert slope[j] == pytest.approx(float(difference), rel=1e-4, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_momentum_zero_is_plain_sgd():
     model = PowerLaw(1.5, 0.5, 0.25, 4)
     modes = modes_of(model.spectrum_to(1e12))

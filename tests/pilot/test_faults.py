@@ -248,6 +248,7 @@ def test_a_run_whose_driver_was_killed_is_taken_up_not_started_twice(bench, driv
     assert sorted(bench.told("end")) == ["run0", "run1"]
 
 
+@pytest.mark.slow
 def test_runs_that_ended_while_no_driver_watched_are_not_repeated(bench, drivers):
     first = drivers.start()
     bench.wait_for(lambda: len(bench.told("start")) == 2)
@@ -259,6 +260,7 @@ def test_runs_that_ended_while_no_driver_watched_are_not_repeated(bench, drivers
     assert len(bench.told("start")) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_while_it_is_being_taken_up_is_not_repeated(bench, drivers, monkeypatch):
     """The look that finds a run alive, and its end before it is watched."""
     first = drivers.start()
@@ -279,6 +281,7 @@ def test_a_run_that_ends_while_it_is_being_taken_up_is_not_repeated(bench, drive
     assert len(bench.told("start")) == 2
 
 
+@pytest.mark.slow
 def test_a_machine_that_went_down_leaves_runs_that_start_again(bench, drivers):
     first = drivers.start()
     bench.wait_for(lambda: len(bench.told("start")) == 2)
@@ -301,7 +304,9 @@ def leaders(bench) -> list[int]:
     return [pid for pid in pids if bench.is_alive(pid)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_ends_the_runs_and_the_same_command_goes_on(bench, drivers, number):
     first = drivers.start()
     bench.wait_for(lambda: len(bench.told("start")) == 2)
@@ -315,6 +320,7 @@ def test_ctrl_c_ends_the_runs_and_the_same_command_goes_on(bench, drivers, numbe
     assert out == "done 2\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", KILL_SEEDS)
 def test_5_kills_of_the_driver_and_10_of_workers_lose_and_repeat_nothing(bench, drivers, seed):
     chance = random.Random(seed)

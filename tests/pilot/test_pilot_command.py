@@ -16,6 +16,7 @@ def typed(*words: object) -> int:
     return end.value.code  # type: ignore[return-value]
 
 
+@pytest.mark.slow
 def test_two_commands_from_a_training_to_a_plan(bench, capsys, monkeypatch):
     """A dry run pays nothing; `pilot` runs what it showed; the line it prints is a plan."""
     monkeypatch.chdir(bench.folder)

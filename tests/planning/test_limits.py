@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from etastar.control import Limits, optimal_schedule, steps_to_match
-from etastar.law import FORMS, fit
+from etastar.law import FORMS, exponents_of, fit
 from etastar.planning import plan
 from etastar.runs import read_runs
 from etastar.schedule import InputError, Schedule
@@ -174,6 +174,8 @@ def test_the_slope_of_every_law_is_that_of_its_losses(any_law):
 
 
 def test_a_law_without_exponents_names_no_phase(pilots):
+    with pytest.raises(InputError, match="no exponents of the task"):
+        exponents_of(fit(pilots, "power"))
     found = plan(pilots, HORIZON, form="last-iterate")
     assert found.phase.name == "undetermined"
     assert np.isnan(found.phase.xi.value)

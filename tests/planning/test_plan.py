@@ -7,7 +7,7 @@ import pytest
 
 from etastar.planning import plan
 from etastar.report import plan_report
-from etastar.report._words import spec_text
+from etastar.report._words import spec_of_the_rest
 from etastar.schedule import InputError
 from tests.helpers.laws import make_run
 
@@ -40,12 +40,14 @@ def test_regrets_are_expected_ones_and_losses_follow_the_plans(planned):
     assert "continuation" not in planned.to_dict()
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_plan(planned, pilots):
     again = plan(pilots, HORIZON)
     assert again.schedule == planned.schedule
     assert again.expected_regret == planned.expected_regret
 
 
+@pytest.mark.slow
 def test_a_plan_that_goes_on_keeps_what_was_done(extended, under_way, pilots):
     step = int(under_way.final_step)
     steps = np.arange(step)
@@ -59,9 +61,10 @@ def test_a_plan_that_goes_on_keeps_what_was_done(extended, under_way, pilots):
     assert list(document) == ["run", "step", "lr", "known_loss", "known_peak", "cost"]
     page = plan_report(extended)
     assert f"Goes on from {under_way.name}" in page
-    assert spec_text(extended.nearest.schedule).startswith("from step 6")
+    assert spec_of_the_rest(extended.nearest.schedule).startswith("from step 6")
 
 
+@pytest.mark.slow
 def test_an_annealed_run_costs_more_to_extend(extended, pilots):
     annealed = make_run("linear:peak=1e-3,horizon=6000,warmup=100", seed=5)
     other = plan(pilots, HORIZON, continued=annealed)

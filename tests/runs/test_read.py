@@ -11,8 +11,8 @@ import pytest
 
 from etastar.runs import Run, check_together, read_runs
 from etastar.schedule import InputError, parse_schedule
+from tests.helpers.curves import CURVES
 
-CURVES = Path(__file__).parents[2].parent / "shared" / "data" / "curves"
 COSINE = parse_schedule("cosine:peak=1e-3,horizon=1000,warmup=100,final=0.1")
 STEP = np.arange(0, 1001, 100)
 LOSS = 2 + 4 / (1 + STEP / 100)
@@ -342,7 +342,6 @@ def test_the_arrays_of_a_run_are_its_own():
         run.loss[0] = 3
 
 
-@pytest.mark.skipif(not CURVES.is_dir(), reason="published curves are not here")
 @pytest.mark.parametrize("folder", ["llama124m", "mpl25m", "mpl100m"])
 def test_published_curves_agree_with_their_declared_schedules(folder):
     runs = read_runs(CURVES / folder)

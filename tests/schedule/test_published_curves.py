@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from etastar.schedule import parse_schedule
+from tests.helpers.curves import CURVES
 
-CURVES = Path(__file__).parents[2] / ".." / "shared" / "data" / "curves"
 
-
-@pytest.mark.skipif(not CURVES.is_dir(), reason="no published curves on this machine")
 # llama124m logs eight digits and its warmup; mpl* logs every digit from the end of the warmup on.
 @pytest.mark.parametrize(
     ("folder", "tolerance", "runs"),

@@ -67,7 +67,7 @@ Force = Annotated[
 ]
 
 
-def pilot(
+def pilot_command(
     command: Words,
     horizon: Horizon,
     budget: Budget,

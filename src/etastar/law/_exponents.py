@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from etastar._errors import InputError
 from etastar.runs import Run
 
 from ._fit import fit
@@ -69,7 +70,16 @@ def exponents_of(law: Law, level: float = 0.9) -> Exponents:
     constant is value +- z sd; capacity a = 1/(1 - g). Intrinsic time goes as e^q and noise as e^p
     in the effective rate e, so that e^q ~ T^-x with x = (s - g)/(s - g + p/q - 1) where s > g, and
     xi = x/q is the exponent of e.
+
+    Arguments: a fitted law; the probability that an interval holds its exponent.
+    Returns: an `Exponents`.
+    Raises: InputError for a law without constants `source` and `memory`.
     """
+    if not law.form.has_exponents:
+        raise InputError(
+            f"the law {law.form.name!r} has no exponents of the task: fit etastar, solvable or"
+            " functional"
+        )
     names = law.form.names
     s, g = names.index("source"), names.index("memory")
     time_power = law.constants.get("time_power", 1.0)

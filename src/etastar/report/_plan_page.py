@@ -37,7 +37,7 @@ from ._words import (
     rate_text,
     regret_text,
     shape_in_words,
-    spec_text,
+    spec_of_the_rest,
     steps_text,
     times_text,
 )
@@ -162,7 +162,10 @@ def _schedules(plan: Plan) -> str:
     rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
     classes = ["ours"]
     for mark, other in zip(marks[1:], plan.comparison, strict=True):
-        rows += [_alternative(mark, other, plan.horizon), [spec_code(spec_text(other.schedule))]]
+        rows += [
+            _alternative(mark, other, plan.horizon),
+            [spec_code(spec_of_the_rest(other.schedule))],
+        ]
         classes += ["lead", "detail"]
     head = ["schedule", "peak LR", "loss", "regret", "steps to match"]
     return section(
