@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import etastar._precision  # noqa: F401  # first: double precision
-from etastar.law import FORMS, Law, make_mesh
+from etastar.law import FLOOR_PRIOR, FORMS, Law, make_mesh
 from etastar.schedule import Schedule
 
 FORM = FORMS["etastar"]
@@ -29,10 +29,7 @@ SPREAD = 5e-2
 """Relative misfit of a run against which the prior is weighed: the larger, the fewer runs far from
 the horizon are chosen. Set on simulated tasks (docs/pilot_design.md) that judge nothing else."""
 
-_FLOOR_MEAN, _FLOOR_SPREAD = 0.85, 0.15
-
-_CENTRE, _WIDTH = FORM.mean.copy(), FORM.spread.copy()
-_CENTRE[FORM.names.index("memory")] = _WIDTH[FORM.names.index("memory")] = 0.3
+_CENTRE, _WIDTH = FORM.prior_with(memory=(0.3, 0.3))
 """The law's prior, but wider in the memory exponent: a design must serve tasks of any capacity,
 and one made for the fit's narrow prior does not look where that is wrong."""
 
@@ -173,7 +170,7 @@ def prior(rate: float, steps: float, reference: Schedule, seed: int) -> Belief:
     margin = 0.02 * (FORM.upper - FORM.lower)
     theta = _CENTRE + _WIDTH * rng.standard_normal((DRAWS, FORM.size)).clip(-1.5, 1.5)
     theta = np.clip(theta, FORM.lower + margin, FORM.upper - margin)
-    floor = np.clip(_FLOOR_MEAN + _FLOOR_SPREAD * rng.standard_normal(DRAWS), 0.4, 0.97)
+    floor = np.clip(FLOOR_PRIOR.mean + FLOOR_PRIOR.spread * rng.standard_normal(DRAWS), 0.4, 0.97)
     part = rng.uniform(0.15, 0.85, DRAWS)
     ones = np.ones((DRAWS, len(FORM.linear)))
     units = np.full(DRAWS, rate), np.full(DRAWS, steps), np.full(DRAWS, 1 / DRAWS)
@@ -205,7 +202,7 @@ def posterior(before: Belief, law: Law, smallest: float) -> Belief:
 
 def _scale(linear: NDArray[np.float64], level: float) -> NDArray[np.float64]:
     spread = np.tile(_WIDTH, (len(linear), 1))
-    floor = np.full((len(linear), 1), _FLOOR_SPREAD * level)
+    floor = np.full((len(linear), 1), FLOOR_PRIOR.spread * level)
     return np.concatenate([spread, floor, 2 * linear[:, 1:]], 1)
 
 
