@@ -72,7 +72,7 @@ def read_runs(
     Raises:
         InputError: a source that does not exist or is not a log, a missing column, a cell that is
             not a number, a loss <= 0, fewer than two points, or no way to know the schedule: one
-            line with the file, its line, and the mend.
+            line with the file, its line, and how to fix it.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())

@@ -111,10 +111,10 @@ def _none(series: pl.Series) -> np.ndarray:
 def _not_a_number(table: Table, column: str, row: int) -> InputError:
     cell = str(table.frame[column][row]).strip()
     if cell.replace(",", "").replace(".", "").lstrip("+-").isdigit() and "," in cell:
-        mend = "write numbers with a decimal point and no commas"
+        fix = "write numbers with a decimal point and no commas"
     else:
-        mend = "correct or remove the line"
-    return InputError(f"{table.where(row)}: {column} is {cell[:40]!r}, not a number; {mend}")
+        fix = "correct or remove the line"
+    return InputError(f"{table.where(row)}: {column} is {cell[:40]!r}, not a number; {fix}")
 
 
 def _cut(table: Table, columns: Sequence[str]) -> str | None:
