@@ -93,8 +93,9 @@ class Schedule:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    # A number is an array-like too: the first overload that fits counts.
     @overload
-    def __call__(self, step: float) -> float: ...
+    def __call__(self, step: float) -> float: ...  # pyright: ignore[reportOverlappingOverload]
     @overload
     def __call__(self, step: ArrayLike) -> NDArray[np.float64]: ...
     def __call__(self, step: Any) -> Any:
@@ -207,7 +208,9 @@ class Schedule:
         return self.warmup or min(self.shape.own_rise, self.horizon)
 
     @overload
-    def intrinsic_time(self, steps: float) -> float: ...
+    def intrinsic_time(  # pyright: ignore[reportOverlappingOverload]
+        self, steps: float
+    ) -> float: ...
     @overload
     def intrinsic_time(self, steps: ArrayLike) -> NDArray[np.float64]: ...
     def intrinsic_time(self, steps: Any) -> Any:

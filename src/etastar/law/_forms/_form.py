@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 import etastar._precision  # noqa: F401  # first: double precision
 
 Array = np.ndarray
+AnyArray = jax.Array | np.ndarray
 
 
 class Prior(NamedTuple):
@@ -108,11 +109,11 @@ class Form(ABC):
     @abstractmethod
     def columns(
         self,
-        theta: Float[jax.Array, " n"],
+        theta: Float[AnyArray, " n"],
         steps: Any,
-        batch_ratio: Float[jax.Array, " runs"],
-        rate: Float[jax.Array, "runs cells"],
-        length: Float[jax.Array, "runs cells"],
+        batch_ratio: Float[AnyArray, " runs"],
+        rate: Float[AnyArray, "runs cells"],
+        length: Float[AnyArray, "runs cells"],
     ) -> Float[jax.Array, "runs nodes k"]:
         """The columns at the nodes of the meshes of some runs; JAX traces it.
 
