@@ -16,6 +16,15 @@ class LiveSweep:
 
     Arguments:
         console: a terminal.
+
+    >>> import io
+    >>> from rich.console import Console
+    >>> shown = io.StringIO()
+    >>> live = LiveSweep(Console(file=shown))
+    >>> live.say("first: started")
+    >>> live.close()
+    >>> shown.getvalue()
+    'first: started\\n'
     """
 
     def __init__(self, console: Console) -> None:
@@ -25,19 +34,27 @@ class LiveSweep:
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def design(self, proposal: Proposal, paid: Sequence[int], horizon: int) -> None:
+        """Print the table of `design_summary`.
+
+        `proposal` holds the pilots, `paid` the updates that each pays for, `horizon` those of the
+        long training.
+        """
         self._console.print(design_summary(proposal, paid, horizon))
 
     def say(self, line: str) -> None:
+        """Print one event, a `line`, above the table."""
         from rich.text import Text
 
         self._console.print(Text(line))
 
     def show(self, progress: SweepProgress) -> None:
+        """Redraw the table: the runs under way and what `progress` says of the whole sweep."""
         if not self._live.is_started:
             self._live.start()
         self._live.update(progress_table(progress), refresh=True)
 
     def close(self) -> None:
+        """Remove the table."""
         self._live.stop()
 
 

@@ -69,6 +69,7 @@ def plan_report(plan: Plan) -> str:
 
     Returns: the HTML text, UTF-8 when written; steps in updates, learning rates and losses in the
         units of the logs.
+    Raises: nothing; a plan that was made can be shown.
 
     >>> page = plan_report(plan)
     >>> "<h1>Learning rate plan, from 3 pilot runs</h1>" in page, page.endswith("</html>\\n")
