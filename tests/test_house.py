@@ -82,8 +82,8 @@ def is_upward(each: Import) -> bool:
     if each.by == SOURCE / "__init__.py" or by == taken != "":
         return False
     if not taken:
-        # The package itself is above all rooms; only the commands ask it for its version.
-        return each.file == SOURCE / "__init__.py" and by != "cli"
+        # The package itself is above all rooms.
+        return each.file == SOURCE / "__init__.py"
     return not by or ROOMS.index(by) > ROOMS.index(taken)
 
 
