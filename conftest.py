@@ -70,7 +70,7 @@ def pytest_collect_file(
 
 
 @pytest.fixture(autouse=True)
-def _examples_of_reports(request: pytest.FixtureRequest) -> None:
+def _examples_of_reports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """`plan` and `tested` for the examples in docstrings of `etastar.report`.
 
     To plan, or to fit a law that can be tested, would take an example half a minute.
@@ -79,5 +79,7 @@ def _examples_of_reports(request: pytest.FixtureRequest) -> None:
         from tests.helpers.backtests import make_backtest
         from tests.helpers.plans import make_plan
 
+        # One namespace serves all examples: what stays in it would hide the names of other files.
         namespace = request.getfixturevalue("doctest_namespace")
-        namespace.update(plan=make_plan(), tested=make_backtest("low", "high"))
+        monkeypatch.setitem(namespace, "plan", make_plan())
+        monkeypatch.setitem(namespace, "tested", make_backtest("low", "high"))
