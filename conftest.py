@@ -33,6 +33,8 @@ FRAMEWORKS = (
     "torch",
     "transformers",
 )
+# Examples in docstrings that take more than about 4 seconds, by the name of what they show.
+SLOW_EXAMPLES = {"compute_optimal"}
 MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
 
 
@@ -67,6 +69,13 @@ def pytest_collect_file(
     if MISSING and collectors and missing_frameworks(file_path):
         return [SkippedFile.from_parent(parent, path=file_path)]
     return collectors
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow examples."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.split(".")[-1] in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
