@@ -5,7 +5,9 @@ PIP_ARGS ?=
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles a module when it is first imported: most modules of most packages never are.
+# Python compiles a module when it is first imported, as most modules of most packages never are,
+# and keeps the result for the next process, also where the environment says that it should not.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS)
 # A file of tests is run by one process, as its tests share what was fitted and compiled.
 TESTS := $(BIN)/pytest -n 2 --dist loadfile
