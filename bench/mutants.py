@@ -72,7 +72,7 @@ MUTANTS = (
     ),
     Mutant(
         "rounding at a join",
-        "schedule/_join.py",
+        "schedule/_joined.py",
         "first = first if first - offset >= start else math.nextafter(first, math.inf)",
         "first = float(first)",
         ("tests/schedule/test_join.py", "-k", "rounding"),
@@ -106,7 +106,7 @@ def outcome(mutant: Mutant, folder: Path) -> str:
     copy = folder / "src"
     shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
     path = copy / "etastar" / mutant.file
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     if text.count(mutant.before) != 1:
         return f"the line stands {text.count(mutant.before)} times in {mutant.file}: renew it here"
     path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")

@@ -33,8 +33,7 @@ import numpy as np
 from etastar.control import Limits, best_member
 from etastar.law import fit
 from etastar.model import PowerLaw, loss
-from etastar.pilot._design import InformationDesigner, make_designer
-from etastar.pilot._types import Finished, Pilot
+from etastar.pilot import Finished, InformationDesigner, Pilot, make_designer
 from etastar.runs import Run
 from etastar.schedule import Schedule, make_schedule
 

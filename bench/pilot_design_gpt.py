@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from etastar.law import fit
-from etastar.pilot._design import make_designer
+from etastar.pilot import make_designer
 from etastar.runs import Run, read_runs
 from etastar.schedule import Schedule, make_schedule
 

@@ -203,7 +203,7 @@ def torch_costs(rounds: int) -> None:
         def training_step(self, batch, index):
             return torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1])
 
-        def configure_optimizers(self):
+        def configure_optimizers(self) -> Any:
             optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
             if self.ours:
                 return optimizer_config(optimizer, COSINE)

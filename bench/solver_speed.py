@@ -19,9 +19,9 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etastar.control._objective import log_loss
 
 from etastar.control import solve
+from etastar.control._model_objective import log_loss
 from etastar.model import PowerLaw, exact_losses, modes_of
 
 TASKS = {"easy": PowerLaw(1.5, 1.0, 0.25, 8), "hard": PowerLaw(1.5, 0.2, 0.25, 8)}

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """What a user gave is wrong: one line saying what, where, and how to fix it.
 
+    Arguments:
+        message: that line; line ends in it, as from text quoted from a file, become spaces.
+
     >>> from etastar.schedule import InputError, parse_schedule
     >>> try:
     ...     parse_schedule("cosin:peak=1e-3,horizon=100")

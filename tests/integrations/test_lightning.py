@@ -45,7 +45,7 @@ class Line(LightningModule):
         group = optimizer.param_groups[0]
         self.seen.append((self.trainer.global_step, group["lr"], group["momentum"]))
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         optimizer = torch.optim.SGD(self.parameters(), lr=1.0, momentum=0.1)
         if self.source is None:
             return optimizer

@@ -310,7 +310,7 @@ def sequence(optimizer, on_change=None):
 def test_a_sequential_lr_runs_and_resumes(at, optimizer_first):
     optimizer = sgd(lr=0.3)
     scheduler = sequence(optimizer)
-    expected = []
+    expected, saved = [], []
     for t in range(120):
         if t == at:
             saved = deepcopy([optimizer.state_dict(), scheduler.state_dict()])

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from etastar.pilot import Finished, Pilot, Proposal, _supervise, run_pilots
-from etastar.pilot._progress import Silent
-from etastar.pilot._supervise import Swept
+from etastar.pilot import Finished, Pilot, Proposal, Silent, SweepResult, _sweep, run_pilots
 from etastar.schedule import parse_schedule
 
 TRAINING = '''
@@ -165,7 +163,7 @@ class Bench:
             return {}
         return {each["name"]: each["status"] for each in json.loads(path.read_text())["pilots"]}
 
-    def sweep(self, pilots: Sequence[Pilot], **options) -> tuple[Swept, list[str]]:
+    def sweep(self, pilots: Sequence[Pilot], **options) -> tuple[SweepResult, list[str]]:
         """Run pilots; what is left and what was said."""
         shown = Silent()
         given = {
@@ -183,6 +181,6 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(_supervise, "BEAT", 0.02)
+    monkeypatch.setattr(_sweep, "BEAT", 0.02)
     (tmp_path / "training.py").write_text(TRAINING)
     return Bench(tmp_path)

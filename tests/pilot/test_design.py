@@ -9,10 +9,9 @@ import pytest
 
 from etastar.law import FORMS, Law, fit
 from etastar.law._points import Units
-from etastar.pilot._design import InformationDesigner, _Search, make_designer
-from etastar.pilot._information import SYSTEMATIC, Belief, Rows, _waves
+from etastar.pilot import Finished, InformationDesigner, Pilot, make_designer
+from etastar.pilot._information import SYSTEMATIC, Belief, Sensitivities, misfit_features
 from etastar.pilot._range_test import bounds_of, range_test
-from etastar.pilot._types import Finished, Pilot
 from etastar.runs import Run
 from etastar.schedule import InputError, make_schedule, parse_schedule
 
@@ -41,6 +40,11 @@ def run_of(pilot: Pilot, noise: float = 1e-3) -> Run:
     loss = TRUTH.predict(schedule, at=step).mean * np.exp(noise * rng.standard_normal(len(step)))
     new = step > pilot.branch_step
     return Run(pilot.name, step[new], loss[new], schedule)
+
+
+def asking(designer: InformationDesigner, interval: float) -> InformationDesigner:
+    """The designer of the same task that stops at an interval."""
+    return replace(designer, task=replace(designer.task, interval=interval))
 
 
 def ended(*pilots: Pilot) -> list[Finished]:
@@ -74,7 +78,7 @@ def test_the_slopes_are_those_of_the_law():
     belief = Belief(
         TRUTH.theta[None], TRUTH.linear[None], one, np.array([3e-2]), np.array([1e4]), np.ones(1)
     )
-    rows = belief.rows([schedule])
+    rows = belief.sensitivities([schedule])
     at = rows.step[0]
     assert at[-1] == 8000
     np.testing.assert_allclose(rows.loss[0, 0], TRUTH.predict(schedule, at).mean, rtol=1e-9)
@@ -93,52 +97,57 @@ def test_the_slopes_are_those_of_the_law():
 def test_the_squared_error_is_that_of_simulated_fits(designer):
     """Ridge fits of random constants, misfits and noise, against the closed form."""
     rng = np.random.default_rng(0)
-    search = designer._search([], [], PEAKS)
+    search = designer.search([], [], PEAKS)
     made = [3, 40, 77, 100]
-    rows = search.rows
+    rows = search.sensitivities
     last = np.array([search.candidates[i].schedule.horizon for i in made], float)
-    some = Rows(rows.step[made], rows.loss[:1, made], rows.slope[:1, made], rows.wave[made])
-    noise = search.belief.noise
-    gained = some.gained(np.zeros(4), last, noise, search.begin)
-    one = replace(
-        search, goal=search.goal[:1, :1], wave=search.wave[:1, :1], target_weight=np.ones((1, 1))
+    some = Sensitivities(
+        rows.step[made], rows.loss[:1, made], rows.slope[:1, made], rows.misfit_features[made]
     )
-    precision = np.eye(12) + gained.precision.sum(1)
-    closed = one.squared_error(precision, gained.pull.sum(1))[0]
+    noise = search.belief.noise
+    told = some.information(np.zeros(4), last, noise, search.begin)
+    one = replace(
+        search.error,
+        slope=search.error.slope[:1, :1],
+        misfit_features=search.error.misfit_features[:1, :1],
+        weight=np.ones((1, 1)),
+    )
+    precision = np.eye(12) + told.precision.sum(1)
+    closed = one.squared(precision, told.misfit_score.sum(1))[0]
 
-    slope, wave, weight, run = [], [], [], []
+    slope, features, weight, run = [], [], [], []
     for r, end in enumerate(last):
         inside = some.step[r] > search.begin
         squared = np.clip(some.step[r] / end, 0.02, 1.0)[inside]
         slope.append(some.slope[0, r][inside])
-        wave.append(some.wave[r][inside])
+        features.append(some.misfit_features[r][inside])
         weight.append(squared / squared.sum() / noise**2)
         run += [r] * int(inside.sum())
-    jacobian, waves, w = np.concatenate(slope), np.concatenate(wave), np.concatenate(weight)
+    jacobian, misfits, w = map(np.concatenate, (slope, features, weight))
     normal = jacobian.T @ (w[:, None] * jacobian) + np.eye(12)
     np.testing.assert_allclose(normal, precision[0], rtol=1e-9)
     missed = []
     for _ in range(6000):
         constants = rng.standard_normal(12)
-        amplitude = SYSTEMATIC * noise * rng.standard_normal(waves.shape[1])
+        amplitude = SYSTEMATIC * noise * rng.standard_normal(misfits.shape[1])
         # Each point's noise such that a run's weighted mean has the variance noise^2.
         jitter = rng.standard_normal(len(w)) / np.sqrt(w)
-        seen = jacobian @ constants + waves @ amplitude + jitter
+        seen = jacobian @ constants + misfits @ amplitude + jitter
         found = np.linalg.solve(normal, jacobian.T @ (w * seen))
-        truth = one.goal[0, 0] @ constants + one.wave[0, 0] @ amplitude
-        missed.append(one.goal[0, 0] @ found - truth)
+        truth = one.slope[0, 0] @ constants + one.misfit_features[0, 0] @ amplitude
+        missed.append(one.slope[0, 0] @ found - truth)
     assert np.mean(np.square(missed)) == pytest.approx(closed, rel=0.08)
 
 
 def test_misfits_are_alike_near_each_other():
-    """The waves' products follow the Matern-3/2 kernel; those of one point are 1."""
+    """The features' products follow the Matern-3/2 kernel; those of one point are 1."""
     near = parse_schedule("constant:peak=0.01,horizon=100000")
     step = np.geomspace(100, 100_000, 40)
-    wave = _waves(near, step)
+    features = misfit_features(near, step)
     away = np.abs(np.subtract.outer(np.log2(step), np.log2(step))) / 2.0 * np.sqrt(3)
     kernel = (1 + away) * np.exp(-away)
-    np.testing.assert_allclose((wave**2).sum(1), 1.0, rtol=1e-12)
-    assert np.sqrt(np.mean((wave @ wave.T - kernel) ** 2)) < 0.1
+    np.testing.assert_allclose((features**2).sum(1), 1.0, rtol=1e-12)
+    assert np.sqrt(np.mean((features @ features.T - kernel) ** 2)) < 0.1
 
 
 def test_a_design_keeps_to_budget_bounds_and_horizon(first):
@@ -170,21 +179,21 @@ def test_the_unit_of_the_learning_rate_does_not_matter(first):
 
 
 def test_no_random_design_of_the_same_budget_expects_less(designer):
-    search: _Search = designer._search([], [], PEAKS)
+    search = designer.search([], [], PEAKS)
     pilots, _, level = min(
         (search.greedy(BUDGET, per_step) for per_step in (True, False)), key=lambda x: x[2]
     )
     assert pilots
     rng = np.random.default_rng(1)
     last = np.array([each.schedule.horizon for each in search.candidates], float)
-    gained = search.rows.gained(0 * last, last, search.belief.noise, search.begin)
+    told = search.sensitivities.information(0 * last, last, search.belief.noise, search.begin)
     levels = []
     for _ in range(200):
         order = rng.permutation(len(last))
         taken = order[np.cumsum(last[order]) <= BUDGET]
-        error = search.squared_error(
-            search.start.precision + gained.precision[:, taken].sum(1),
-            search.start.pull + gained.pull[:, taken].sum(1),
+        error = search.error.squared(
+            search.start.precision + told.precision[:, taken].sum(1),
+            search.start.misfit_score + told.misfit_score[:, taken].sum(1),
         )
         levels.append(search.belief.weight @ np.log(error))
     assert level < min(levels)
@@ -232,7 +241,7 @@ def test_with_runs_the_interval_is_the_laws(designer, first, after):
 
 def test_it_stops_where_the_interval_is_as_asked_or_the_steps_are_spent(designer, first, after):
     done = ended(*first.pilots[:5])
-    easy = replace(designer, interval=after.interval * 1.01)
+    easy = asking(designer, after.interval * 1.01)
     stopped = easy.propose(done, [], 30_000)
     assert stopped.pilots == ()
     assert "asked" in stopped.reason
@@ -240,7 +249,7 @@ def test_it_stops_where_the_interval_is_as_asked_or_the_steps_are_spent(designer
     assert spent.pilots == ()
     assert "1,000 steps" in spent.reason
     # Asked for little before any run, it designs no more than that takes.
-    loose = replace(designer, interval=0.25).propose([], [], BUDGET)
+    loose = asking(designer, 0.25).propose([], [], BUDGET)
     assert 1 <= len(loose.pilots) < len(first.pilots)
     assert loose.expected[-1] <= 0.25
 
@@ -328,6 +337,7 @@ def test_a_range_test_that_finds_nothing_says_so():
         ({"peaks": (1e-3,)}, "peaks"),
         ({"peaks": "ab"}, "peaks"),
         ({"interval": 0.0}, "interval"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_bad_arguments_are_named(keys, message):

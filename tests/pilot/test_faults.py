@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from etastar.pilot import _launch, _store
+from etastar.pilot import _process
 from etastar.runs import read_runs
 from etastar.schedule import InputError
 
@@ -70,7 +70,7 @@ def test_exit_1_quotes_the_training_and_is_tried_again_then_set_aside(bench):
     assert sorted(bench.told("start")) == ["a", "a", "b", "b", "c"]
     assert {run.name for run in read_runs(bench.out)} == {"a", "c"}
     assert [ended.pilot.name for ended in swept.finished if ended.run is None] == ["b"]
-    # A new start tries again what was set aside: the training may have been mended.
+    # A new start tries again what was set aside: the training may have been fixed.
     bench.fault("b")
     bench.sweep([bench.pilot("a"), bench.pilot("b"), bench.pilot("c")], retries=1)
     assert {run.name for run in read_runs(bench.out)} == {"a", "b", "c"}
@@ -104,7 +104,7 @@ def test_a_service_that_a_training_leaves_behind_holds_nothing_up(bench):
 def test_a_command_that_never_works_stops_the_sweep(bench):
     for name in "abcd":
         bench.fault(name, *["exit"] * 5)
-    with pytest.raises(InputError, match=r"first 3 pilots all failed.*on fire.*mend"):
+    with pytest.raises(InputError, match=r"first 3 pilots all failed.*on fire.*fix"):
         bench.sweep([bench.pilot(name) for name in "abcd"], retries=0)
     assert bench.told("start") == ["a", "b", "c"]
 
@@ -269,13 +269,13 @@ def test_a_run_that_ends_while_it_is_being_taken_up_is_not_repeated(bench, drive
     first.wait()
     bench.wait_for(lambda: not any(bench.is_alive(pid) for pid in (*bench.pids(), *leaders(bench))))
     looks = []
-    has_ended = _launch.has_ended
+    has_ended = _process.has_ended
 
     def alive_at_first(folder):
         looks.append(folder)
         return looks.count(folder) > 1 and has_ended(folder)
 
-    monkeypatch.setattr(_launch, "has_ended", alive_at_first)
+    monkeypatch.setattr(_process, "has_ended", alive_at_first)
     swept, _ = bench.sweep([])
     assert len(swept.finished) == 2
     assert len(bench.told("start")) == 2
@@ -364,25 +364,12 @@ def test_a_process_number_that_was_given_away_is_not_signalled(tmp_path):
     other = subprocess.Popen(["sleep", "30"], start_new_session=True)
     try:
         (tmp_path / "process").write_text(f"{other.pid} 12345")  # another start time
-        with open(tmp_path / _launch.OUTPUT, "ab") as held:
+        with open(tmp_path / _process.OUTPUT, "ab") as held:
             import fcntl
 
             fcntl.flock(held, fcntl.LOCK_EX)
-            assert not _launch.signal_group(tmp_path, signal.SIGKILL)
+            assert not _process.signal_group(tmp_path, signal.SIGKILL)
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
-
-
-def test_half_a_row_of_a_log_being_written_is_no_fault(tmp_path):
-    path = tmp_path / "log.csv"
-    path.write_text("step,loss\n0,3.0\n10,2.5\n2")
-    assert _store.glance(path).step == 10
-    path.write_text("step,loss\n0,3.0\n10,9.9\n")
-    seen = _store.glance(path)
-    assert (seen.diverged, seen.hopeless) == (True, False)  # a spike may recover
-    path.write_text("step,loss\n0,3.0\n10,9.9\n20,9.8\n")
-    assert _store.glance(path).hopeless
-    path.write_text("step,loss\n0,3.0\n10,nan\n")
-    assert _store.glance(path).hopeless

@@ -90,9 +90,9 @@ def test_eight_pilots_complete_though_a_node_is_killed(bench, cluster):
 
 def test_runs_keep_their_files_at_a_url_and_branch_from_there(bench, cluster, monkeypatch):
     """As on nodes that share no disk: each run works in a folder of its node."""
-    from etastar.pilot import _run_ray
+    from etastar.pilot import _ray_workers
 
-    monkeypatch.setattr(_run_ray, "SYNC", 0.5)
+    monkeypatch.setattr(_ray_workers, "SYNC", 0.5)
     trunk = bench.pilot("trunk", "constant:peak=0.1,horizon=100")
     rest = {"parent": "trunk", "branch_step": 100}
     branch = bench.pilot("branch", "wsd:peak=0.1,horizon=160,cooldown=60", **rest)

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from etastar.pilot import Outlook, Silent
 from etastar.runs import read_runs
 from etastar.schedule import InputError
 
@@ -53,16 +54,14 @@ def test_the_same_call_again_runs_nothing_and_more_pilots_run_only_themselves(be
 def test_a_reader_finds_ended_runs_only_at_every_moment(bench, monkeypatch):
     """`etastar plan` reads the folder while runs are under way."""
     monkeypatch.setenv("ROW_SECONDS", "0.01")
-    from etastar.pilot import _supervise
-
     seen = []
 
-    def look(watch_view):
-        if (bench.out / "runs.csv").exists():
-            seen.append([run.name for run in read_runs(bench.out)])
+    class Reader(Silent):
+        def show(self, progress):
+            if (bench.out / "runs.csv").exists():
+                seen.append([run.name for run in read_runs(bench.out)])
 
-    monkeypatch.setattr(_supervise.Sweep, "_view", lambda self: look(self))
-    bench.sweep(four(bench), jobs=1)
+    bench.sweep(four(bench), jobs=1, show=Reader())
     assert len(seen) >= 3
     for names in seen:
         assert names == [f"run{i}" for i in range(len(names))]
@@ -76,8 +75,6 @@ def test_the_budget_is_not_exceeded(bench):
 
 
 def test_the_sweep_stops_at_the_interval_asked(bench):
-    from etastar.pilot._outlook import Outlook
-
     def ahead(runs):
         return Outlook("cosine", 0.1, 2.0, 2 - width, 2 + width) if runs else None
 
@@ -251,3 +248,19 @@ def test_the_state_file_says_what_was_run(bench):
     (entry,) = state["pilots"]
     assert (entry["name"], entry["status"], entry["log"]) == ("a", "finished", "a.csv")
     assert (entry["seed"], entry["steps"], entry["schedule"]["kind"]) == (5, 200, "cosine")
+
+
+def test_a_function_starts_without_jax_or_what_draws_tables(bench):
+    (bench.folder / "bare.py").write_text(
+        "import sys\n"
+        "def train(spec, out):\n"
+        "    print(sorted({'jax', 'rich', 'polars', 'scipy'} & set(sys.modules)))\n"
+    )
+    words = [str(bench.folder / "bare.py"), "train", "spec=x", "out=y"]
+    done = subprocess.run(
+        [sys.executable, "-m", "etastar.pilot._call", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

@@ -71,7 +71,7 @@ def test_a_law_that_misses_the_ends_is_said(law, pilots, spread, missed):
 def test_pilots_that_do_not_anneal_are_said(law, pilots):
     def runs(final):
         return [
-            Run("a", [1000.0, 2000.0], [3.0, 2.9], parse_schedule(spec.format(final)))
+            Run("a", np.array([1e3, 2e3]), np.array([3.0, 2.9]), parse_schedule(spec.format(final)))
             for spec in ["linear:peak=1e-3,horizon=2000,final={}"]
         ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from etastar.planning import plan
 from etastar.report import plan_report
-from etastar.report._words import spec_text
+from etastar.report._words import spec_of_the_rest
 from etastar.schedule import InputError
 from tests.helpers.laws import make_run
 
@@ -61,7 +61,7 @@ def test_a_plan_that_goes_on_keeps_what_was_done(extended, under_way, pilots):
     assert list(document) == ["run", "step", "lr", "known_loss", "known_peak", "cost"]
     page = plan_report(extended)
     assert f"Goes on from {under_way.name}" in page
-    assert spec_text(extended.nearest.schedule).startswith("from step 6")
+    assert spec_of_the_rest(extended.nearest.schedule).startswith("from step 6")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ FLAT = parse_schedule("constant:peak=0.3,horizon=50")
 
 @given(joined())
 def test_a_join_is_its_pieces_to_the_last_bit(schedule: Schedule) -> None:
-    start = 0
+    start, last = 0, np.nan
     for piece, until in schedule.shape.pieces:  # type: ignore[attr-defined]
         steps = np.arange(start, until)
         assert np.array_equal(schedule(steps), piece(steps - start))

@@ -20,14 +20,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which --help lists them.
-app.command("plan")(_plan.plan)
-app.command("forecast")(_forecast.forecast)
-app.command("backtest")(_backtest.backtest)
-app.command("solve")(_solve.solve)
-app.command("phase")(_phase.phase)
-app.command("robust")(_robust.robust)
-app.command("export")(_export.export)
-app.command("pilot")(_pilot.pilot)
+app.command("plan")(_plan.plan_command)
+app.command("forecast")(_forecast.forecast_command)
+app.command("backtest")(_backtest.backtest_command)
+app.command("solve")(_solve.solve_command)
+app.command("phase")(_phase.phase_command)
+app.command("robust")(_robust.robust_command)
+app.command("export")(_export.export_command)
+app.command("pilot")(_pilot.pilot_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

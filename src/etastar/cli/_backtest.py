@@ -34,7 +34,7 @@ Plot = Annotated[
 ]
 
 
-def backtest(
+def backtest_command(
     fit: Fit,
     test: Test,
     law_name: option.LawName = "etastar",

@@ -35,7 +35,7 @@ Runs = Annotated[
 ]
 
 
-def export(
+def export_command(
     schedule: Source,
     to: To,
     out: Out = None,
@@ -46,7 +46,7 @@ def export(
 
     A framework that knows only standard schedules gets the nearest one, with its regret.
     """
-    wanted = option.schedule_of(schedule)
+    wanted = option.parsed_schedule(schedule)
     with working("choosing the schedule"):
         from etastar.export import export_schedule, known_target, plan_beside
 

@@ -25,7 +25,7 @@ At = Annotated[
 ]
 
 
-def forecast(
+def forecast_command(
     runs: option.Runs,
     schedule: Spec,
     at: At = None,
@@ -37,7 +37,7 @@ def forecast(
     runs_schedule: option.RunsSchedule = None,
 ) -> None:
     """Predict the loss of a run with a given schedule."""
-    wanted = option.schedule_of(schedule)
+    wanted = option.parsed_schedule(schedule)
     steps = _steps(at, wanted)
     option.check_law(law_name)
     with working("reading the logs"):

@@ -116,7 +116,7 @@ def numbers_of(name: str, text: str, above: float) -> list[float]:
     return values
 
 
-def schedule_of(text: str) -> Schedule:
+def parsed_schedule(text: str) -> Schedule:
     """A schedule from a spec string, or from the file that `plan --out` wrote."""
     return Schedule.load(text) if text.lower().endswith(".json") else parse_schedule(text)
 
@@ -131,7 +131,7 @@ def read_logs(
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
 
-    declared = None if schedule is None else schedule_of(schedule)
+    declared = None if schedule is None else parsed_schedule(schedule)
     return read_runs(sources, step=step, loss=loss, lr=lr, schedule=declared)
 
 

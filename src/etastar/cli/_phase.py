@@ -17,7 +17,7 @@ Noise = Annotated[
 ]
 
 
-def phase(
+def phase_command(
     capacity: option.Capacity,
     source: option.Source,
     noise: Noise = 1.0,

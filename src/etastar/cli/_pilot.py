@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import os
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import _options as option
-from ._terminal import print_json, show
+from etastar._errors import InputError
 
-Command = Annotated[
+from . import _options as option
+from ._terminal import console, print_json, show, working
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from etastar.pilot import Finished, Outlook, Proposal, SweepOptions, SweepResult
+
+Words = Annotated[
     list[str],
     typer.Argument(
         metavar="COMMAND",
@@ -55,8 +67,8 @@ Force = Annotated[
 ]
 
 
-def pilot(
-    command: Command,
+def pilot_command(
+    command: Words,
     horizon: Horizon,
     budget: Budget,
     out: Out = Path("pilots"),
@@ -76,28 +88,141 @@ def pilot(
     as_json: option.AsJson = False,
 ) -> None:
     """Design the pilot runs of a long training, run them, and keep their logs for `plan`."""
-    from etastar.pilot._command import run_command
-
-    document, lines = run_command(
-        command,
-        horizon=option.count_of("--horizon", horizon),
-        budget=option.count_of("--budget", budget),
-        out=out,
-        peak=peak,
-        warmup=option.count_of("--warmup", warmup, least=0),
-        dry_run=dry_run,
-        interval=interval,
-        seed=seed,
-        jobs=jobs,
-        ray=ray,
-        cpus=cpus,
-        gpus=gpus,
-        results=results,
-        patience=patience,
-        retries=retries,
-        force=force,
-    )
+    options: SweepOptions = {
+        "horizon": option.count_of("--horizon", horizon),
+        "budget": option.count_of("--budget", budget),
+        "peaks": _peaks(peak),
+        "warmup": option.count_of("--warmup", warmup, least=0),
+        "interval": interval,
+        "seed": seed,
+        "jobs": jobs,
+        "ray": _cluster_around() if ray is None and jobs is None else ray,
+        "cpus": cpus,
+        "gpus": gpus,
+        "results": results,
+        "patience": patience,
+        "retries": retries,
+        "force": force,
+    }
+    if dry_run:
+        document, text = _designed(command, options)
+    else:
+        document, text = _swept(command, out, options)
     if as_json:
         print_json(document)
     else:
-        show(lines)
+        show(text)
+
+
+def _designed(command: list[str], options: SweepOptions) -> tuple[dict[str, Any], RenderableType]:
+    """The pilots that would be run; what to print, as JSON and as text."""
+    with working("designing the pilots"):
+        from etastar.pilot import design_pilots
+
+        proposal, paid = design_pilots(command, **options)
+    from etastar.report import design_summary
+
+    return _design_document(proposal, paid), design_summary(proposal, paid, options["horizon"])
+
+
+def _swept(
+    command: list[str], out: Path, options: SweepOptions
+) -> tuple[dict[str, Any], RenderableType]:
+    """Run the pilots; what to print, as JSON and as text."""
+    from etastar.pilot import PlainLines, run_pilots
+    from etastar.report import LiveSweep, sweep_summary
+
+    screen = LiveSweep(console(stderr=True)) if sys.stderr.isatty() else PlainLines()
+    result = run_pilots(command, out=out, show=screen, **options)
+    next_command = _plan_command(out, options["horizon"])
+    return _sweep_document(result, next_command), sweep_summary(result, next_command)
+
+
+def _design_document(proposal: Proposal, paid: Sequence[int]) -> dict[str, Any]:
+    """What `--dry-run --json` prints.
+
+    Keys: `pilots` in the order to run them, each with `name`, `schedule`, `parent` (the pilot from
+    whose checkpoint it starts), `steps` (updates paid for) and `interval` (relative half width of
+    the 90% interval of the loss at the horizon that is expected after it); `steps` (paid for by
+    all), `interval` (before the first), `reason`.
+    """
+    return {
+        "pilots": [
+            {
+                "name": each.pilot.name,
+                "schedule": each.pilot.schedule.to_dict(),
+                "parent": each.pilot.parent,
+                "steps": each.paid,
+                "interval": each.interval,
+            }
+            for each in proposal.priced(paid)
+        ],
+        "steps": sum(paid),
+        "interval": proposal.interval,
+        "reason": proposal.reason,
+    }
+
+
+def _sweep_document(result: SweepResult, next_command: str) -> dict[str, Any]:
+    """What `--json` prints of a sweep.
+
+    Keys: `pilots` in the order in which they were started, each with `name`, `schedule`, `status`
+    ("finished", "diverged" or "set aside"), `steps` (the last of its log) and `loss` (there);
+    `steps` (paid for by all), `interval` (relative half width of the 90% interval of the loss at
+    the horizon), `outlook {shape, peak_lr, loss {mean, low, high}}`, `reason`, `next` (a command).
+    """
+    return {
+        "pilots": [_pilot_document(each) for each in result.finished],
+        "steps": result.steps,
+        "interval": result.interval,
+        "outlook": None if result.outlook is None else _outlook_document(result.outlook),
+        "reason": result.reason,
+        "next": next_command,
+    }
+
+
+def _pilot_document(ended: Finished) -> dict[str, Any]:
+    status = "diverged" if ended.diverged else "finished" if ended.run else "set aside"
+    return {
+        "name": ended.pilot.name,
+        "schedule": ended.pilot.schedule.to_dict(),
+        "status": status,
+        "steps": None if ended.run is None else ended.run.final_step,
+        "loss": None if ended.run is None else ended.run.final_loss,
+    }
+
+
+def _outlook_document(ahead: Outlook) -> dict[str, Any]:
+    loss = {"mean": ahead.loss, "low": ahead.low, "high": ahead.high}
+    return {"shape": ahead.shape, "peak_lr": ahead.peak, "loss": loss}
+
+
+def _peaks(text: str | None) -> tuple[float, float] | None:
+    """LOW,HIGH as two learning rates. Raises: InputError for anything else.
+
+    >>> _peaks("1e-4,1e-2")
+    (0.0001, 0.01)
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not 0 < low < high < math.inf:
+        raise InputError(f"--peak {text!r} must be two rising LRs, such as 1e-4,1e-2")
+    return low, high
+
+
+def _cluster_around() -> str | None:
+    """The address for a process that runs inside a Ray cluster, None outside one."""
+    return "auto" if os.environ.get("RAY_ADDRESS") else None
+
+
+def _plan_command(out: Path, horizon: int) -> str:
+    """The command that makes a plan of the pilots.
+
+    >>> _plan_command(Path("pilots"), 40_000)
+    'etastar plan pilots --horizon 40000 --out plan'
+    """
+    return f"etastar plan {shlex.quote(str(out))} --horizon {horizon} --out plan"

@@ -43,7 +43,7 @@ Continue = Annotated[
 ]
 
 
-def plan(
+def plan_command(
     runs: option.Runs,
     horizon: Horizon,
     out: Out = None,

@@ -36,7 +36,7 @@ Accepted = Annotated[
 ]
 
 
-def robust(
+def robust_command(
     schedule: Spec,
     rho: Rho = None,
     accepted: Accepted = None,
@@ -45,7 +45,7 @@ def robust(
 ) -> None:
     """Say what a wrong base LR costs, and how coarse a grid may be."""
     option.check_plot(plot)
-    wanted = option.schedule_of(schedule)
+    wanted = option.parsed_schedule(schedule)
     factors = RHO if rho is None else option.numbers_of("--rho", rho, 0.0)
     ratios = ACCEPTED if accepted is None else option.numbers_of("--accepted", accepted, 1.0)
     with working("summing the bound"):

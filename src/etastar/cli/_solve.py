@@ -48,7 +48,7 @@ MaxMomentum = Annotated[float, typer.Option(metavar="MU", help="Largest momentum
 Width = Annotated[str | None, typer.Option(metavar="N", help="Number of features; by default all.")]
 
 
-def solve(
+def solve_command(
     capacity: option.Capacity,
     source: option.Source,
     noise: Noise,

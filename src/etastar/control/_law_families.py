@@ -56,9 +56,24 @@ def best_members(law: LossLaw, horizon: int, limits: Limits) -> list[Member]:
     Peaks on a grid of ratio 2^(1/2) from the cap down, then two rounds of a grid four times as fine
     around the best.
 
-    Arguments: a fitted law, the horizon in updates, what the LR may be.
+    Arguments:
+        law: a fitted law, or an average of several.
+        horizon: number of updates of the whole run.
+        limits: what the LR may be, with a finite cap.
+
     Returns: one `Member` a family: constant, linear, cosine, WSD (its best cooldown and decay), all
         within the limits.
+    Raises: InputError for an infinite cap, or a horizon that leaves no update after the limits'
+        past and warmup.
+
+    >>> from etastar.law import fit
+    >>> from etastar.runs import Run
+    >>> steps = np.arange(100, 1001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * steps**-0.5 + lr,
+    ...             make_schedule("constant", peak=lr, horizon=1000)) for lr in (0.01, 0.02)]
+    >>> law = fit(runs, "power")
+    >>> [member.family for member in best_members(law, 2000, Limits(cap=0.02))]
+    ['constant', 'linear', 'cosine', 'wsd']
     """
     out = []
     coarse = limits.cap * np.exp2(-np.arange(0, np.log2(RANGE) + 0.25, 0.5))
@@ -95,8 +110,27 @@ def steps_to_match(law: LossLaw, member: Member, loss: float, limits: Limits) ->
     grid of ratio 2^(1/2), and the steps interpolated in the logarithm. Of a run with a past only
     what follows is stretched and tuned.
 
-    Arguments: a fitted law; a standard schedule; the loss to reach, in the unit of the runs; what
-    the LR may be.
+    Arguments:
+        law: a fitted law, or an average of several.
+        member: a standard schedule within the limits, and its loss under the law.
+        loss: the loss to reach, in the unit of the runs.
+        limits: what the LR may be.
+
+    Returns: a number of updates of the whole run, at least that of `member`; or None.
+    Raises: InputError where a hundred times its horizon is 1e15 updates or more and the loss is not
+        reached before.
+
+    >>> from etastar.law import fit
+    >>> from etastar.runs import Run
+    >>> steps = np.arange(100, 1001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * steps**-0.5 + lr,
+    ...             make_schedule("constant", peak=lr, horizon=1000)) for lr in (0.01, 0.02)]
+    >>> law, linear = fit(runs, "power"), make_schedule("linear", peak=0.01, horizon=1000)
+    >>> now = Member("linear", linear, float(law.final_losses([linear])[0]))
+    >>> steps_to_match(law, now, now.loss, Limits(cap=0.02))
+    1000.0
+    >>> steps_to_match(law, now, now.loss - 0.02, Limits(cap=0.02)) > 1500
+    True
     """
     horizon = member.schedule.horizon
     if member.loss <= loss:

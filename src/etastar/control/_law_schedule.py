@@ -85,10 +85,10 @@ def least_losses(
     Arguments:
         laws: fits of one set of runs.
         schedule: in the unit of the laws' LRs, within the limits.
-        limits: as of `optimal_schedule`.
+        limits: as of `optimal_schedule`, which checks that they leave updates free.
 
     Returns: losses in the unit of the runs.
-    Raises: nothing of its own; `optimal_schedule` checks the same limits.
+    Raises: InputError for an infinite cap.
     Source: the expected value of perfect information, Raiffa and Schlaifer, "Applied Statistical
         Decision Theory" (1961).
 

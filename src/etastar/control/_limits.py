@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from etastar._errors import InputError
 from etastar.schedule import Joined, Schedule, join, table
@@ -14,7 +14,11 @@ FEWEST = 8
 
 
 class Past(NamedTuple):
-    """What a run has done: the `schedule` that was in force for its first `step` updates.
+    """What a run has done.
+
+    Attributes:
+        schedule: LR that was in force, counted from the start of the run.
+        step: number of updates done, at least 1.
 
     >>> from etastar.schedule import parse_schedule
     >>> past = Past(parse_schedule("constant:peak=0.1,horizon=100"), 60)
@@ -35,6 +39,8 @@ class Past(NamedTuple):
         """The whole run: what it did, a line to the first LR of `rest`, and `rest` after that.
 
         The line takes `warmup` updates; `rest` is counted from its own step 0.
+
+        Raises: InputError for a past of no update, a line from 0 to 0, or a whole of 1e15 updates.
         """
         start = self.step + warmup
         pieces = [(self.schedule, self.step)]
@@ -104,7 +110,7 @@ class Limits:
             )
 
     def at(self, horizon: int) -> Limits:
-        """The limits at another horizon: the warmup takes at most a tenth of what is left."""
+        """The limits at another `horizon`: the warmup takes at most a tenth of what is left."""
         return replace(self, warmup=min(self.warmup, (horizon - self.done) // 10))
 
     def raised(self, schedule: Schedule) -> Schedule:
@@ -132,10 +138,16 @@ def _rounded_up(ratio: float, digits: int = 4) -> float:
 def last_piece(schedule: Schedule) -> Schedule:
     """What a joined schedule does last, such as one of `Past.then` after its warmup; else all.
 
+    Arguments:
+        schedule: of any shape.
+
+    Returns: the last piece as a schedule that counts from its own step 0; one that is not joined,
+        as it is.
+
     >>> from etastar.schedule import parse_schedule
     >>> linear = parse_schedule("linear:peak=0.2,horizon=30")
     >>> last_piece(Past(linear, 20).then(linear)) == last_piece(linear) == linear
     True
     """
-    shape: Any = schedule.shape
-    return shape.pieces[-1][0] if isinstance(shape, Joined) else schedule
+    shape = schedule.shape
+    return cast(Schedule, shape.pieces[-1][0]) if isinstance(shape, Joined) else schedule

@@ -19,6 +19,7 @@ from ._limits import Limits
 from ._solution import Member
 
 FAMILIES = ("constant", "power", "linear", "cosine", "polynomial", "wsd", "inverse_sqrt")
+"""The standard families of `best_member`, by the names that their specs have."""
 
 _PEAKS = 8
 _SEGMENTS = 128
@@ -100,7 +101,12 @@ def baselines(
 ) -> tuple[Member, ...]:
     """The best member of every standard family, each at its own optimum.
 
-    Arguments: as of `best_member`; `families` the names of those wanted.
+    Arguments:
+        model: a PowerLaw or a LinearModel.
+        horizon: number of updates.
+        limits: what the LR may be, as of `best_member`.
+        families: names of those wanted, of `FAMILIES`.
+
     Returns: one `Member` a family, in the order asked.
     Raises: InputError for an unknown family.
     Source: section 2 of arXiv 2602.04774.

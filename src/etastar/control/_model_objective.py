@@ -72,7 +72,7 @@ def mixed(setting: Setting, ratio: Any, part: Any) -> tuple[Any, Any]:
     return ratio * batch, batch
 
 
-def controls_of(setting: Setting, logs: Logs) -> tuple[Any, Any, Any]:
+def controls_at_knots(setting: Setting, logs: Logs) -> tuple[Any, Any, Any]:
     """Rate, 1 - mu and batch size on the knots; None for what is not varied."""
     one_minus_mu = None if logs.momentum is None else jnp.exp(logs.momentum)
     if logs.mix is None:
@@ -87,7 +87,7 @@ def controls_of(setting: Setting, logs: Logs) -> tuple[Any, Any, Any]:
 
 def cells_of(setting: Setting, logs: Logs) -> Cells:
     """The segments, with controls linear between the knots."""
-    rate, one_minus_mu, batch = controls_of(setting, logs)
+    rate, one_minus_mu, batch = controls_at_knots(setting, logs)
     rate = setting.ramp * (setting.spread @ rate)
     batch = jnp.full_like(rate, setting.batch_size) if batch is None else setting.spread @ batch
     length = _lengths(setting, batch)
@@ -145,7 +145,7 @@ def exact_log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, steps: 
     """
 
     def final(logs: Logs) -> Any:
-        rate, one_minus_mu, _ = controls_of(setting, logs)
+        rate, one_minus_mu, _ = controls_at_knots(setting, logs)
 
         def along(values: Any) -> Any:
             return values[steps.knot] * (1 - steps.part) + values[steps.knot + 1] * steps.part

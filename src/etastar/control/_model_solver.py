@@ -30,7 +30,7 @@ from ._engine import LOWEST, Rates, minimise
 from ._limits import Limits
 from ._model_families import baselines
 from ._model_mesh import KnotMesh
-from ._model_objective import Logs, Steps, controls_of, exact_log_loss, log_loss, stable_rate
+from ._model_objective import Logs, Steps, controls_at_knots, exact_log_loss, log_loss, stable_rate
 from ._model_problem import Along, Array, Budget, ControlProblem, Ranges, Start, constant
 from ._model_starts import starts
 from ._solution import Member, Solution
@@ -284,7 +284,7 @@ def _noise_parts(problem: ControlProblem, mesh: KnotMesh, logs: Logs) -> Array:
     setting, noise = problem.setting(mesh), problem.model.noise
     losses = np.asarray(log_loss(problem.modes, noise, setting, logs, "losses"))
     count = len(mesh.node) - 1
-    rate, one_minus_mu, batch = controls_of(setting, logs)
+    rate, one_minus_mu, batch = controls_at_knots(setting, logs)
     spread = mesh.spread[: count + 1]
     pace = spread @ np.asarray(rate)
     if one_minus_mu is not None:
@@ -305,7 +305,7 @@ def _noise_parts(problem: ControlProblem, mesh: KnotMesh, logs: Logs) -> Array:
 def _as_start(problem: ControlProblem, end: _End) -> Start:
     """The controls of an end as functions along the budget."""
     knots = len(end.mesh.knot)
-    rate, one_minus_mu, batch = controls_of(problem.setting(end.mesh), end.logs)
+    rate, one_minus_mu, batch = controls_at_knots(problem.setting(end.mesh), end.logs)
     part = None if end.logs.mix is None else np.exp(end.logs.mix)
 
     def along(values, other: float) -> Along:

@@ -26,10 +26,12 @@ class Transfer:
     Attributes:
         family: of the shape; optimal for the optimum itself.
         horizons: numbers of updates, rising.
-        peaks: the best peak LR at each.
+        peaks: the best peak LR at each, in units of 1 / eigenvalue.
         losses: the excess loss there.
 
-    `xi` and `loss_exponent` are minus the slopes of their logarithms between the last two horizons.
+    >>> found = Transfer("linear", *np.array([[100, 400], [0.2, 0.1], [0.3, 0.1]]))
+    >>> found.xi, found.peak_at(1600)  # half the peak at four times the horizon
+    (0.5, 0.05)
     """
 
     family: str
@@ -39,14 +41,16 @@ class Transfer:
 
     @property
     def xi(self) -> float:
+        """The peak falls as horizon^-xi, by its slope between the last two horizons."""
         return -_slope(self.horizons, self.peaks)
 
     @property
     def loss_exponent(self) -> float:
+        """The loss falls as horizon^-loss_exponent, by its slope between the last two horizons."""
         return -_slope(self.horizons, self.losses)
 
     def peak_at(self, horizon: float) -> float:
-        """The rule: the last peak times (horizon / last horizon)^-xi, and in between log-linear."""
+        """The peak at any `horizon`: log-linear between those known, and as horizon^-xi beyond."""
         if horizon >= self.horizons[-1]:
             return float(self.peaks[-1] * (horizon / self.horizons[-1]) ** -self.xi)
         logs = np.interp(np.log(horizon), np.log(self.horizons), np.log(self.peaks))
@@ -58,8 +62,9 @@ def transfer(model: Model, family: str, horizons: Sequence[int], **keys: float |
 
     Arguments:
         model: a PowerLaw or a LinearModel.
-        family: optimal, or a family of `best_member`; `keys` go to that.
+        family: optimal, or a family of `best_member`.
         horizons: numbers of updates, rising, two at least.
+        keys: keys of the family's spec to hold fixed, as of `best_member`.
 
     Returns: a `Transfer`.
     Raises: InputError for an unknown family or horizons that do not rise.
@@ -105,6 +110,7 @@ class Allocation:
 
     @property
     def loss(self) -> float:
+        """The excess loss there."""
         return self.solution.loss
 
 
@@ -117,7 +123,10 @@ def compute_optimal(model: PowerLaw, compute: float) -> Allocation:
         easy  N ~ C^(1 / (a s + 2)),   loss C^-(a s / (a s + 2))
         hard  N ~ C^(1 / (a + 1)),     loss C^-(a s / (a + 1))
 
-    Arguments: a PowerLaw, whose width is ignored; the compute in multiply-adds.
+    Arguments:
+        model: a PowerLaw, whose width is ignored.
+        compute: the budget, in multiply-adds.
+
     Returns: an `Allocation`.
     Raises: InputError for a budget too small for a few updates of a few features.
     Source: derived from the exponents of `phase` and the floor zeta(a s + 1, N + 1); for a constant

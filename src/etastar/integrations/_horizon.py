@@ -10,12 +10,12 @@ from etastar._errors import InputError
 REACTIONS = ("error", "warn", "ignore")
 
 
-def check_horizon(horizon: int, updates: int, reaction: str, mend: str) -> None:
+def check_horizon(horizon: int, updates: int, reaction: str, option: str) -> None:
     """Refuse, or warn of, a training of another number of updates than its schedule.
 
     A shorter training ends before its learning rate has come down; a longer one goes on at the end
-    value. `reaction` is "error", "warn" or "ignore"; `mend` names the option of the framework that
-    says how long the training is.
+    value. `reaction` is "error", "warn" or "ignore"; `option` is what the framework calls the
+    length of the training.
 
     Raises: InputError where the numbers differ and the reaction is "error", or is none of these.
 
@@ -30,7 +30,7 @@ def check_horizon(horizon: int, updates: int, reaction: str, mend: str) -> None:
     if horizon == updates or reaction == "ignore":
         return
     line = (
-        f"the training makes {updates} updates and its schedule has {horizon}: change {mend}, "
+        f"the training makes {updates} updates and its schedule has {horizon}: change {option}, "
         f"stretch the schedule with .stretched(horizon={updates}), or give on_mismatch='warn'"
     )
     if reaction == "error":

@@ -96,8 +96,8 @@ class RunLog:
     def add(self, step: float, loss: Any, **more: Any) -> None:
         """Write a row: the loss after `step` updates, and further numbers such as lr, train_loss.
 
-        Values may be numbers or anything that `float` takes, such as a tensor of one element; None
-        is left out.
+        Values may be numbers or anything that `float` takes, such as a tensor of one element; of
+        `more`, which names the further numbers, None is left out.
 
         Raises: InputError for a step that is not a whole number of at least 0, or a value that is
         no number. Steps may go back, as they do in a run that was resumed.

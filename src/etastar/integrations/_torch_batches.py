@@ -224,7 +224,7 @@ class RampedBatchSampler(Sampler[list[int]]):
 
 
 def accumulation(batch_size: int, micro_batch: int) -> list[tuple[slice, float]]:
-    """A batch in pieces of at most `micro_batch` samples: [(slice, weight), ...].
+    """A batch of `batch_size` samples in pieces of at most `micro_batch`: [(slice, weight), ...].
 
     A loss that is a mean over its samples, times the weight (piece / batch) and summed over the
     pieces, is the mean over the batch, and so is its gradient: sum_i (n_i / n) grad mean_i.

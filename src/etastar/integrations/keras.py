@@ -20,12 +20,12 @@ try:
     import keras
 except ModuleNotFoundError as missing:
     # Without KERAS_BACKEND Keras asks for TensorFlow, which may well not be there.
-    mend = (
+    fix = (
         "pip install 'etastar[keras]' torch"
         if missing.name == "keras"
         else f"Keras's backend {missing.name} is not installed; set KERAS_BACKEND=torch or jax"
     )
-    raise ModuleNotFoundError(f"etastar.integrations.keras needs Keras 3: {mend}") from None
+    raise ModuleNotFoundError(f"etastar.integrations.keras needs Keras 3: {fix}") from None
 
 from etastar._checks import whole
 from etastar._errors import InputError
@@ -116,7 +116,18 @@ class MomentumCallback(keras.callbacks.Callback):
     updates eagerly: on the torch backend without `jit_compile`, or with `run_eagerly=True`. A
     compiled step has the momentum of its first call built in.
 
-    Raises: InputError, when training starts, for an optimiser without momentum or a compiled step.
+    Raises: InputError for a number, and, when training starts, for an optimiser without momentum or
+    a compiled step.
+
+    >>> import keras
+    >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.5)
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(optimizer, "mse", run_eagerly=True)
+    >>> momentum = MomentumCallback("linear:peak=0.8,horizon=4")
+    >>> x = np.ones((8, 1))
+    >>> _ = model.fit(x, x, batch_size=2, verbose=0, callbacks=[momentum])
+    >>> round(optimizer.momentum, 3)  # that of the last update, t = 3
+    0.2
     """
 
     def __init__(self, momentum: Any) -> None:
@@ -161,8 +172,9 @@ class RunLogCallback(keras.callbacks.Callback):
     gives another. Every `every` updates a row says the mean training loss since the row before
     (from Keras's running mean; batches weigh alike); with `loss="val_loss"`, or any other name in
     Keras's logs, a row says that number at the end of every epoch instead, beside the training
-    loss. Give `batch_size`; further keywords are those of `RunLog`, such as `from_step` where the
-    schedule changed, and metadata.
+    loss. Give `batch_size`, that of one update, and `momentum` (Adam's beta_1), each a number or a
+    schedule; further keywords are those of `RunLog`, such as `from_step` where the schedule
+    changed, and metadata.
 
     `on_mismatch` says what to do where the training is shorter or longer than the schedule:
     "error", "warn" or "ignore". Under `keras.distribution`, or a RANK other than 0, one process
@@ -170,6 +182,19 @@ class RunLogCallback(keras.callbacks.Callback):
 
     Raises: InputError where there is no schedule, the horizon differs, or the file is of another
     run.
+
+    >>> import keras, pathlib, tempfile
+    >>> optimizer = keras.optimizers.SGD(ScheduledRate("linear:peak=0.1,horizon=4"))
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(optimizer, "mse")
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "run.jsonl"
+    >>> log = RunLogCallback(path, batch_size=2, momentum=0.0, every=2)
+    >>> x = np.ones((8, 1))
+    >>> _ = model.fit(x, x, batch_size=2, verbose=0, callbacks=[log])
+    >>> from etastar.runs import read_runs
+    >>> (run,) = read_runs(path)
+    >>> run.step, run.batch_size, run.schedule.spec
+    (array([2., 4.]), 2.0, 'linear:peak=0.1,horizon=4')
     """
 
     def __init__(

@@ -68,7 +68,8 @@ class RunLogCallback(Callback):
     there are several. Every `every` updates a row says the mean training loss since the row before;
     with `loss="val_loss"`, or any other metric that the module logs, a row says that metric after
     every validation instead, beside the training loss. Give `batch_size`, that of one update over
-    all devices; other keywords are kept as metadata.
+    all devices. `momentum` is a number or a schedule, that of the `ScheduledLR` where it is left
+    out; other keywords are kept as metadata.
 
     `on_mismatch` says what to do where the training is shorter or longer than the schedule:
     "error", "warn" or "ignore". The process of rank 0 alone writes. A training that goes on from a
@@ -76,6 +77,27 @@ class RunLogCallback(Callback):
 
     Raises: InputError, when the training starts, where no `ScheduledLR` is stepped every update,
     the horizon differs, or the file is another run's.
+
+    >>> import pathlib, tempfile
+    >>> class Line(LightningModule):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.line = torch.nn.Linear(1, 1)
+    ...     def training_step(self, x):
+    ...         return self.line(x).square().mean()
+    ...     def configure_optimizers(self):
+    ...         optimizer = torch.optim.SGD(self.parameters(), lr=1.0)
+    ...         return optimizer_config(optimizer, "linear:peak=0.1,horizon=4")
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "run.jsonl"
+    >>> trainer = Trainer(
+    ...     max_steps=4, callbacks=[RunLogCallback(path, batch_size=2, every=2)],
+    ...     accelerator="cpu", logger=False, barebones=True,
+    ... )
+    >>> trainer.fit(Line(), torch.utils.data.DataLoader(torch.ones(8, 1), batch_size=2))
+    >>> from etastar.runs import read_runs
+    >>> (run,) = read_runs(path)
+    >>> run.step, run.batch_size, run.schedule.spec
+    (array([2., 4.]), 2.0, 'linear:peak=0.1,horizon=4')
     """
 
     def __init__(
@@ -99,8 +121,8 @@ class RunLogCallback(Callback):
         self._scheduler = scheduler = _scheduler(trainer)
         updates = _updates(trainer)
         if updates is not None:
-            mend = "max_steps or max_epochs"
-            check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, mend)
+            option = "max_steps or max_epochs"
+            check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, option)
         self._at = scheduler.last_epoch
         self._sum, self._count = None, 0
         declared = dict(self._declared)

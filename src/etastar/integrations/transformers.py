@@ -43,7 +43,8 @@ class RunLogCallback(TrainerCallback):
     beside the latest training loss. So `logging_steps`, or `eval_steps`, say how many rows there
     are. The schedule is that of the Trainer's `ScheduledLR` unless `source` gives another; the
     batch size that of the arguments, over all devices and accumulated batches, unless `batch_size`
-    does; the optimiser's name is the Trainer's. Other keywords are kept as metadata.
+    does; the momentum that of the `ScheduledLR` unless `momentum` does, a number or a schedule; the
+    optimiser's name is the Trainer's. Other keywords are kept as metadata.
 
     `on_mismatch` says what to do where the training is shorter or longer than the schedule:
     "error", "warn" or "ignore". The main process alone writes. A training that goes on from a
@@ -51,6 +52,29 @@ class RunLogCallback(TrainerCallback):
 
     Raises: InputError, when the training starts, where there is no schedule, the horizon differs,
     or the file is another run's.
+
+    >>> import pathlib, tempfile, torch
+    >>> from transformers import PrinterCallback, Trainer, TrainingArguments
+    >>> class Line(torch.nn.Linear):
+    ...     def forward(self, x):
+    ...         return {"loss": super().forward(x).square().mean()}
+    >>> model, folder = Line(1, 1), pathlib.Path(tempfile.mkdtemp())
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    >>> scheduler = ScheduledLR(optimizer, "linear:peak=0.1,horizon=4")
+    >>> arguments = TrainingArguments(
+    ...     folder, max_steps=4, per_device_train_batch_size=2, logging_steps=2, disable_tqdm=True,
+    ...     use_cpu=True, save_strategy="no", report_to=[],
+    ... )
+    >>> trainer = Trainer(
+    ...     model, arguments, train_dataset=[{"x": torch.ones(1)}] * 8,
+    ...     optimizers=(optimizer, scheduler), callbacks=[RunLogCallback(folder / "run.jsonl")],
+    ... )
+    >>> trainer.remove_callback(PrinterCallback)
+    >>> _ = trainer.train()
+    >>> from etastar.runs import read_runs
+    >>> (run,) = read_runs(folder / "run.jsonl")
+    >>> run.step, run.batch_size, run.schedule.spec
+    (array([2., 4.]), 2.0, 'linear:peak=0.1,horizon=4')
     """
 
     def __init__(

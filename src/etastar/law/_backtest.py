@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from etastar._errors import InputError
@@ -42,9 +43,9 @@ class BacktestRun:
     covered: bool
     low: float
     high: float
-    step: np.ndarray
-    measured: np.ndarray
-    predicted: np.ndarray
+    step: Float[np.ndarray, " points"]
+    measured: Float[np.ndarray, " points"]
+    predicted: Float[np.ndarray, " points"]
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,23 @@ def backtest(
 ) -> Backtest:
     """Fit a law on `fit_runs` and measure its errors on `test_runs`.
 
-    Arguments: runs to fit, runs to test (no run may be in both); a law fitted before, if any;
-    else the law to fit, or its name in `etastar.law.FORMS`.
+    Arguments:
+        fit_runs: runs to fit.
+        test_runs: runs to test; none of them may be among those to fit.
+        law: a law fitted to `fit_runs` before; None to fit it here.
+        form: the law to fit here, or its name in `etastar.law.FORMS`.
+
     Returns: a `Backtest`. Losses and errors in the unit of the logs.
-    Raises: InputError where a run is in both, or there is no test run with points after warmup.
+    Raises: InputError where a run is in both, or there is no test run with points after warmup, and
+        as `fit` does.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> steps = np.arange(100, 1001, 50)
+    >>> low, high = (Run(f"lr {lr}", steps, 3 + 2 * steps**-0.5 + 0.1 * lr,
+    ...                  parse_schedule(f"constant:peak={lr},horizon=1000")) for lr in (0.1, 0.2))
+    >>> found = backtest([low], [high], form="power")
+    >>> found.runs[0].run, round(found.runs[0].final_error, 3)  # this law does not see the LR
+    ('lr 0.2', -0.01)
     """
     both = {_identity(run) for run in fit_runs} & {_identity(run) for run in test_runs}
     if both:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from etastar._errors import InputError
 from etastar.runs import Run
 
 from ._fit import fit
@@ -23,7 +24,7 @@ _MOST_MEMORY = 0.99
 
 @dataclass(frozen=True)
 class Exponents:
-    """Exponents with their intervals, each (value, low, high), and the phase they name.
+    """Exponents with their intervals, each (value, low, high) without a unit, and their phase.
 
     Attributes:
         name: easy, hard or, where the interval of `margin` holds zero, undetermined.
@@ -50,11 +51,22 @@ def exponents(runs: Sequence[Run], law: Law | None = None, level: float = 0.9) -
     are sharp. Elsewhere they are those of our own law, in which exponents of effective time are
     fitted next to much else, and wide.
 
-    Arguments: logs of at least two runs; our own law, if it is fitted already; the probability
-    that an interval holds its exponent.
+    Arguments:
+        runs: logs of at least two runs.
+        law: our own law, if it is fitted already; else it is fitted here.
+        level: the probability that an interval holds its exponent.
+
     Returns: an `Exponents`.
-    Raises: InputError as `fit` does.
+    Raises: InputError as `fit` does, and for a law without constants `source` and `memory`.
     Source: arXiv 2602.04774; for a noise power p other than 2, `docs/law.md`.
+
+    What comes back is shown at `exponents_of`; without a log there is nothing to fit:
+
+    >>> try:
+    ...     exponents([])
+    ... except InputError as error:
+    ...     print(error)
+    no runs to fit: name at least one training log
     """
     own = fit(list(runs)) if law is None else law
     solvable = fit(list(runs), SOLVABLE)
@@ -69,7 +81,28 @@ def exponents_of(law: Law, level: float = 0.9) -> Exponents:
     constant is value +- z sd; capacity a = 1/(1 - g). Intrinsic time goes as e^q and noise as e^p
     in the effective rate e, so that e^q ~ T^-x with x = (s - g)/(s - g + p/q - 1) where s > g, and
     xi = x/q is the exponent of e.
+
+    Arguments:
+        law: a fitted law.
+        level: the probability that an interval holds its exponent.
+
+    Returns: an `Exponents`.
+    Raises: InputError for a law without constants `source` and `memory`.
+    Source: arXiv 2602.04774; for a noise power p other than 2, `docs/law.md`.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> steps = np.arange(100, 1001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=1000")) for lr in (0.01, 0.02)]
+    >>> found = exponents_of(fit(runs, "functional"))
+    >>> found.name, round(found.source[0], 1)  # the bias of these runs falls as time^-0.5
+    ('undetermined', 0.5)
     """
+    if not law.form.has_exponents:
+        raise InputError(
+            f"the law {law.form.name!r} has no exponents of the task: fit etastar, solvable or"
+            " functional"
+        )
     names = law.form.names
     s, g = names.index("source"), names.index("memory")
     time_power = law.constants.get("time_power", 1.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from etastar._checks import one_of
 from etastar._errors import InputError
 from etastar.runs import Run
 
@@ -57,12 +58,13 @@ def fit(
     >>> abs(law.predict(runs[0].schedule, at=[2000]).mean[0] / runs[0].final_loss - 1) < 0.01
     np.True_
     """
-    started = time.perf_counter()
     form = form_named(form) if isinstance(form, str) else form
-    if uncertainty not in UNCERTAINTIES:
-        raise InputError(
-            f"uncertainty must be one of {', '.join(UNCERTAINTIES)}, got {uncertainty!r}"
-        )
+    one_of("uncertainty", uncertainty, UNCERTAINTIES)
+    return _fitted(runs, form, uncertainty, draws, seed)
+
+
+def _fitted(runs: list[Run], form: Form, uncertainty: str, draws: int | None, seed: int) -> Law:
+    started = time.perf_counter()
     good = [run for run in runs if not run.diverged]
     if runs and not good:
         raise InputError("every run diverged: lower the learning rates and log at least one run")

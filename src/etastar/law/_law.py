@@ -97,7 +97,7 @@ class Law:
     def draws(self, count: int, seed: int = 0) -> list[Law]:
         """Laws that fit the runs about as well: this one with constants from its samples.
 
-        Samples repeat only where there are fewer than `count`.
+        They are `count`, chosen at random by `seed`; samples repeat only where there are fewer.
 
         Raises: InputError where the fit made no samples. Its covariance alone does not serve: the
         constants move together along curves, and a normal distribution leaves them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from etastar.schedule import Schedule
 
@@ -17,18 +18,20 @@ _MOST_ANCHORS = 12
 
 @dataclass(frozen=True)
 class ScheduleMesh:
-    """Cells [node_i, node_i+1) of a schedule.
+    """192 cells [node_i, node_i+1) of a schedule.
 
-    `node` (CELLS + 1,) in steps, `rate` (CELLS,) the mean learning rate of each cell, exact because
-    it is a difference of intrinsic times, `length` (CELLS,) in steps, 0 for the padding at the end.
+    Attributes:
+        node: ends of the cells, in steps, from 0 on.
+        rate: mean learning rate of each cell, exact because it is a difference of intrinsic times.
+        length: of each cell, in steps; 0 for the padding at the end.
     """
 
-    node: np.ndarray
-    rate: np.ndarray
-    length: np.ndarray
+    node: Float[np.ndarray, " cells+1"]
+    rate: Float[np.ndarray, " cells"]
+    length: Float[np.ndarray, " cells"]
 
     def locate(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cell index and fraction in that cell of each step, for linear interpolation."""
+        """Cell index and fraction in that cell of each `step`, for linear interpolation."""
         cell = np.clip(np.searchsorted(self.node, step, side="right") - 1, 0, CELLS - 1)
         length = np.maximum(self.length[cell], 1e-300)
         return cell, np.clip((step - self.node[cell]) / length, 0.0, 1.0)
@@ -41,6 +44,12 @@ def make_mesh(schedule: Schedule, end: float | None = None) -> ScheduleMesh:
     distance, near the start, the end, and the breaks (of a table with many knots only the
     sharpest): the loss relaxes on all time scales after a jump of the learning rate, and the last
     steps before the end decide the final loss.
+
+    Arguments:
+        schedule: the LR of every update.
+        end: number of updates that the mesh covers, above 0.
+
+    Returns: a `ScheduleMesh`.
 
     >>> from etastar.schedule import parse_schedule
     >>> mesh = make_mesh(parse_schedule("constant:peak=0.5,horizon=1000000000"))

@@ -23,7 +23,13 @@ MOST_POINTS = 1024
 class Units:
     """Reference learning rate, number of steps and batch size: the law's constants count in them.
 
-    `batch` is None where the runs do not say theirs.
+    Attributes:
+        rate: the highest peak LR fitted, in the unit of the runs.
+        steps: the longest run fitted, in updates.
+        batch: the median batch size, in the unit of the runs'; None where they do not say theirs.
+
+    >>> Units(rate=1e-3, steps=1000.0, batch=32.0).batch_ratio(64.0)
+    2.0
     """
 
     rate: float
@@ -31,7 +37,7 @@ class Units:
     batch: float | None = None
 
     def batch_ratio(self, batch_size: float | None) -> float:
-        """A batch size over the reference, 1 where either is not known."""
+        """`batch_size` over the reference, 1 where either is not known."""
         return 1.0 if batch_size is None or self.batch is None else batch_size / self.batch
 
 

@@ -37,7 +37,7 @@ class LossLaw(Protocol):
         ...
 
     def final_losses(self, schedules: Sequence[Schedule]) -> Float[np.ndarray, " schedules"]:
-        """The loss at the end of each schedule, in the unit of the runs."""
+        """The loss at the end of each of some `schedules`, in the unit of the runs."""
         ...
 
     def final_loss_and_slope(
@@ -45,6 +45,6 @@ class LossLaw(Protocol):
     ) -> tuple[float, Float[np.ndarray, " cells"]]:
         """The final loss of a run in the cells of `make_mesh`, and its slope by every cell's rate.
 
-        Arguments: the mean LR of every cell, and its length in updates.
+        `rate` is the mean LR of every cell in the runs' unit, `length` its number of updates.
         """
         ...

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 import etastar._precision  # noqa: F401  # first: double precision
@@ -27,7 +28,7 @@ def exact_losses(
     *,
     momentum: Control = 0.0,
     batch_size: Control | None = None,
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, " at"]:
     """Expected excess loss of SGD after the updates `at`, by the exact recursion.
 
     With c = E[(w - w*)^2] and the loss L = sum_k lambda_k c_k before the update,
@@ -48,7 +49,7 @@ def exact_losses(
         momentum: mu in [0, 1), a number or a Schedule.
         batch_size: samples per update, a number or a Schedule; default the model's.
 
-    Returns: (len(at),) excess losses.
+    Returns: excess losses, in the order of `at`.
     Raises: InputError for steps beyond the horizon, controls out of range, a horizon above 1e8, or
     a loss that overflows because the LR is unstable.
     Source: arXiv 2602.04774 (SGD) and 2505.16098 (momentum), moments of Gaussian features.
@@ -117,17 +118,31 @@ def _momentum(modes, noise, state, rate, batch, momentum):
     return jax.lax.scan(update, state, (rate, batch, momentum))
 
 
+Moment = Float[jax.Array, " modes"]
+
+
 def update_moments(
-    modes: Modes, noise: Any, moments: tuple[Any, Any, Any], rate: Any, batch: Any, momentum: Any
-) -> tuple[Any, Any, Any]:
+    modes: Modes,
+    noise: Any,
+    moments: tuple[Moment, Moment, Moment],
+    rate: Any,
+    batch: Any,
+    momentum: Any,
+) -> tuple[Moment, Moment, Moment]:
     """One update with momentum of every mode's moments, a pure function that JAX may trace.
 
     The recursion of `exact_losses` for lambda c, lambda m and lambda u.
 
-    Arguments: arrays (K,) of the spectrum, see `modes_of`; the variance of the label noise; the
-    three moments, each (K,) and in units of the loss; LR, batch size and mu of the update.
+    Arguments:
+        modes: the arrays of the spectrum, see `modes_of`.
+        noise: variance of the label noise, in the unit of the loss.
+        moments: lambda c, lambda m and lambda u of every mode, in the unit of the loss.
+        rate: LR of the update, in units of 1 / eigenvalue.
+        batch: its number of samples.
+        momentum: its mu, in [0, 1).
+
     Returns: the three moments after it; the first sums to the loss.
-    Errors: none raised; an unstable LR gives huge losses.
+    Raises: nothing; an unstable LR gives huge losses.
     Source: arXiv 2505.16098, moments of Gaussian features.
 
     >>> from etastar.model import Spectrum, modes_of

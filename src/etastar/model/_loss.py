@@ -6,6 +6,7 @@ from typing import overload
 
 import jax
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
@@ -49,7 +50,7 @@ def loss(
     momentum: Control = 0.0,
     batch_size: Control | None = None,
     tolerance: float = 1e-4,
-) -> NDArray[np.float64]: ...
+) -> Float[np.ndarray, " at"]: ...
 def loss(
     model: Model,
     schedule: Schedule,
@@ -58,7 +59,7 @@ def loss(
     momentum: Control = 0.0,
     batch_size: Control | None = None,
     tolerance: float = 1e-4,
-) -> float | NDArray[np.float64]:
+) -> float | Float[np.ndarray, " at"]:
     """Expected excess loss of a run, at its end or after the updates `at`, at any horizon.
 
     The segment method (see `segment_losses`) on meshes of 256, 512, ... segments, each with twice
@@ -74,7 +75,7 @@ def loss(
         batch_size: samples per update, a number or a Schedule; default the model's.
         tolerance: relative error of the loss allowed to the method, at every step asked about.
 
-    Returns: the final excess loss, or (len(at),) losses where `at` is given.
+    Returns: the final excess loss, or those after the updates `at` where these are given.
     Raises: InputError for controls out of range, steps beyond the horizon, an unstable LR whose
     loss overflows, a tolerance that 4096 segments do not reach.
     Source: moments of arXiv 2602.04774 and 2505.16098.
@@ -114,7 +115,13 @@ def segments_of(
 ) -> Cells:
     """A run cut into segments, as `segment_losses` takes them: graded where the loss changes fast.
 
-    Arguments: as of `loss`; `count` segments, the last of them empty where the run has fewer.
+    Arguments:
+        model: a PowerLaw or a LinearModel.
+        schedule: the LR of every update, in units of 1 / eigenvalue.
+        count: number of segments, at least 32; the last are empty where the run has fewer.
+        momentum: mu in [0, 1), a number or a Schedule.
+        batch_size: samples per update, a number or a Schedule; default the model's.
+
     Returns: `Cells` of shape (count,). Scaling `rate` and the rates of `drift` scales the LR.
     Raises: InputError for controls out of range, or a schedule of more pieces than segments.
 

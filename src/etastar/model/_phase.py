@@ -9,12 +9,15 @@ from etastar._checks import above
 
 @dataclass(frozen=True)
 class Phase:
-    """Exponents of the optimal schedule as the horizon T grows.
+    """Exponents of the optimal schedule as the horizon T grows; all are without a unit.
 
-    `name` easy or hard; `xi`, the peak LR falls as T^-xi; `delta`, the LR is annealed as the
-    remaining time to the power delta; `loss_exponent`, the final excess loss falls as
-    T^-loss_exponent; `annealed_exponent`, the annealed part of the run is T^-annealed_exponent of
-    it; `distance`, the source exponent less its value at the boundary: above 0 in the easy phase.
+    Attributes:
+        name: easy or hard.
+        xi: the peak LR falls as T^-xi.
+        delta: the LR is annealed as the remaining time to the power delta.
+        loss_exponent: the final excess loss falls as T^-loss_exponent.
+        annealed_exponent: the annealed part of the run is T^-annealed_exponent of it.
+        distance: the source exponent less its value at the boundary, above 0 in the easy phase.
     """
 
     name: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from etastar._checks import above, at_least
 from etastar._errors import InputError
@@ -20,13 +21,21 @@ _SHAPE = 192
 class Modes(NamedTuple):
     """What the recursions need of a spectrum, padded with modes that carry nothing.
 
-    `eigenvalue` (K,); `square` (K,) = multiplicity * eigenvalue^2, through which the gradient noise
-    enters; `target` (K,), the initial loss of each mode. The floor is a mode of eigenvalue 0.
+    The fields are arrays of NumPy or JAX. The floor is a mode of eigenvalue 0.
+
+    Attributes:
+        eigenvalue: of each mode, in the unit of 1 / LR.
+        square: multiplicity * eigenvalue^2, through which the gradient noise enters.
+        target: the initial loss of each mode; together they are the loss before any update.
+
+    >>> modes = modes_of(Spectrum([1.0, 0.5], [2.0, 1.0], multiplicity=[1.0, 4.0], floor=0.5))
+    >>> modes.square[:3], float(modes.target.sum())
+    (array([1., 1., 0.]), 3.5)
     """
 
-    eigenvalue: Any
-    square: Any
-    target: Any
+    eigenvalue: Float[Any, " modes"]
+    square: Float[Any, " modes"]
+    target: Float[Any, " modes"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,8 @@ class PowerLaw:
 
         Momentum moves the weights up to 1 / (1 - mu) times faster: ask for that many times the
         horizon. Horizons within a factor of ten share one spectrum.
+
+        Raises: InputError for a horizon that is not above 0.
         """
         horizon = above("horizon", horizon, 0.0)
         time = 10.0 ** math.ceil(math.log10(max(2.0 * horizon, 10.0)))
@@ -123,10 +134,16 @@ class PowerLaw:
 
 
 Model = LinearModel | PowerLaw
+"""What every function of the solvable model takes: a task of any spectrum or of a power law."""
 
 
 def modes_of(spectrum: Spectrum) -> Modes:
     """The arrays of a spectrum, the floor among them, padded to a multiple of 192 modes.
+
+    Arguments:
+        spectrum: the eigenvalues and the target's power on them.
+
+    Returns: its `Modes`, in NumPy arrays.
 
     >>> modes_of(Spectrum([1.0], [2.0], multiplicity=[3.0], floor=0.5)).eigenvalue.shape
     (192,)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 import etastar._precision  # noqa: F401  # first: double precision
 
@@ -19,7 +20,7 @@ from ._three_moments import AffinePower, affine_power
 
 
 class Drift(NamedTuple):
-    """How the controls vary inside the segments; arrays of shape (N,).
+    """How the controls vary inside the segments, in arrays of NumPy or JAX.
 
     A segment is advanced at the mean rate, with noise that keeps each mode on its way to the
     balance of the rate of the moment: a mode that relaxes within the segment then ends in the
@@ -30,33 +31,48 @@ class Drift(NamedTuple):
         rate_start, rate_end: LR at a segment's first update, and one past its last.
         batch_start, batch_end: batch size in samples, at the same updates.
         momentum_start, momentum_end: momentum, at the same updates.
+
+    >>> from etastar.model import PowerLaw, segments_of
+    >>> from etastar.schedule import parse_schedule
+    >>> model = PowerLaw(capacity=1.5, source=1.0, noise=0.25, batch_size=8)
+    >>> drift = segments_of(model, parse_schedule("linear:peak=0.1,horizon=1000"), 32).drift
+    >>> float(drift.rate_start[0]), bool((drift.rate_end <= drift.rate_start).all())
+    (0.1, True)
     """
 
-    rate_square: Any
-    rate_start: Any
-    rate_end: Any
-    batch_start: Any
-    batch_end: Any
-    momentum_start: Any
-    momentum_end: Any
+    rate_square: Float[Any, " segments"]
+    rate_start: Float[Any, " segments"]
+    rate_end: Float[Any, " segments"]
+    batch_start: Float[Any, " segments"]
+    batch_end: Float[Any, " segments"]
+    momentum_start: Float[Any, " segments"]
+    momentum_end: Float[Any, " segments"]
 
 
 class Cells(NamedTuple):
-    """Segments of a run, in order; arrays of shape (N,).
+    """Segments of a run, in order, in arrays of NumPy or JAX.
 
-    `length` in updates (0 for padding), `rate` the LR (the mean of eta over the segment's updates),
-    `batch_size` in samples, `momentum` mu, or None for plain SGD, which costs a tenth; `drift` None
-    where the controls are constant in each segment.
+    Attributes:
+        length: in updates, 0 for padding.
+        rate: LR, the mean of eta over the segment's updates, in units of 1 / eigenvalue.
+        batch_size: samples of an update.
+        momentum: mu of every segment; None for plain SGD, which costs a tenth.
+        drift: how the controls vary in each segment; None where they are constant.
+
+    >>> import numpy as np
+    >>> two = Cells(length=np.array([10.0, 90.0]), rate=np.array([0.5, 0.1]), batch_size=np.ones(2))
+    >>> float(two.length @ two.rate), two.momentum  # the intrinsic time, plain SGD
+    (14.0, None)
     """
 
-    length: Any
-    rate: Any
-    batch_size: Any
-    momentum: Any = None
+    length: Float[Any, " segments"]
+    rate: Float[Any, " segments"]
+    batch_size: Float[Any, " segments"]
+    momentum: Float[Any, " segments"] | None = None
     drift: Drift | None = None
 
 
-def segment_losses(modes: Modes, noise: Any, cells: Cells) -> jax.Array:
+def segment_losses(modes: Modes, noise: Any, cells: Cells) -> Float[jax.Array, " segments+1"]:
     """Excess loss at the ends of the segments, a pure function that JAX may trace.
 
     For SGD, with r = 1 - 2 eta lambda + eta^2 lambda^2 (1 + 1/B) and C = lambda c the share of a
@@ -68,12 +84,12 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> jax.Array:
     With momentum the same holds for the three moments of a mode and the powers of their 3 x 3 map.
 
     Arguments:
-        modes: arrays (K,) of the spectrum, see `modes_of`.
-        noise: variance of the label noise.
+        modes: the arrays of the spectrum, see `modes_of`.
+        noise: variance of the label noise, in the unit of the loss.
         cells: the segments; differentiable in rate, batch size and momentum.
 
-    Returns: (N + 1,) losses, the first before any update.
-    Errors: none raised; an unstable LR gives huge, infinite or NaN losses.
+    Returns: losses, the first before any update.
+    Raises: nothing; an unstable LR gives huge, infinite or NaN losses.
     Source: the moments of arXiv 2602.04774 and 2505.16098; the segments are this library's.
 
     >>> import numpy as np
@@ -118,8 +134,15 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> jax.Array:
     return jnp.append(first, losses)
 
 
-def segment_loss(modes: Modes, noise: Any, cells: Cells) -> jax.Array:
+def segment_loss(modes: Modes, noise: Any, cells: Cells) -> Float[jax.Array, ""]:
     """The excess loss after the last segment: the objective of an optimisation over the cells.
+
+    Arguments:
+        modes: the arrays of the spectrum, see `modes_of`.
+        noise: variance of the label noise, in the unit of the loss.
+        cells: the segments.
+
+    Returns: the loss; all else is as in `segment_losses`.
 
     >>> import jax
     >>> from etastar.model import PowerLaw, modes_of
@@ -222,7 +245,7 @@ def _scales(cells: Cells) -> Any:
     """
     if cells.drift is None:
         return None
-    drift, mean = cells.drift, cells.momentum
+    drift, mean = cells.drift, jnp.asarray(cells.momentum, dtype=float)
 
     def at(rate, mu):
         cross = (1 - mu) / (1 - mean)

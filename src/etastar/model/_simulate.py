@@ -7,7 +7,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 import etastar._precision  # noqa: F401  # first: double precision
 from etastar._checks import whole
@@ -30,7 +31,7 @@ def simulate(
     seeds: int = 64,
     seed: int = 0,
     momentum: Control = 0.0,
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, "seeds at"]:
     """Excess loss of runs of SGD on drawn samples, to check the theory against.
 
     Each update of each run draws B samples psi ~ N(0, diag(lambda)) with labels
@@ -46,7 +47,7 @@ def simulate(
         seed: of the random numbers; the same seed gives the same runs.
         momentum: mu in [0, 1), a number or a Schedule.
 
-    Returns: (seeds, len(at)) losses.
+    Returns: losses, one row a run.
     Raises: InputError for a binned spectrum, a batch size that is not whole, more than 20000
     features, controls out of range, a loss that overflows.
     Source: the definition of the model, arXiv 2602.04774, section 2.

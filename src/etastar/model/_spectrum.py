@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gamma, zeta
 
@@ -34,9 +35,9 @@ class Spectrum:
         L(0) = sum_j target_j + floor,    tr = sum_j multiplicity_j eigenvalue_j
 
     Arguments:
-        eigenvalue: (n,) at least 0, in the unit of 1 / LR.
-        target: (n,) at least 0, in the unit of the loss.
-        multiplicity: (n,) above 0, not necessarily whole (nodes of a quadrature); default 1.
+        eigenvalue: at least 0, in the unit of 1 / LR.
+        target: at least 0, in the unit of the loss.
+        multiplicity: above 0, not necessarily whole (nodes of a quadrature); default 1.
         floor: loss outside the span of the features: never learned, and it acts as label noise.
         trace: sum of all eigenvalues where the nodes' own sum is not exact; default that sum.
 
@@ -50,9 +51,9 @@ class Spectrum:
     (1.25, 1.625)
     """
 
-    eigenvalue: Any
-    target: Any
-    multiplicity: Any = None
+    eigenvalue: Float[Any, " nodes"]
+    target: Float[Any, " nodes"]
+    multiplicity: Float[Any, " nodes"] = None  # type: ignore[assignment]  # None: ones
     floor: float = 0.0
     trace: float = math.nan
 
@@ -84,8 +85,10 @@ class Spectrum:
         """Excess loss at w = 0: all the target's power, learnable or not."""
         return float(self.target.sum() + self.floor)
 
-    def bias(self, intrinsic_time: ArrayLike) -> NDArray[np.float64]:
-        """Loss of gradient flow, sum_j target_j exp(-2 lambda_j tau) + floor, at times tau.
+    def bias(self, intrinsic_time: ArrayLike) -> Float[np.ndarray, "*times"]:
+        """Loss of gradient flow, sum_j target_j exp(-2 lambda_j tau) + floor.
+
+        `intrinsic_time` tau is the sum of the LRs, at least 0, of any shape.
 
         >>> float(Spectrum([1.0], [2.0], floor=0.5).bias(0.0))
         2.5
@@ -94,8 +97,10 @@ class Spectrum:
         decay = np.exp(-2.0 * np.multiply.outer(time, self.eigenvalue))
         return decay @ self.target + self.floor
 
-    def kernel(self, intrinsic_time: ArrayLike) -> NDArray[np.float64]:
+    def kernel(self, intrinsic_time: ArrayLike) -> Float[np.ndarray, "*times"]:
         """What is left of noise after a time u, K(u) = sum_k lambda_k^2 exp(-2 lambda_k u).
+
+        `intrinsic_time` u is the sum of the LRs since the noise, at least 0, of any shape.
 
         >>> float(Spectrum([1.0, 0.5], [1.0, 1.0]).kernel(0.0))
         1.25
@@ -107,7 +112,10 @@ class Spectrum:
     def max_rate(self, batch_size: float) -> float:
         """The LR below which the loss stays bounded, 2 / (lambda_1 (1 + 1/B) + tr / B).
 
-        A sufficient condition; `critical_rate` is the sharp one.
+        A sufficient condition; `critical_rate` is the sharp one. `batch_size` B is in samples per
+        update, above 0 or infinite.
+
+        Raises: InputError for a batch size out of range.
 
         >>> Spectrum([1.0], [1.0]).max_rate(2.0)
         1.0
@@ -119,7 +127,10 @@ class Spectrum:
         """The LR at which the expected loss of SGD stops being bounded.
 
         The root of sum_k eta lambda_k / (B (2 - eta lambda_k (1 + 1/B))) = 1: there the rank-one
-        feedback of the loss through the gradient noise has gain one.
+        feedback of the loss through the gradient noise has gain one. `batch_size` B is in samples
+        per update, above 0 or infinite.
+
+        Raises: InputError for a batch size out of range.
 
         >>> round(Spectrum([1.0], [1.0]).critical_rate(1.0), 12)
         0.666666666667

@@ -29,8 +29,9 @@ def project(spectrum: Spectrum, width: int, seed: int = 0) -> Spectrum:
     Arguments:
         spectrum: the features before the projection, all of multiplicity 1.
         width: number N of features after it, at most as many as before.
-        seed: of the draw of G.
+        seed: of the draw of G, a whole number of at least 0.
 
+    Returns: a `Spectrum` of `width` eigenvalues.
     Raises: InputError for multiplicities other than 1, a width out of range, or more than 1e8
     entries of G.
     Source: arXiv 2602.04774, section 2.
@@ -76,6 +77,7 @@ def project_equivalent(spectrum: Spectrum, width: int) -> Spectrum:
         spectrum: the features before the projection; multiplicities of any size.
         width: number N of features after it, fewer than before.
 
+    Returns: a `Spectrum` of fewer, binned eigenvalues.
     Raises: InputError for a width out of range.
     Source: Silverstein and Bai, J. Multivariate Analysis 54 (1995), for the transform; as used for
     random features in arXiv 2602.04774.

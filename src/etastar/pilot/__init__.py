@@ -4,34 +4,62 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._design import make_designer
-    from ._run import run_pilots
-    from ._supervise import Swept
-    from ._types import Designer, Finished, Pilot, Proposal
+    from ._advice import LookAhead
+    from ._config import SweepConfig, SweepOptions
+    from ._designer import Designer, Finished, Pilot, PricedPilot, Proposal
+    from ._information_designer import InformationDesigner, make_designer
+    from ._outlook import Outlook
+    from ._run_pilots import design_pilots, run_pilots
+    from ._screen import PlainLines, RunProgress, Screen, Silent, SweepProgress
+    from ._sweep import SweepResult
 
 # A training that is called in a process of its own comes by here: it must not wait for jax.
-_HOME = {
-    "make_designer": "_design",
-    "run_pilots": "_run",
-    "Swept": "_supervise",
-    "Designer": "_types",
-    "Finished": "_types",
-    "Pilot": "_types",
-    "Proposal": "_types",
+_FILES = {
+    "Designer": "_designer",
+    "Finished": "_designer",
+    "InformationDesigner": "_information_designer",
+    "LookAhead": "_advice",
+    "Outlook": "_outlook",
+    "Pilot": "_designer",
+    "PlainLines": "_screen",
+    "PricedPilot": "_designer",
+    "Proposal": "_designer",
+    "RunProgress": "_screen",
+    "Screen": "_screen",
+    "Silent": "_screen",
+    "SweepConfig": "_config",
+    "SweepOptions": "_config",
+    "SweepProgress": "_screen",
+    "SweepResult": "_sweep",
+    "design_pilots": "_run_pilots",
+    "make_designer": "_information_designer",
+    "run_pilots": "_run_pilots",
 }
 
 __all__ = [
     "Designer",
     "Finished",
+    "InformationDesigner",
+    "LookAhead",
+    "Outlook",
     "Pilot",
+    "PlainLines",
+    "PricedPilot",
     "Proposal",
-    "Swept",
+    "RunProgress",
+    "Screen",
+    "Silent",
+    "SweepConfig",
+    "SweepOptions",
+    "SweepProgress",
+    "SweepResult",
+    "design_pilots",
     "make_designer",
     "run_pilots",
 ]
 
 
 def __getattr__(name: str):
-    if name not in _HOME:
+    if name not in _FILES:
         raise AttributeError(f"module 'etastar.pilot' has no attribute {name!r}")
-    return getattr(import_module(f"etastar.pilot.{_HOME[name]}"), name)
+    return getattr(import_module(f"etastar.pilot.{_FILES[name]}"), name)

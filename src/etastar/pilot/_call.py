@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 
-from ._launch import arguments_of
+from ._command import arguments_of
 
 
 def main(words: list[str]) -> None:

@@ -1,160 +1,135 @@
-"""What `etastar pilot` prints, and the environment it reads."""
+"""The command of a training: words with placeholders, or a Python function."""
 
 from __future__ import annotations
 
-import math
-import os
-import shlex
+import difflib
+import inspect
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from etastar._errors import InputError
-from etastar.cli._terminal import working
+from etastar.schedule import Schedule
 
-from ._progress import design_table
-from ._run import design, run_pilots
-from ._supervise import Swept
-from ._types import Proposal
+PLACEHOLDERS = (
+    "schedule",
+    "spec",
+    "steps",
+    "seed",
+    "out",
+    "name",
+    "resume",
+    "branch_step",
+    "checkpoints",
+)
+"""What stands in braces in a command; docs/pilots.md says what each becomes."""
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
-def run_command(
-    command: list[str],
-    *,
-    horizon: int,
-    budget: int,
-    out: Path,
-    peak: str | None,
-    warmup: int,
-    seed: int,
-    dry_run: bool,
-    jobs: int | None,
-    ray: str | None,
-    **options: Any,
-) -> tuple[dict[str, Any], RenderableType]:
-    """Design the pilots and, unless it is a dry run, run them; what to print, as JSON and as text.
+@dataclass(frozen=True)
+class TrainingCommand:
+    """The user's training, as words with placeholders such as `{schedule}`.
 
-    Raises: as `run_pilots`.
+    Attributes:
+        words: the program and its arguments; they are not split or expanded by a shell.
+
+    Raises: InputError for no words, a program that is not found, a placeholder that is misspelt, or
+        none for the schedule or for the log.
+
+    >>> command = TrainingCommand(("true", "--lr", "{schedule}", "--log", "{out}.csv"))
+    >>> command.branches
+    False
     """
-    peaks = peaks_of(peak)
-    if dry_run:
-        with working("designing the pilots"):
-            proposal, paid = design(command, horizon, budget, peaks, warmup, seed)
-        return design_document(proposal, paid), design_table(proposal, paid, horizon)
-    if ray is None and jobs is None:
-        ray = cluster_around()
-    swept = run_pilots(
-        command,
-        horizon=horizon,
-        budget=budget,
-        out=out,
-        peaks=peaks,
-        warmup=warmup,
-        seed=seed,
-        jobs=jobs,
-        ray=ray,
-        **options,
-    )
-    document = swept_document(swept, out, horizon)
-    return document, "\n".join(closing_lines(swept, out, horizon))
+
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.words:
+            raise InputError(
+                "no training command: end with -- COMMAND, such as"
+                " -- python train.py --schedule {schedule} --seed {seed} --log {out}.csv"
+            )
+        if shutil.which(self.words[0]) is None:
+            raise InputError(
+                f"command {self.words[0]!r} is not found; give the program and its arguments as"
+                " words of their own, or sh -c '...' for a line of shell"
+            )
+        used = {name for word in self.words for name in _PLACEHOLDER.findall(word)}
+        for name in sorted(used.difference(PLACEHOLDERS)):
+            near = difflib.get_close_matches(name, PLACEHOLDERS, n=1, cutoff=0.6)
+            if near:
+                raise InputError(f"placeholder {{{name}}} is unknown; did you mean {{{near[0]}}}?")
+        if not used & {"schedule", "spec"}:
+            raise InputError(
+                "the command names neither {schedule} (path of a schedule.json) nor {spec}: the"
+                " training must take the schedule that it is to run"
+            )
+        if "out" not in used:
+            raise InputError("the command does not name {out}, where it is to write its log")
+
+    @property
+    def branches(self) -> bool:
+        """Whether a run can start from the checkpoint of another."""
+        return any("{resume}" in word for word in self.words)
+
+    def filled(self, values: Mapping[str, object]) -> list[str]:
+        """The words with the values of placeholders in their place; other braces stay.
+
+        >>> TrainingCommand(("true", "{spec}", "{out}.csv", "{x}")).filled({"spec": 1, "out": 2})
+        ['true', '1', '2.csv', '{x}']
+        """
+        known = {key: str(value) for key, value in values.items()}
+        return [_PLACEHOLDER.sub(lambda m: known.get(m[1], m[0]), word) for word in self.words]
 
 
-def design_document(proposal: Proposal, paid: list[int]) -> dict[str, Any]:
-    """What `--dry-run --json` prints."""
-    widths = [width if math.isfinite(width) else None for width in proposal.expected]
-    rows = zip(proposal.pilots, paid, widths, strict=True)
-    return {
-        "pilots": [
-            {
-                "name": pilot.name,
-                "schedule": pilot.schedule.to_dict(),
-                "parent": pilot.parent,
-                "steps": steps,
-                "interval": width,
-            }
-            for pilot, steps, width in rows
-        ],
-        "steps": sum(paid),
-        "interval": proposal.interval,
-        "reason": proposal.reason,
+def command_of(train: Callable[..., object] | Sequence[str]) -> TrainingCommand:
+    """The command of a training given as words, or as a function to call in a new process.
+
+    Raises: InputError for a function that a new process cannot find by name, or with a parameter
+        that is not one of `PLACEHOLDERS`.
+    """
+    if not callable(train):
+        return TrainingCommand((train,) if isinstance(train, str) else tuple(train))
+    name, module = getattr(train, "__qualname__", ""), getattr(train, "__module__", None)
+    file = getattr(sys.modules.get(module or ""), "__file__", None)
+    if not name.isidentifier() or (module == "__main__" and file is None) or module is None:
+        raise InputError(
+            f"{name or train!r}: pilots run in processes of their own, which find the training by"
+            " its name; define it with def at the top level of a file"
+        )
+    where = str(Path(file).resolve()) if module == "__main__" and file else module
+    parameters = inspect.signature(train).parameters.values()
+    wanted = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for parameter in parameters:
+        known = parameter.name in PLACEHOLDERS and parameter.kind != parameter.POSITIONAL_ONLY
+        if not known and parameter.default is parameter.empty:
+            raise InputError(
+                f"{name}: parameter {parameter.name!r} is not one that a pilot has; these are"
+                f" {', '.join(PLACEHOLDERS)}"
+            )
+    words = [f"{key}={{{key}}}" for key in wanted if key in PLACEHOLDERS]
+    return TrainingCommand((sys.executable, "-m", "etastar.pilot._call", where, name, *words))
+
+
+def arguments_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a function from `key=text`, each as what it is.
+
+    >>> arguments_of(["seed=3", "out=pilots/a/log", "resume="])["seed"]
+    3
+    """
+    makers: dict[str, Callable[[str], Any]] = {
+        "schedule": Schedule.load,
+        "steps": int,
+        "seed": int,
+        "branch_step": int,
+        "out": Path,
+        "resume": lambda text: Path(text) if text else None,
+        "checkpoints": lambda text: tuple(int(step) for step in text.split(",") if step),
     }
-
-
-def peaks_of(text: str | None) -> tuple[float, float] | None:
-    """LOW,HIGH as two learning rates. Raises: InputError for anything else.
-
-    >>> peaks_of("1e-4,1e-2")
-    (0.0001, 0.01)
-    """
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low = high = float("nan")
-    if not 0 < low < high < float("inf"):
-        raise InputError(f"--peak {text!r} must be two rising LRs, such as 1e-4,1e-2")
-    return low, high
-
-
-def cluster_around() -> str | None:
-    """The address for a process that runs inside a Ray cluster, None outside one."""
-    return "auto" if os.environ.get("RAY_ADDRESS") else None
-
-
-def plan_words(out: Path, horizon: int) -> str:
-    """The command to type next.
-
-    >>> plan_words(Path("pilots"), 40_000)
-    'etastar plan pilots --horizon 40000 --out plan'
-    """
-    return f"etastar plan {shlex.quote(str(out))} --horizon {horizon} --out plan"
-
-
-def swept_document(swept: Swept, out: Path, horizon: int) -> dict[str, Any]:
-    """What `--json` prints of a sweep."""
-    ahead = swept.outlook
-    return {
-        "pilots": [
-            {
-                "name": ended.pilot.name,
-                "schedule": ended.pilot.schedule.to_dict(),
-                "status": "diverged"
-                if ended.diverged
-                else "finished"
-                if ended.run
-                else "set aside",
-                "steps": None if ended.run is None else ended.run.final_step,
-                "loss": None if ended.run is None else ended.run.final_loss,
-            }
-            for ended in swept.finished
-        ],
-        "steps": swept.steps,
-        "interval": swept.interval,
-        "outlook": None
-        if ahead is None
-        else {"shape": ahead.shape, "peak_lr": ahead.peak, "loss": _interval(ahead)},
-        "reason": swept.reason,
-        "next": plan_words(out, horizon),
-    }
-
-
-def _interval(ahead: Any) -> dict[str, float]:
-    return {"mean": ahead.loss, "low": ahead.low, "high": ahead.high}
-
-
-def closing_lines(swept: Swept, out: Path, horizon: int) -> list[str]:
-    """What is said at the end: what was run, why it stopped, what to type next."""
-    finished = [each for each in swept.finished if each.run is not None and not each.diverged]
-    diverged = sum(each.diverged for each in swept.finished)
-    aside = len(swept.finished) - len(finished) - diverged
-    counts = [f"{len(finished)} pilot{'' if len(finished) == 1 else 's'} finished"]
-    counts += [f"{diverged} diverged"] if diverged else []
-    counts += [f"{aside} set aside"] if aside else []
-    reason = f": {swept.reason}" if swept.reason else ""
-    lines = [f"{', '.join(counts)}, {swept.steps:,} steps{reason}"]
-    if finished:
-        lines.append(f"next: {plan_words(out, horizon)}")
-    return lines
+    split = (pair.partition("=") for pair in pairs)
+    return {key: makers.get(key, str)(text) for key, _, text in split}

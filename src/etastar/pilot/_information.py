@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import etastar._precision  # noqa: F401  # first: double precision
-from etastar.law import FORMS, Law, make_mesh
+from etastar.law import FLOOR_PRIOR, FORMS, Law, make_mesh
 from etastar.schedule import Schedule
 
 FORM = FORMS["etastar"]
@@ -22,25 +22,22 @@ POINTS = 32
 DRAWS = 8
 """Sets of constants over which the information is averaged before there are runs."""
 
-ROWS = 256
+RUNS_AT_A_TIME = 256
 """Runs evaluated at a time: one array shape, so that XLA compiles once."""
 
 SPREAD = 5e-2
 """Relative misfit of a run against which the prior is weighed: the larger, the fewer runs far from
 the horizon are chosen. Set on simulated tasks (docs/pilot_design.md) that judge nothing else."""
 
-_FLOOR_MEAN, _FLOOR_SPREAD = 0.85, 0.15
-
-_CENTRE, _WIDTH = FORM.mean.copy(), FORM.spread.copy()
-_CENTRE[FORM.names.index("memory")] = _WIDTH[FORM.names.index("memory")] = 0.3
+_CENTRE, _WIDTH = FORM.prior_with(memory=(0.3, 0.3))
 """The law's prior, but wider in the memory exponent: a design must serve tasks of any capacity,
 and one made for the fit's narrow prior does not look where that is wrong."""
 
 _TRUST = 8
 """Runs after which the fit counts as much as the prior."""
 
-_WAVES = 128
-"""Waves that the law's misfit is made of."""
+_FREQUENCIES = 128
+"""Random frequencies of the features that the law's misfit is made of."""
 
 _SCALES = np.array([2.0, np.log(4.0), 0.7])
 """Distances at which misfits are alike to 0.48: in log2 step, in log peak LR, in LR over peak."""
@@ -50,62 +47,89 @@ SYSTEMATIC = 1.0
 
 
 @dataclass(frozen=True)
-class Gained:
-    """What runs add: `precision` (D, R, n, n) of the constants, `pull` (D, R, n, W) on them.
+class Information:
+    """What R runs tell of the law's n constants, under D draws of them.
 
-    The pull is what misfits of the law, amplitudes of W waves, do to the normal equations.
+    Constants are in units of their prior's spread, so that all of this is without unit.
+
+    Attributes:
+        precision: (D, R, n, n), J^T W J: what each run adds to the precision of the constants.
+        misfit_score: (D, R, n, F), J^T W M: what each run adds to the right side of the normal
+            equations, for an amplitude of one of each of the F features of the law's misfit.
     """
 
     precision: NDArray[np.float64]
-    pull: NDArray[np.float64]
+    misfit_score: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Runs under D draws of the constants.
+class Sensitivities:
+    """Log losses of R runs and how they depend on the constants, under D draws of these.
 
-    `step` (R, POINTS) where the loss is taken, `loss` (D, R, POINTS), `slope` (D, R, POINTS, n)
-    of the log loss by the scaled constants, `wave` (R, POINTS, W).
+    Attributes:
+        step: (R, POINTS), updates done where the loss is taken.
+        loss: (D, R, POINTS), in the unit of the belief's linear constants.
+        slope: (D, R, POINTS, n), derivative of the log loss by the constants in units of their
+            prior's spread.
+        misfit_features: (R, POINTS, F), relative size of the law's misfit there for an amplitude
+            of one of each feature.
     """
 
     step: NDArray[np.float64]
     loss: NDArray[np.float64]
     slope: NDArray[np.float64]
-    wave: NDArray[np.float64]
+    misfit_features: NDArray[np.float64]
 
-    def gained(
+    def information(
         self, first: NDArray[np.float64], last: NDArray[np.float64], noise: float, begin: float
-    ) -> Gained:
-        """What the parts (first, last] of every run add.
+    ) -> Information:
+        """What the parts (first, last] of every run tell.
 
-        Precision sum_points w^2 J^T J / noise^2 and pull sum_points w^2 J^T wave / noise^2, with
-        the weights of the fit: w^2 in proportion to the step, summing to 1 over a run, so that
-        `noise` is the relative error of a run's mean residual. Points up to `begin` are not fitted.
+        Precision sum_points w^2 J^T J / noise^2 and score sum_points w^2 J^T M / noise^2, with the
+        weights of the fit: w^2 in proportion to the step, summing to 1 over a run, so that `noise`
+        is the relative error of a run's mean residual.
+
+        Arguments:
+            first: (R,), updates after which a run's own log begins: those of its parent are not
+                counted twice.
+            last: (R,), updates that a run takes.
+            noise: relative error of a run's mean residual.
+            begin: points up to this update are not fitted.
         """
         inside = (self.step > np.maximum(first, begin)[:, None] + 1e-9) & (
             self.step <= last[:, None] + 1e-9
         )
         squared = np.where(inside, np.clip(self.step / last[:, None], 0.02, 1.0), 0.0)
+        # Weights sum to 1 over a run however long it is: neighbouring points share their misfit,
+        # so that a longer log of the same run is not that many more measurements.
         total = squared.sum(1, keepdims=True)
         weight = squared / np.where(total > 0, total, 1.0) / noise**2
         weighed = np.swapaxes(self.slope * weight[:, :, None], -1, -2)
-        return Gained(weighed @ self.slope, weighed @ self.wave)
+        return Information(weighed @ self.slope, weighed @ self.misfit_features)
 
-    def part(self, start: int, stop: int) -> Rows:
+    def part(self, start: int, stop: int) -> Sensitivities:
         """The runs from `start` to before `stop`."""
-        return Rows(
-            self.step[start:stop], self.loss[:, start:stop], self.slope[:, start:stop],
-            self.wave[start:stop],
-        )  # fmt: skip
+        return Sensitivities(
+            step=self.step[start:stop],
+            loss=self.loss[:, start:stop],
+            slope=self.slope[:, start:stop],
+            misfit_features=self.misfit_features[start:stop],
+        )
 
 
 @dataclass(frozen=True)
 class Belief:
     """Constants of the law, as D draws around which it is taken to be linear.
 
-    `theta` (D, n), `linear` (D, k) in units of `rate` (D,) and `steps` (D,); `scale` (D, n + k) the
-    prior's spread of each constant; `weight` (D,) of the draws, summing to 1; `noise` the relative
-    error of a run's mean residual.
+    Attributes:
+        theta: (D, m), constants in which the law is not linear, as `law.Form` has them.
+        linear: (D, k), constants in which it is linear: losses, in the unit of the logs, or of the
+            reference run's last loss before there are logs.
+        scale: (D, m + k), the prior's spread of each constant, in the constant's own unit.
+        rate: (D,), the learning rate that is one for these constants.
+        steps: (D,), the number of updates that is one for these constants.
+        weight: (D,), weights of the draws, summing to 1.
+        noise: relative error of a run's mean residual.
     """
 
     theta: NDArray[np.float64]
@@ -116,9 +140,12 @@ class Belief:
     weight: NDArray[np.float64]
     noise: float = SPREAD
 
-    def rows(self, schedules: Sequence[Schedule]) -> Rows:
-        """Losses of runs and their slopes by the constants."""
-        parts = [_evaluated(self, schedules[i : i + ROWS]) for i in range(0, len(schedules), ROWS)]
+    def sensitivities(self, schedules: Sequence[Schedule]) -> Sensitivities:
+        """Losses of runs with these schedules, and their slopes by the constants."""
+        parts = [
+            _evaluated(self, schedules[i : i + RUNS_AT_A_TIME])
+            for i in range(0, len(schedules), RUNS_AT_A_TIME)
+        ]
         step, value, slope = (
             np.concatenate([part[i] for part in parts], axis=axis)
             for i, axis in enumerate((0, 1, 1))
@@ -126,8 +153,9 @@ class Belief:
         loss = np.einsum("drpk,dk->drp", value, self.linear)
         by_theta = np.einsum("drpkn,dk->drpn", slope, self.linear)
         by_all = np.concatenate([by_theta, value], -1) * self.scale[:, None, None, :]
-        wave = np.stack([_waves(one, at) for one, at in zip(schedules, step, strict=True)])
-        return Rows(step, loss, by_all / loss[..., None], wave)
+        features = [misfit_features(one, at) for one, at in zip(schedules, step, strict=True)]
+        # The fit is to log losses, whose slope is that of the loss over the loss.
+        return Sensitivities(step, loss, by_all / loss[..., None], np.stack(features))
 
 
 def prior(rate: float, steps: float, reference: Schedule, seed: int) -> Belief:
@@ -142,7 +170,7 @@ def prior(rate: float, steps: float, reference: Schedule, seed: int) -> Belief:
     margin = 0.02 * (FORM.upper - FORM.lower)
     theta = _CENTRE + _WIDTH * rng.standard_normal((DRAWS, FORM.size)).clip(-1.5, 1.5)
     theta = np.clip(theta, FORM.lower + margin, FORM.upper - margin)
-    floor = np.clip(_FLOOR_MEAN + _FLOOR_SPREAD * rng.standard_normal(DRAWS), 0.4, 0.97)
+    floor = np.clip(FLOOR_PRIOR.mean + FLOOR_PRIOR.spread * rng.standard_normal(DRAWS), 0.4, 0.97)
     part = rng.uniform(0.15, 0.85, DRAWS)
     ones = np.ones((DRAWS, len(FORM.linear)))
     units = np.full(DRAWS, rate), np.full(DRAWS, steps), np.full(DRAWS, 1 / DRAWS)
@@ -174,32 +202,37 @@ def posterior(before: Belief, law: Law, smallest: float) -> Belief:
 
 def _scale(linear: NDArray[np.float64], level: float) -> NDArray[np.float64]:
     spread = np.tile(_WIDTH, (len(linear), 1))
-    floor = np.full((len(linear), 1), _FLOOR_SPREAD * level)
+    floor = np.full((len(linear), 1), FLOOR_PRIOR.spread * level)
     return np.concatenate([spread, floor, 2 * linear[:, 1:]], 1)
 
 
-def _waves(schedule: Schedule, step: NDArray[np.float64]) -> NDArray[np.float64]:
-    """cos and sin of `_WAVES` directions, (points, 2 _WAVES): random features of a Matern kernel.
+def misfit_features(schedule: Schedule, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Random features of the law's misfit at points of a run, (points, 2 _FREQUENCIES).
 
-    Their product for two points is near (1 + sqrt(3) d) exp(-sqrt(3) d), with d their distance in
-    units of `_SCALES`. Source: Rahimi and Recht, "Random features for large-scale kernel machines"
+    A law's misfit is no noise: runs alike in length, peak LR and state of their annealing are
+    missed alike. That is a Gaussian process with a Matern kernel, here as a sum of cosines and
+    sines of random frequencies with independent amplitudes. The product of the features of two
+    points is near the kernel (1 + sqrt(3) d) exp(-sqrt(3) d), with d their distance in units of
+    `_SCALES`. All runs share one seed, as they share one misfit.
+
+    Source: Rahimi and Recht, "Random features for large-scale kernel machines"
     (2007); the spectrum of the Matern-3/2 kernel is a Student t with 3 degrees of freedom.
     """
     rng = np.random.default_rng(0)
-    normal = rng.standard_normal((3, _WAVES))
-    frequency = normal / np.sqrt(rng.chisquare(3, _WAVES) / 3)
+    normal = rng.standard_normal((3, _FREQUENCIES))
+    frequency = normal / np.sqrt(rng.chisquare(3, _FREQUENCIES) / 3)
     rate = schedule(np.maximum(step - 1, 0)) / schedule.peak
     place = np.stack([np.log2(step), np.full(len(step), np.log(schedule.peak)), rate], 1) / _SCALES
     phase = place @ frequency
-    return np.concatenate([np.cos(phase), np.sin(phase)], 1) / np.sqrt(_WAVES)
+    return np.concatenate([np.cos(phase), np.sin(phase)], 1) / np.sqrt(_FREQUENCIES)
 
 
 def _evaluated(belief: Belief, schedules: Sequence[Schedule]) -> tuple[Any, Any, Any]:
     """`step` (R, POINTS), columns (D, R, POINTS, k), their slopes by theta (D, R, POINTS, k, n)."""
     count = len(schedules)
     meshes = [make_mesh(schedule) for schedule in schedules]
-    rate, length = (np.zeros((ROWS, len(meshes[0].rate))) for _ in range(2))
-    node = np.zeros((ROWS, POINTS), int)
+    rate, length = (np.zeros((RUNS_AT_A_TIME, len(meshes[0].rate))) for _ in range(2))
+    node = np.zeros((RUNS_AT_A_TIME, POINTS), int)
     step = np.zeros((count, POINTS))
     for i, (schedule, mesh) in enumerate(zip(schedules, meshes, strict=True)):
         rate[i], length[i] = mesh.rate, mesh.length

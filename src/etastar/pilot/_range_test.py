@@ -9,11 +9,17 @@ import numpy as np
 from etastar._errors import InputError
 from etastar.schedule import make_schedule
 
-from ._types import Finished, Pilot, Proposal
+from ._designer import Finished, Pilot, Proposal
 
 PREFIX = "range_"
+"""How the names of the test's runs begin."""
+
 FIRST = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Peak LRs that are tried first."""
+
 LIMITS = (1e-8, 1e4)
+"""Peak LRs beyond which the test does not go."""
+
 PART = 0.02
 """Part of the budget that one run of the test takes."""
 

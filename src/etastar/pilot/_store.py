@@ -11,92 +11,24 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from etastar._errors import InputError
-from etastar._files import write_text
-from etastar.runs import Run, _clean, read_runs
-from etastar.runs._columns import loss_column, step_column
-from etastar.runs._declared import SUFFIXES
-from etastar.runs._formats import read_table
-from etastar.runs._run import risen
-from etastar.runs._sources import find_logs
-from etastar.runs._table import numbers
-from etastar.schedule import Schedule
+from etastar._files import copy_file, write_text
+from etastar.runs import Run, live_log, log_name, read_runs
 
-from ._types import Finished, Pilot
+from ._designer import Finished
+from ._job import LOG
+from ._record import PilotRecord, PilotStatus
 
 STATE = "pilots.json"
 FORMAT, VERSION = "etastar.pilots", 1
-RUNNING, FINISHED, DIVERGED, SET_ASIDE = "running", "finished", "diverged", "set aside"
 COLUMNS = ("run", "schedule", "horizon", "seed", "batch_size", "momentum", "status", "parent")
 
 
-@dataclass
-class Record:
-    """What is known of a pilot that was started.
-
-    Attributes: `status` (one of the four above), `log` (name of its log in the store, None without
-    one), `failures` (one line each), `hangs` (how many of these were hangs), `steps` (updates paid
-    for), `batch_size` and `momentum` (where the log tells them).
-    """
-
-    pilot: Pilot
-    status: str = RUNNING
-    log: str | None = None
-    failures: list[str] = field(default_factory=list)
-    hangs: int = 0
-    steps: int = 0
-    batch_size: float | None = None
-    momentum: float | None = None
-
-    def document(self) -> dict[str, Any]:
-        pilot = self.pilot
-        return {
-            "name": pilot.name,
-            "schedule": json.loads(pilot.schedule.to_json()),
-            "seed": pilot.seed,
-            "parent": pilot.parent,
-            "branch_step": pilot.branch_step,
-            "status": self.status,
-            "log": self.log,
-            "failures": self.failures,
-            "hangs": self.hangs,
-            "steps": self.steps,
-            "batch_size": self.batch_size,
-            "momentum": self.momentum,
-        }
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Record:
-        rest = dict(document)
-        schedule = Schedule.from_json(json.dumps(rest.pop("schedule")))
-        keys = ("name", "seed", "parent", "branch_step")
-        return cls(Pilot(schedule=schedule, **{key: rest.pop(key) for key in keys}), **rest)
-
-
-@dataclass(frozen=True)
-class Glance:
-    """A log as it stands.
-
-    Attributes: `step` and `loss` of the last row; `gap`, the most steps between the last rows;
-    `diverged`, whether it has, would it end here; `hopeless`, whether nothing can undo that: a loss
-    that is not finite, or two successive rows above three times the lowest.
-    """
-
-    step: float
-    loss: float
-    gap: float
-    diverged: bool
-    hopeless: bool
-
-
-class Store:
-    """The folder of one sweep; use `opened`.
+class PilotStore:
+    """The folder of one sweep; use `open_store`.
 
     `runs.csv` and the logs beside it are those of ended runs. What runs has a folder of its own
     under `.runs`, which readers of logs pass over.
@@ -106,7 +38,7 @@ class Store:
         self.folder = folder
         self.runs = (folder / ".runs").resolve()
         self.settings = dict(settings)
-        self.records: dict[str, Record] = {}
+        self.records: dict[str, PilotRecord] = {}
 
     def save(self) -> None:
         """Write the state file, whole or not at all."""
@@ -120,9 +52,9 @@ class Store:
 
     def log_of(self, name: str) -> Path | None:
         """The log that a running training has written so far."""
-        return find_log(self.runs / name)
+        return live_log(self.runs / name / LOG)
 
-    def work_run(self, record: Record) -> Run:
+    def work_run(self, record: PilotRecord) -> Run:
         """The run that an ended training has logged. Raises: InputError where it cannot be read."""
         source = self.log_of(record.pilot.name)
         if source is None:
@@ -130,7 +62,7 @@ class Store:
         (run,) = read_runs([source], schedule=record.pilot.schedule)
         return run
 
-    def publish(self, record: Record, status: str, run: Run | None) -> None:
+    def publish(self, record: PilotRecord, status: PilotStatus, run: Run | None) -> None:
         """Note how a run ended, and put its log beside `runs.csv`; `run` is that of `work_run`.
 
         The row comes before the log: a reader in between is told of a run without a log, not
@@ -138,16 +70,18 @@ class Store:
 
         Raises: InputError where files cannot be written.
         """
-        source = self.log_of(record.pilot.name)
+        name = record.pilot.name
+        source = self.log_of(name)
         record.status = status
-        told = status == DIVERGED and run is not None and not run.diverged
+        # The rows of a run that stopped itself in time do not show that it diverged.
+        shows_nothing = status == PilotStatus.DIVERGED and run is not None and not run.diverged
         if run is not None and source is not None:
             record.batch_size, record.momentum = run.batch_size, run.momentum
-            record.log = f"{record.pilot.name}.csv" if told else _place(source, record.pilot.name)
+            record.log = f"{name}.csv" if shows_nothing else log_name(source, name)
         self.declare()
         if run is not None and source is not None and record.log is not None:
             target = self.folder / record.log
-            if told:
+            if shows_nothing:
                 write_text(target, _with_nan(run))
             else:
                 _copy(source, target)
@@ -161,32 +95,18 @@ class Store:
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(COLUMNS)
-        for record in self.records.values():
-            if record.log is not None:
-                pilot = record.pilot
-                rows.writerow(
-                    [
-                        pilot.name,
-                        pilot.schedule.spec,
-                        pilot.schedule.horizon,
-                        pilot.seed,
-                        "" if record.batch_size is None else record.batch_size,
-                        "" if record.momentum is None else record.momentum,
-                        record.status,
-                        pilot.parent or "",
-                    ]
-                )
+        rows.writerows(map(_row, (each for each in self.records.values() if each.log is not None)))
         write_text(self.folder / "runs.csv", text.getvalue())
 
-    def read(self, record: Record) -> Run | None:
+    def read(self, record: PilotRecord) -> Run | None:
         """The run of a published log. Raises: InputError where it cannot be read."""
         if record.log is None:
             return None
         (run,) = read_runs([self.folder / record.log])
         return run
 
-    def set_aside(self, record: Record) -> str:
-        """Move a run's log and folder to new names, so that it starts anew; say where to."""
+    def move_away(self, record: PilotRecord) -> str:
+        """Move a run's log and folder to new names, so that it starts anew; where they are then."""
         number = 1
         while (self.runs / f"{record.pilot.name}.set-aside-{number}").exists():
             number += 1
@@ -200,32 +120,35 @@ class Store:
                 told = self.folder / f"{log.name}.unreadable-{number}"
                 os.replace(log, told)
             record.log = None
-        record.status, record.steps = RUNNING, 0
+        record.status, record.steps = PilotStatus.RUNNING, 0
         self.declare()
         self.save()
         return str(told)
 
     def finished(self) -> list[Finished]:
         """The pilots that have ended, for a designer."""
-        ended = [record for record in self.records.values() if record.status != RUNNING]
+        ended = [record for record in self.records.values() if record.ended]
         return [
-            Finished(record.pilot, self.read(record), record.status == DIVERGED) for record in ended
+            Finished(record.pilot, self.read(record), record.status == PilotStatus.DIVERGED)
+            for record in ended
         ]
 
-    def of_status(self, status: str) -> list[Record]:
+    def of_status(self, status: PilotStatus) -> list[PilotRecord]:
         """The records of one status, in the order they were started."""
         return [record for record in self.records.values() if record.status == status]
 
 
 @contextlib.contextmanager
-def opened(folder: Path, settings: Mapping[str, Any], force: bool = False) -> Iterator[Store]:
+def open_store(
+    folder: Path, settings: Mapping[str, Any], force: bool = False
+) -> Iterator[PilotStore]:
     """Open a store, make it where there is none, and hold its lock.
 
     `settings` are what decides which runs are made; a store that was begun with others is refused,
     or, with `force`, goes on with the new ones.
 
     Raises: InputError where another driver holds the store, its state cannot be read, it was begun
-    with other settings, or the folder holds runs that are none of a sweep's.
+        with other settings, or the folder holds runs that are not of a sweep.
     """
     path = folder / ".pilots.lock"
     try:
@@ -244,14 +167,14 @@ def opened(folder: Path, settings: Mapping[str, Any], force: bool = False) -> It
         lock.truncate(0)
         lock.write(f"pid {os.getpid()} on {socket.gethostname()}")
         lock.flush()
-        store = Store(folder, settings)
+        store = PilotStore(folder, settings)
         _load(store, force)
         store.save()
         store.declare()
         yield store
 
 
-def _load(store: Store, force: bool) -> None:
+def _load(store: PilotStore, force: bool) -> None:
     path = store.folder / STATE
     if not path.exists():
         if (store.folder / "runs.csv").exists():
@@ -263,7 +186,7 @@ def _load(store: Store, force: bool) -> None:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT or document["version"] != VERSION:
             raise ValueError(f"format {document['format']} {document['version']}")
-        records = [Record.of(item) for item in document["pilots"]]
+        records = [PilotRecord.from_document(item) for item in document["pilots"]]
         before = dict(document["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -281,81 +204,39 @@ def _load(store: Store, force: bool) -> None:
     store.records = {record.pilot.name: record for record in records}
 
 
+def _row(record: PilotRecord) -> tuple[object, ...]:
+    """The cells of a run in `runs.csv`, in the order of `COLUMNS`."""
+    pilot = record.pilot
+    return (
+        pilot.name,
+        pilot.schedule.spec,
+        pilot.schedule.horizon,
+        pilot.seed,
+        "" if record.batch_size is None else record.batch_size,
+        "" if record.momentum is None else record.momentum,
+        record.status.value,
+        pilot.parent or "",
+    )
+
+
 def _told(value: object) -> str:
     return " ".join(str(word) for word in value) if isinstance(value, list) else str(value)
-
-
-# ------------------------------------------------------------------------------------------- logs
-
-
-def find_log(folder: Path) -> Path | None:
-    """The log at `{out}` of a run's folder: that path, with a suffix, or the one in it as a folder.
-
-    Raises: InputError where there are several.
-    """
-    base = folder / "log"
-    found = [base] if base.is_file() else []
-    found += [path for suffix in SUFFIXES if (path := base.with_name("log" + suffix)).is_file()]
-    if base.is_dir():
-        with contextlib.suppress(InputError):
-            found += [source.path for source in find_logs(base)]
-    if len(found) > 1:
-        names = ", ".join(path.relative_to(folder).as_posix() for path in found)
-        raise InputError(f"{folder}: several logs ({names}); a run writes one")
-    return found[0] if found else None
-
-
-def glance(path: Path) -> Glance:
-    """A log as it stands, with what is not finite.
-
-    Raises: InputError where it cannot be read.
-    """
-    table = read_table(path)
-    step = step_column(table, None)
-    loss, _ = loss_column(table, None, step)
-    table, columns = numbers(table, list(dict.fromkeys((step, loss))))
-    _clean.check_steps(table, *columns[step])
-    curve = _clean.losses(table, columns[step][0], *columns[loss], loss)
-    curve, _ = _clean.in_order(table, curve)
-    count = len(curve.step)
-    if count == 0:
-        raise InputError(f"{path}: no row with a loss yet")
-    gap = float(np.max(np.diff(curve.step[-10:]))) if count > 1 else float(curve.step[-1])
-    last = float(curve.value[-1])
-    diverged = risen(curve.value)
-    hopeless = not np.isfinite(last) or (diverged and risen(curve.value[:-1]))
-    return Glance(float(curve.step[-1]), last, gap, diverged, bool(hopeless))
-
-
-def _place(source: Path, name: str) -> str:
-    """Where a log lies in the store: formats that go by the file's name keep it, in a folder."""
-    if source.is_dir():
-        return name
-    if source.name in ("metrics.csv", "trainer_state.json"):
-        return f"{name}/{source.name}"
-    return name + (source.suffix if source.suffix.lower() in SUFFIXES else "")
 
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a log, a file or a folder of event files, so that the target is whole or not there."""
     target.parent.mkdir(exist_ok=True)
+    if not source.is_dir():
+        copy_file(source, target)
+        return
     temporary = target.with_name(f".{target.name}.tmp")
     try:
-        if source.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(source, temporary)
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            with open(source, "rb") as whole, open(temporary, "wb") as copy:
-                shutil.copyfileobj(whole, copy)
-                copy.flush()
-                os.fsync(copy.fileno())
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary)
+        shutil.rmtree(target, ignore_errors=True)  # a folder is not replaced by a rename
         os.replace(temporary, target)
     except OSError as error:
-        if temporary.is_file():
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
 def _with_nan(run: Run) -> str:

@@ -37,7 +37,7 @@ def alternatives_of(
 
 
 def other_horizons_of(
-    law: AverageLaw, solution: Solution, horizon: int, limits: Limits, most: int
+    law: AverageLaw, solution: Solution, limits: Limits, most: int
 ) -> tuple[OtherHorizon, ...]:
     """The optimal schedule's peak at other horizons up to `most`, and the loss it would reach.
 
@@ -50,7 +50,7 @@ def other_horizons_of(
 
     rows = [row(solution.schedule)]
     for factor in FACTORS:
-        other = round(horizon * factor)
+        other = round(solution.schedule.horizon * factor)
         if other - limits.done >= 8 * 4 and other <= most:
             rows.append(
                 row(optimal_schedule(law, other, limits.at(other), tolerance=1e-9).schedule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,8 +35,8 @@ def plan(
     """Plan a training of `horizon` updates from the logs of pilot runs.
 
     Fits the loss law, finds the schedule with the lowest expected final loss over that law and
-    32 more that fit the runs about as well, and compares it with constant, linear, cosine and
-    WSD schedules, each at its own best peak LR and within the same limits.
+    others that fit the runs about as well, and compares it with constant, linear, cosine and WSD
+    schedules, each at its own best peak LR and within the same limits.
 
     Arguments:
         runs: pilots, from `read_runs`; one batch size and one kind of loss.
@@ -64,20 +65,33 @@ def plan(
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
     law = fit(runs, form, draws=form.draws)
-    average = AverageLaw(law, (law, *law.draws(form.draws)))
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     past = None if continued is None else past_of(continued, horizon)
     cap = law.peak_range[1] if peak_cap is None else peak_cap
     limits = Limits(cap, floor, _warmup(used, horizon, warmup, past), monotone, past)
+    fresh = replace(limits, warmup=_warmup(used, horizon, warmup, None), past=None)
+    average = AverageLaw(law, (law, *law.draws(form.draws)))
     solution = optimal_schedule(average, horizon, limits)
+    evidence = Evidence(law, solution, runs, used, horizon, limits, peak_cap is not None)
+    return _decided(evidence, average, continued, fresh)
+
+
+def _decided(evidence: Evidence, average: AverageLaw, run: Run | None, fresh: Limits) -> Plan:
+    """The plan that follows from the solution, with what it is compared with.
+
+    Arguments: what it was made from; the law that the solution minimises; the run that it goes on
+    from, and the limits of a run planned from its first update.
+    """
+    law, solution, limits = evidence.law, evidence.solution, evidence.limits
     least = least_losses(average.members, solution.schedule, limits)
     forecast = law.predict(solution.schedule)
     loss = Estimate(*forecast.final)
     alternatives = alternatives_of(average, solution, loss.value, limits)
-    fresh = Limits(cap, floor, _warmup(used, horizon, warmup, None), monotone)
-    evidence = Evidence(law, solution, runs, used, horizon, limits, peak_cap is not None)
+    going_on = None
+    if run is not None:
+        going_on = continuation_of(average, run, solution, loss.value, limits, fresh)
     return Plan(
-        horizon=horizon,
+        horizon=evidence.horizon,
         schedule=solution.schedule,
         loss=loss,
         forecast=forecast,
@@ -85,14 +99,14 @@ def plan(
         nearest=alternatives[0],
         comparison=alternatives,
         expected_regret=solution.loss - float(least.mean()),
-        other_horizons=other_horizons_of(average, solution, horizon, limits, MOST_STEPS),
+        other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS),
         caveats=tuple(caveats_of(evidence)),
-        runs=tuple(used),
-        left_out=tuple(run for run in runs if not any(run is other for other in used)),
+        runs=tuple(evidence.used),
+        left_out=tuple(
+            run for run in evidence.runs if not any(run is other for other in evidence.used)
+        ),
         law=law,
-        continuation=None
-        if continued is None
-        else continuation_of(average, continued, solution, loss.value, limits, fresh),
+        continuation=going_on,
     )
 
 

@@ -6,7 +6,7 @@ Where to change what is shown:
 - a section of report.html, a column of its tables or how caveats look there: `_plan_page.py`, the
   figures in it: `_plan_figures.py`, its style sheet and skeleton: `_page.py`;
 - what another command shows, table and figure: the file named after what it shows (`_backtest.py`,
-  `_forecast.py`, `_phase.py`, `_robust.py`, `_solution.py`);
+  `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_solution.py`);
 - how numbers, schedules and phases are worded, everywhere: `_words.py`;
 - colours, dashes and layouts of figures, everywhere: `_style.py`.
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._backtest import backtest_figure, backtest_summary
     from ._forecast import forecast_summary
     from ._phase import phase_figure, phase_summary
+    from ._pilot import LiveSweep, design_summary, sweep_summary
     from ._plan_page import plan_report, write_plan
     from ._plan_tables import plan_summary
     from ._robust import robust_figure, robust_summary
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 # Each is imported when it is first used: a table in the terminal must not wait for plotly, which
 # only the page, its figures and the functions that return a figure import.
 _FILES = {
+    "LiveSweep": "_pilot",
     "backtest_figure": "_backtest",
     "backtest_summary": "_backtest",
+    "design_summary": "_pilot",
     "forecast_summary": "_forecast",
     "phase_figure": "_phase",
     "phase_summary": "_phase",
@@ -39,12 +42,15 @@ _FILES = {
     "robust_summary": "_robust",
     "solution_figure": "_solution",
     "solution_summary": "_solution",
+    "sweep_summary": "_pilot",
     "write_plan": "_plan_page",
 }
 
 __all__ = [
+    "LiveSweep",
     "backtest_figure",
     "backtest_summary",
+    "design_summary",
     "forecast_summary",
     "phase_figure",
     "phase_summary",
@@ -54,6 +60,7 @@ __all__ = [
     "robust_summary",
     "solution_figure",
     "solution_summary",
+    "sweep_summary",
     "write_plan",
 ]
 

@@ -37,7 +37,7 @@ from ._words import (
     rate_text,
     regret_text,
     shape_in_words,
-    spec_text,
+    spec_of_the_rest,
     steps_text,
     times_text,
 )
@@ -69,6 +69,7 @@ def plan_report(plan: Plan) -> str:
 
     Returns: the HTML text, UTF-8 when written; steps in updates, learning rates and losses in the
         units of the logs.
+    Raises: nothing; a plan that was made can be shown.
 
     >>> page = plan_report(plan)
     >>> "<h1>Learning rate plan, from 3 pilot runs</h1>" in page, page.endswith("</html>\\n")
@@ -162,7 +163,10 @@ def _schedules(plan: Plan) -> str:
     rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
     classes = ["ours"]
     for mark, other in zip(marks[1:], plan.comparison, strict=True):
-        rows += [_alternative(mark, other, plan.horizon), [spec_code(spec_text(other.schedule))]]
+        rows += [
+            _alternative(mark, other, plan.horizon),
+            [spec_code(spec_of_the_rest(other.schedule))],
+        ]
         classes += ["lead", "detail"]
     head = ["schedule", "peak LR", "loss", "regret", "steps to match"]
     return section(

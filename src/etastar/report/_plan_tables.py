@@ -22,7 +22,7 @@ from ._words import (
     rate_text,
     regret_text,
     shape_in_words,
-    spec_text,
+    spec_of_the_rest,
     steps_text,
 )
 
@@ -71,7 +71,7 @@ def _recommendation(plan: Plan) -> Table:
             f"{regret_text(plan.expected_regret).lstrip('+')} in loss: the most that better pilots"
             " can gain",
         ),
-        ("nearest standard", spec_text(nearest.schedule)),
+        ("nearest standard", spec_of_the_rest(nearest.schedule)),
         ("", f"{regret_text(nearest.regret)} in loss"),
         ("phase", phase_meaning(phase)),
         ("xi", f"{_with_interval(phase.xi)}  peak LR ~ horizon^-xi"),
@@ -109,7 +109,7 @@ def _comparison(plan: Plan) -> Table:
     rows.add_row("planned", loss_text(plan.loss.value), "0", "1×", style="bold")
     for other in plan.comparison:
         rows.add_row(
-            Text(spec_text(other.schedule)),
+            Text(spec_of_the_rest(other.schedule)),
             loss_text(other.loss),
             regret_text(other.regret),
             multiple_text(other.steps_to_match, plan.horizon),

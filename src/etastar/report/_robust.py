@@ -72,6 +72,7 @@ def robust_figure(curve: LastIterate) -> go.Figure:
 
     Returns: a plotly figure of 760 by 440 pixels; rho, the base LR over the best one, and the
         inflation, the bound over the best bound, are ratios.
+    Raises: nothing; a curve that was made has a horizon for the other schedules.
 
     >>> figure = robust_figure(last_iterate(parse_schedule("linear:peak=1,horizon=20000")))
     >>> [trace.name for trace in figure.data]

@@ -33,6 +33,7 @@ def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
         solution: what `etastar.control.solve` found for it; its losses are excess losses.
 
     Returns: text and tables for a terminal (rich renderables).
+    Raises: nothing; a model that was made has exponents in range.
 
     >>> from etastar.control import Member
     >>> from etastar.schedule import parse_schedule

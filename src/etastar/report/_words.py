@@ -134,12 +134,12 @@ def phase_meaning(phase: PhaseEstimate) -> str:
     return PHASE_MEANING.get(phase.name, phase.name) if has_phase(phase) else NO_EXPONENTS
 
 
-def spec_text(schedule: Schedule) -> str:
+def spec_of_the_rest(schedule: Schedule) -> str:
     """The spec of a schedule; of one that goes on from a run, what is done last and from where.
 
     >>> from etastar.schedule import join, parse_schedule
     >>> done = parse_schedule("constant:peak=1,horizon=100")
-    >>> spec_text(join([(done, 60), (parse_schedule("linear:peak=1,horizon=40"), 100)]))
+    >>> spec_of_the_rest(join([(done, 60), (parse_schedule("linear:peak=1,horizon=40"), 100)]))
     'from step 60: linear:peak=1.0,horizon=40'
     """
     pieces: Any = getattr(schedule.shape, "pieces", ())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from etastar._checks import above, positives
@@ -48,14 +49,15 @@ class LastIterate:
 
     def bound(
         self, scale: ArrayLike = 1.0, *, distance: float = 1.0, gradient: float = 1.0
-    ) -> NDArray[np.float64]:
-        """The bound with every rate multiplied by `scale` (any shape), in units of the loss.
+    ) -> Float[np.ndarray, "*scales"]:
+        """The bound with every rate multiplied by `scale`, in units of the loss.
 
         Arguments:
-            scale: factors of the schedule's rates, above 0.
+            scale: factors of the schedule's rates, above 0, of any shape.
             distance: D, in units of the parameters.
             gradient: G, in units of the loss over those of the parameters.
 
+        Returns: one bound for each factor.
         Raises: InputError for a value that is not finite and above 0.
 
         >>> from etastar.schedule import parse_schedule
@@ -71,8 +73,13 @@ class LastIterate:
 
     def start(
         self, scale: ArrayLike = 1.0, *, distance: float = 1.0, gradient: float = 1.0
-    ) -> NDArray[np.float64]:
-        """The update from which the bound of `bound` starts.
+    ) -> Float[np.ndarray, "*scales"]:
+        """The start k at which `bound` is smallest, as an update counted from 0.
+
+        Arguments:
+            scale, distance, gradient: as of `bound`.
+
+        Raises: InputError for a value that is not finite and above 0.
 
         >>> from etastar.schedule import parse_schedule
         >>> curve = last_iterate(parse_schedule("linear:peak=1,horizon=1000"))
@@ -87,6 +94,12 @@ class LastIterate:
     def best_scale(self, *, distance: float = 1.0, gradient: float = 1.0) -> float:
         """The factor of the rates with the smallest bound: D/G / sqrt(time_k spread_k), best k.
 
+        Arguments:
+            distance: D, in units of the parameters.
+            gradient: G, in units of the loss over those of the parameters.
+
+        Raises: InputError for a value that is not finite and above 0.
+
         >>> from etastar.schedule import parse_schedule
         >>> linear = last_iterate(parse_schedule("linear:peak=1,horizon=10000"))
         >>> round(linear.best_scale(distance=3.0, gradient=1.5) * 100, 3)
@@ -97,7 +110,13 @@ class LastIterate:
         return distance / gradient / math.sqrt(time * spread) / self.schedule.peak
 
     def best_bound(self, *, distance: float = 1.0, gradient: float = 1.0) -> float:
-        """The bound at the best base LR: D G min_k sqrt(spread_k / time_k).
+        """The bound at the best base LR, D G min_k sqrt(spread_k / time_k), in units of the loss.
+
+        Arguments:
+            distance: D, in units of the parameters.
+            gradient: G, in units of the loss over those of the parameters.
+
+        Raises: InputError for a value that is not finite and above 0.
 
         >>> from etastar.schedule import parse_schedule
         >>> linear = last_iterate(parse_schedule("linear:peak=1,horizon=10000"))
@@ -108,13 +127,13 @@ class LastIterate:
         time, spread = self._best_terms
         return distance * gradient * math.sqrt(spread / time)
 
-    def inflation(self, rho: ArrayLike) -> NDArray[np.float64]:
+    def inflation(self, rho: ArrayLike) -> Float[np.ndarray, "*rhos"]:
         """The bound at `rho` times the best base LR, over the bound at the best: 1 at rho = 1.
 
         D and G cancel: it is a property of the schedule alone.
 
         Arguments:
-            rho: factors above 0, any shape; below 1 the base LR is too small.
+            rho: factors above 0, of any shape; below 1 the base LR is too small.
 
         Raises: InputError for a factor that is not finite and above 0.
         Source: arXiv 2503.09411.
@@ -228,6 +247,7 @@ def last_iterate(schedule: Schedule, *, mesh: bool | None = None) -> LastIterate
         schedule: the LR of every update; its peak only sets the unit of scales.
         mesh: True for the mesh at any horizon, False for every update; None decides by horizon.
 
+    Returns: a `LastIterate`.
     Raises: InputError for a schedule without a rate above 0.
     Source: as `LastIterate`.
 
@@ -250,16 +270,18 @@ def last_iterate(schedule: Schedule, *, mesh: bool | None = None) -> LastIterate
 
 def last_iterate_bound(
     rates: ArrayLike, *, distance: ArrayLike = 1.0, gradient: ArrayLike = 1.0
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, "*schedules"]:
     """The bound of `LastIterate` for bare rates, many schedules at once.
 
     Arguments:
-        rates: (..., T), the rate of every update, at least 0, the last of each schedule above 0.
-        distance: D, broadcast against (...).
-        gradient: G, broadcast against (...).
+        rates: the rate of every update along the last axis, at least 0, the last of each schedule
+            above 0; other axes count schedules.
+        distance: D in units of the parameters, broadcast against the schedules.
+        gradient: G in units of the loss over those of the parameters, likewise.
 
-    Returns: (...), in units of the loss.
-    Raises: InputError for rates that are not finite, negative, or end at 0.
+    Returns: one bound a schedule, in units of the loss.
+    Raises: InputError for rates that are not finite, negative, or end at 0, and for a distance or
+    gradient that is not finite and above 0.
     Source: as `LastIterate`.
 
     >>> last_iterate_bound([[0.1, 0.1], [0.2, 0.1]]).round(4)
@@ -282,8 +304,17 @@ def last_iterate_bound(
     return 0.5 * np.min(reach + noise, axis=-1)
 
 
-def inflation(schedule: Schedule, rho: ArrayLike) -> NDArray[np.float64]:
+def inflation(schedule: Schedule, rho: ArrayLike) -> Float[np.ndarray, "*rhos"]:
     """How much the bound grows when the base LR is `rho` times its best: `LastIterate.inflation`.
+
+    Arguments:
+        schedule: the LR of every update; its peak does not matter.
+        rho: base LRs over the best one, above 0, of any shape.
+
+    Returns: the bound over the best bound, at least 1.
+    Raises: InputError for a factor that is not finite and above 0, or a schedule without a rate
+    above 0.
+    Source: arXiv 2503.09411.
 
     >>> from etastar.schedule import parse_schedule
     >>> inflation(parse_schedule("linear:peak=1e-3,horizon=20000"), [0.5, 2, 10]).round(2)

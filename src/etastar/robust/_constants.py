@@ -20,8 +20,19 @@ _POINTS = 64
 class Constants(NamedTuple):
     """What makes the bound's curve follow a run.
 
-    `distance` D and `gradient` G, in units whose product is that of the loss; `floor`, the loss
-    that remains; `misfit`, root mean square of measured minus fitted loss.
+    Attributes:
+        distance: D, in units of the parameters. A log knows only the unit of D G, that of the loss,
+            and of D / G, that of the LR.
+        gradient: G, in units of the loss over those of the parameters.
+        floor: the loss that remains, in the unit of the losses.
+        misfit: root mean square of measured minus fitted loss, in the same unit.
+
+    >>> from etastar.robust import last_iterate
+    >>> from etastar.schedule import parse_schedule
+    >>> found = Constants(distance=3.0, gradient=1.5, floor=2.0, misfit=0.01)
+    >>> curve = last_iterate(parse_schedule("linear:peak=1,horizon=10000"))
+    >>> round(curve.best_scale(distance=found.distance, gradient=found.gradient), 5)
+    0.01999
     """
 
     distance: float
@@ -44,9 +55,10 @@ def estimate_constants(schedule: Schedule, step: ArrayLike, loss: ArrayLike) -> 
 
     Arguments:
         schedule: the LR of every update.
-        step: (n,) whole updates done when each loss was measured, in order, up to the horizon.
-        loss: (n,) finite losses. Of long logs 64 points, evenly chosen, are used.
+        step: whole updates done when each loss was measured, in order, up to the horizon.
+        loss: as many finite losses. Of long logs 64 points, evenly chosen, are used.
 
+    Returns: the `Constants`.
     Raises: InputError for fewer than 4 points after the first update, steps out of range or order,
     losses that are not finite, or a curve that the bound's terms cannot follow.
     Source: the fit of the bound to training curves is the idea of arXiv 2501.18965.

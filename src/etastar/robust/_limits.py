@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 from scipy.integrate import quad
 from scipy.special import lambertw
 
@@ -37,8 +38,10 @@ class Limit(ABC):
     @abstractmethod
     def _inflation(self, rho: float) -> float: ...
 
-    def inflation(self, rho: ArrayLike) -> NDArray[np.float64]:
-        """The bound at rho times the best base LR over that at the best, `rho` of any shape.
+    def inflation(self, rho: ArrayLike) -> Float[np.ndarray, "*rhos"]:
+        """The bound at `rho` times the best base LR over that at the best, `rho` of any shape.
+
+        Raises: InputError for a factor that is not finite and above 0.
 
         >>> PolynomialLimit(1.0).inflation([1.0, 1000.0]).round(3)
         array([1.   , 9.449])
@@ -128,6 +131,9 @@ class StableDecayLimit(Limit):
 
     H = x^2/(2f), C = 2x/f inside the cooldown; H = x - f/2, C = 2 + ln(2x/f - 1) before it.
     best = sqrt((2 + ln(2/f - 1)) / (1 - f/2)).
+
+    Attributes:
+        cooldown: f, a part of the horizon, above 0 and at most 1.
     """
 
     cooldown: float
@@ -221,6 +227,7 @@ def limit(schedule: Schedule) -> Limit:
         schedule: constant, inverse_sqrt, linear, cosine, polynomial or wsd with a linear cooldown,
             without warmup and falling to 0.
 
+    Returns: its `Limit`.
     Raises: InputError for any other.
     Source: docs/robust.md; the exponents are those of arXiv 2503.09411.
 

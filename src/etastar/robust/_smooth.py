@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
@@ -24,7 +25,7 @@ def smooth_bound(
     distance: float,
     noise: float,
     smoothness: float,
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, "*scales"]:
     """The bound on the loss after the last update, for every factor `scale` of the rates.
 
     Projected SGD in a convex domain of diameter D, on a convex loss with a gradient that is
@@ -39,11 +40,13 @@ def smooth_bound(
 
     Arguments:
         schedule: the LR of every update, at most 2^24 updates.
-        scale: factors of the schedule's rates, above 0, any shape.
+        scale: factors of the schedule's rates, above 0, of any shape.
         distance: D, in units of the parameters.
-        noise: sigma >= 0, root mean square of the gradient's noise.
+        noise: sigma >= 0, root mean square of the gradient's noise, in units of the loss over
+            those of the parameters.
         smoothness: beta, in units of one over the LR.
 
+    Returns: one bound for each factor, in units of the loss.
     Raises: InputError for values out of range, or a longer horizon.
     Source: docs/robust.md proves it; the identity behind it is that of arXiv 2310.07831.
 
@@ -63,7 +66,14 @@ def smooth_best_scale(
 ) -> float:
     """The factor of the rates with the smallest `smooth_bound`.
 
-    Arguments and errors: those of `smooth_bound`. Searched on a grid and then by Brent's method.
+    Searched on a grid and then by Brent's method.
+
+    Arguments:
+        schedule: the LR of every update, at most 2^24 updates.
+        distance, noise, smoothness: D, sigma and beta, as of `smooth_bound`.
+
+    Returns: the factor, above 0.
+    Raises: InputError for values out of range, or a longer horizon.
 
     >>> from etastar.schedule import parse_schedule
     >>> schedule = parse_schedule("constant:peak=0.5,horizon=2")
@@ -75,13 +85,19 @@ def smooth_best_scale(
 
 def smooth_inflation(
     schedule: Schedule, rho: ArrayLike, *, distance: float, noise: float, smoothness: float
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, "*rhos"]:
     """`smooth_bound` at `rho` times the best base LR, over that at the best.
 
     Here the constants matter: where 1/beta decides the best base LR, a larger one must wait for the
     schedule to bring it below, and a schedule that never does has an infinite bound.
 
-    Arguments and errors: those of `smooth_bound`.
+    Arguments:
+        schedule: the LR of every update, at most 2^24 updates.
+        rho: base LRs over the best one, above 0, of any shape.
+        distance, noise, smoothness: D, sigma and beta, as of `smooth_bound`.
+
+    Returns: the bound over the best bound, at least 1, infinite where there is no bound.
+    Raises: InputError for values out of range, or a longer horizon.
     Source: arXiv 2503.09411 for the question.
 
     >>> from etastar.schedule import parse_schedule

@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from etastar._errors import InputError
@@ -39,14 +40,14 @@ _MANY_BREAKPOINTS = 64
 class Terms(NamedTuple):
     """Starts of the bound from the last update backwards, in units of the peak LR.
 
-    `time`, `spread` (K,) as the module says; `last` is the last update that moves anything; `step`
-    (K,) are the starts, or None where they are all the updates last, last - 1, ..., 0.
+    `time`, `spread` as the module says; `last` is the last update that moves anything; `step` are
+    the starts, or None where they are all the updates last, last - 1, ..., 0.
     """
 
-    time: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    time: Float[np.ndarray, " starts"]
+    spread: Float[np.ndarray, " starts"]
     last: int
-    step: NDArray[np.float64] | None = None
+    step: Float[np.ndarray, " starts"] | None = None
 
     def step_at(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
         """The starts at indices, as updates."""
@@ -179,7 +180,7 @@ def _rule() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float6
 
 
 def _edges(schedule: Schedule) -> NDArray[np.float64]:
-    """Whole steps from 0 to the horizon that part the cells of the mesh."""
+    """Whole steps from 0 to the horizon, between which the cells of the mesh lie."""
     horizon = float(schedule.horizon)
     breaks = np.unique(np.ceil(np.array(schedule.breakpoints)))
     if len(breaks) > _MANY_BREAKPOINTS:

@@ -10,7 +10,7 @@ import numpy as np
 from etastar._errors import InputError
 from etastar.schedule import Schedule, join, parse_schedule, table
 
-from ._logged import KNOT_TOLERANCE, polyline
+from ._logged_rates import KNOT_TOLERANCE, polyline
 
 MOST = 200_000
 """Steps looked at one by one; of a longer stretch as many, evenly spaced, and the breakpoints."""

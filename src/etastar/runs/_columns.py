@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from etastar._errors import InputError
 
-from ._table import Table, numbers
+from ._log_table import LogTable, numbers
 
 ENOUGH = 5
 """A validation loss with fewer points gives way to one with more: no curve can be fitted to it."""
@@ -50,13 +50,13 @@ def ordinary(name: str) -> str:
     return re.sub(r"[/\-. ]+", "_", name.strip().lower())
 
 
-def _listing(table: Table) -> str:
+def _listing(table: LogTable) -> str:
     found = [name.split("\n")[0] for name in table.frame.columns]
     text = ", ".join(found[:20])
     return text + (f" and {len(found) - 20} more" if len(found) > 20 else "")
 
 
-def _checked(table: Table, column: str, noun: str) -> str:
+def _checked(table: LogTable, column: str, noun: str) -> str:
     if column in table.duplicates:
         raise InputError(
             f"{table.path}: the header has two columns named {column!r}; rename one of them"
@@ -65,7 +65,7 @@ def _checked(table: Table, column: str, noun: str) -> str:
     return column
 
 
-def named(table: Table, column: str, noun: str) -> str:
+def named(table: LogTable, column: str, noun: str) -> str:
     """The column that the user named, in any case.
 
     Raises:
@@ -81,7 +81,7 @@ def named(table: Table, column: str, noun: str) -> str:
     )
 
 
-def guesses(table: Table, names: Sequence[str], noun: str) -> list[str]:
+def guesses(table: LogTable, names: Sequence[str], noun: str) -> list[str]:
     """Columns that could be the noun, the likeliest first.
 
     Raises:
@@ -99,7 +99,7 @@ def guesses(table: Table, names: Sequence[str], noun: str) -> list[str]:
     return found
 
 
-def step_column(table: Table, option: str | None) -> str:
+def step_column(table: LogTable, option: str | None) -> str:
     """The step column, named or guessed.
 
     Raises:
@@ -111,7 +111,7 @@ def step_column(table: Table, option: str | None) -> str:
     return found[0]
 
 
-def loss_column(table: Table, option: str | None, step: str) -> tuple[str, str | None]:
+def loss_column(table: LogTable, option: str | None, step: str) -> tuple[str, str | None]:
     """The loss column, named or guessed, and a caveat where the likeliest had too few points.
 
     Raises:
@@ -138,7 +138,7 @@ def loss_column(table: Table, option: str | None, step: str) -> tuple[str, str |
     )
 
 
-def rate_column(table: Table, option: str | None) -> tuple[str | None, str | None]:
+def rate_column(table: LogTable, option: str | None) -> tuple[str | None, str | None]:
     """The learning rate column, if any, and a caveat where several groups have one each."""
     if option:
         return named(table, option, "lr"), None
@@ -156,7 +156,7 @@ def rate_column(table: Table, option: str | None) -> tuple[str | None, str | Non
     )
 
 
-def _none(table: Table, noun: str) -> InputError:
+def _none(table: LogTable, noun: str) -> InputError:
     return InputError(
         f"{table.path}: no {noun} column; found {_listing(table)}; name it with the option {noun}"
     )

@@ -11,7 +11,7 @@ import polars as pl
 
 from etastar._errors import InputError
 
-from ._table import Reader, Table
+from ._log_table import LogTable, Reader
 from ._text import read_text
 
 
@@ -21,11 +21,11 @@ class Delimited(Reader):
     def accepts(self, path: Path) -> bool:
         return path.suffix.lower() in (".csv", ".tsv")
 
-    def read(self, path: Path) -> Table:
+    def read(self, path: Path) -> LogTable:
         return read_delimited(path, read_text(path), name=path.stem)
 
 
-def read_delimited(path: Path, text: str, name: str) -> Table:
+def read_delimited(path: Path, text: str, name: str) -> LogTable:
     """The columns of a delimited text, all still strings.
 
     Raises:
@@ -67,7 +67,7 @@ def read_delimited(path: Path, text: str, name: str) -> Table:
     unique, duplicates = _unique(header)
     frame = columns.select(columns.columns[: len(header)])
     frame.columns = unique
-    table = Table(
+    table = LogTable(
         path, name, frame, line[1:], unterminated=not text.endswith("\n"), duplicates=duplicates
     )
     if len(ragged):

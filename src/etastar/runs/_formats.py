@@ -9,8 +9,8 @@ from etastar._errors import InputError
 from ._delimited import Delimited, read_delimited
 from ._jsonl import JsonLines, read_json_lines
 from ._lightning import Lightning
+from ._log_table import LogTable, Reader
 from ._parquet import Parquet
-from ._table import Reader, Table
 from ._tensorboard import TensorBoard
 from ._text import read_text
 from ._trainer_state import TrainerState
@@ -26,7 +26,7 @@ READERS: tuple[Reader, ...] = (
 )
 
 
-def read_table(path: Path) -> Table:
+def read_log_table(path: Path) -> LogTable:
     """The columns of a log of any format.
 
     A name that says nothing (`train.log`, `log.txt`) is read as JSON lines where the text starts

@@ -13,7 +13,7 @@ import polars as pl
 
 from etastar._errors import InputError
 
-from ._table import Reader, Table, table_of_records
+from ._log_table import LogTable, Reader, table_of_records
 from ._text import read_text
 
 KEY = "etastar_run"
@@ -29,11 +29,11 @@ class JsonLines(Reader):
     def accepts(self, path: Path) -> bool:
         return path.suffix.lower() in (".jsonl", ".ndjson")
 
-    def read(self, path: Path) -> Table:
+    def read(self, path: Path) -> LogTable:
         return read_json_lines(path, read_text(path), name=path.stem)
 
 
-def read_json_lines(path: Path, text: str, name: str) -> Table:
+def read_json_lines(path: Path, text: str, name: str) -> LogTable:
     """The keys of the objects as columns.
 
     Raises:
@@ -53,7 +53,7 @@ def read_json_lines(path: Path, text: str, name: str) -> Table:
         text = "\n".join(lines.to_list())
     frame = _at_once(text, len(line))
     if frame is not None:
-        return Table(path, name, frame, line, headers=tuple(headers.items()))
+        return LogTable(path, name, frame, line, headers=tuple(headers.items()))
     table = _line_by_line(path, name, lines.gather(line - 1).to_list(), line)
     return replace(table, headers=tuple(headers.items()))
 
@@ -74,7 +74,7 @@ def _at_once(text: str, rows: int) -> pl.DataFrame | None:
     return frame if frame.height == rows and frame.width > 0 else None
 
 
-def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> Table:
+def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> LogTable:
     records: list[Mapping[str, object]] = []
     for number, text in zip(line, lines, strict=True):
         record = _object(text)
@@ -84,8 +84,8 @@ def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> 
             raise InputError(f"{path}:{number}: not a JSON object; correct or remove the line")
         records.append(record)
     if len(records) == len(lines):
-        return Table(path, name, table_of_records(records), line)
-    table = Table(path, name, table_of_records([*records, {}]), line)
+        return LogTable(path, name, table_of_records(records), line)
+    table = LogTable(path, name, table_of_records([*records, {}]), line)
     return table.without_last("cut mid-line (not a whole JSON object)")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ._delimited import read_delimited
-from ._table import Reader, Table
+from ._log_table import LogTable, Reader
 from ._text import read_text, run_folder_name
 
 
@@ -21,5 +21,5 @@ class Lightning(Reader):
     def accepts(self, path: Path) -> bool:
         return path.name == "metrics.csv"
 
-    def read(self, path: Path) -> Table:
+    def read(self, path: Path) -> LogTable:
         return read_delimited(path, read_text(path), name=run_folder_name(path))

@@ -10,7 +10,7 @@ import polars as pl
 
 from etastar._errors import InputError
 
-from ._table import Reader, Table
+from ._log_table import LogTable, Reader
 from ._text import read_bytes
 
 
@@ -20,7 +20,7 @@ class Parquet(Reader):
     def accepts(self, path: Path) -> bool:
         return path.suffix.lower() == ".parquet"
 
-    def read(self, path: Path) -> Table:
+    def read(self, path: Path) -> LogTable:
         try:
             frame = pl.read_parquet(io.BytesIO(read_bytes(path)))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
@@ -28,4 +28,4 @@ class Parquet(Reader):
         if frame.height == 0:
             raise InputError(f"{path}: a table with no rows; remove the file or log to it")
         line = np.arange(1, frame.height + 1)
-        return Table(path, path.stem, frame, line, place="{path} row {line}")
+        return LogTable(path, path.stem, frame, line, place="{path} row {line}")

@@ -10,13 +10,13 @@ import numpy as np
 from etastar._errors import InputError
 from etastar.schedule import Schedule, parse_schedule
 
-from . import _clean, _columns, _logged
-from ._declared import completed, declared_in
-from ._formats import read_table
+from . import _columns, _logged_rates, _logged_values
+from ._declarations import completed, declared_in
+from ._formats import read_log_table
+from ._log_table import LogTable, numbers
 from ._run import Run
 from ._sources import Source, Sources, find_logs
 from ._summary import is_summary, summary_runs
-from ._table import Table, numbers
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_runs(
     Raises:
         InputError: a source that does not exist or is not a log, a missing column, a cell that is
             not a number, a loss <= 0, fewer than two points, or no way to know the schedule: one
-            line with the file, its line, and the mend.
+            line with the file, its line, and how to fix it.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -91,7 +91,7 @@ def read_runs(
 
 def _runs(source: Source, options: _Options) -> list[Run]:
     """The run of a log, or those of a sweep's summary table."""
-    table = read_table(source.path)
+    table = read_log_table(source.path)
     own, notes = declared_in(table)
     source = replace(
         source,
@@ -109,12 +109,14 @@ def _without_summarised(runs: list[Run]) -> list[Run]:
     return [run for run in runs if len(run.step) > 1 or run.name not in logged]
 
 
-def _run(source: Source, table: Table, options: _Options) -> Run:
+def _run(source: Source, table: LogTable, options: _Options) -> Run:
     log = _chosen(table, options)
-    curve, order_notes = _clean.in_order(log.table, log.losses)
-    curve, finite_notes, diverged = _clean.finite(log.table, curve, log.loss_column)
-    schedule, schedule_notes = _schedule(source, options, log, float(curve.step[-1]))
-    curve, horizon_notes = _clean.within(log.table, curve, schedule.horizon)
+    logged, order_notes = _logged_values.in_order(log.table, log.losses)
+    logged, finite_notes, diverged = _logged_values.finite_losses(
+        log.table, logged, log.loss_column
+    )
+    schedule, schedule_notes = _schedule(source, options, log, float(logged.step[-1]))
+    logged, horizon_notes = _logged_values.within(log.table, logged, schedule.horizon)
     row = source.declaration
     caveats = (*log.caveats, *order_notes, *finite_notes, *schedule_notes, *horizon_notes)
     metadata = {**log.table.metadata, **(row.metadata if row else {})}
@@ -125,8 +127,8 @@ def _run(source: Source, table: Table, options: _Options) -> Run:
     }
     return Run(
         name=row.run if row else log.table.name,
-        step=curve.step,
-        loss=curve.value,
+        step=logged.step,
+        loss=logged.value,
         schedule=schedule,
         batch_size=row.batch_size if row else None,
         momentum=row.momentum if row else None,
@@ -139,14 +141,14 @@ def _run(source: Source, table: Table, options: _Options) -> Run:
 class _Log:
     """A table with its columns chosen."""
 
-    table: Table
-    losses: _clean.Curve
+    table: LogTable
+    losses: _logged_values.LoggedValues
     loss_column: str
-    rates: _clean.Curve | None
+    rates: _logged_values.LoggedValues | None
     caveats: tuple[str, ...]
 
 
-def _chosen(table: Table, options: _Options) -> _Log:
+def _chosen(table: LogTable, options: _Options) -> _Log:
     step_name = _columns.step_column(table, options.step)
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
@@ -154,11 +156,11 @@ def _chosen(table: Table, options: _Options) -> _Log:
     table, columns = numbers(table, list(dict.fromkeys(names)))
     table, columns = _without_stray_end(table, columns, step_name)
     step, has_step = columns[step_name]
-    _clean.check_steps(table, step, has_step)
-    losses = _clean.losses(table, step, *columns[loss_name], loss_name)
+    _logged_values.check_steps(table, step, has_step)
+    losses = _logged_values.losses(table, step, *columns[loss_name], loss_name)
     rates, rates_notes = None, []
     if rate_name:
-        rates, rates_notes = _logged.rates(table, step, *columns[rate_name])
+        rates, rates_notes = _logged_rates.rates(table, step, *columns[rate_name])
     if loss_name in table.averaged:
         loss_note = f"{loss_note or table.path}: " + (
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
@@ -169,8 +171,8 @@ def _chosen(table: Table, options: _Options) -> _Log:
 
 
 def _without_stray_end(
-    table: Table, columns: dict[str, tuple[np.ndarray, np.ndarray]], step: str
-) -> tuple[Table, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    table: LogTable, columns: dict[str, tuple[np.ndarray, np.ndarray]], step: str
+) -> tuple[LogTable, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Leave out an unterminated last line whose step goes back: a step cut, not a resumed run."""
     steps, there = columns[step]
     if not table.unterminated or len(steps) < 3 or not there[-2:].all() or steps[-1] > steps[-2]:
@@ -194,7 +196,7 @@ def _schedule(
         )
     if declared is not None:
         rates = log.rates
-        return declared, _logged.contradictions(log.table, rates, declared) if rates else []
+        return declared, _logged_rates.contradictions(log.table, rates, declared) if rates else []
     if log.rates is None or len(log.rates.step) == 0:
         raise InputError(
             f"{source.path}: its schedule is unknown; declare it in the schedule column of a"
@@ -202,7 +204,7 @@ def _schedule(
             " --runs-schedule SPEC"
         )
     horizon = row.horizon if row and row.horizon is not None else options.horizon
-    return _logged.logged_schedule(log.table, log.rates, last, horizon)
+    return _logged_rates.logged_schedule(log.table, log.rates, last, horizon)
 
 
 def _distinct(runs: list[Run]) -> list[Run]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from etastar._errors import InputError
 
-from ._declared import FILE, SUFFIXES, Declaration, read_declarations
+from ._declarations import FILE, SUFFIXES, Declaration, read_declarations
 from ._tensorboard import PREFIX, has_events
 
 DEPTH = 4

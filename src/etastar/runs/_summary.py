@@ -10,9 +10,9 @@ from etastar._errors import InputError
 from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns
-from ._declared import BATCH
+from ._declarations import BATCH
+from ._log_table import MISSING, LogTable
 from ._run import Run
-from ._table import MISSING, Table
 
 FINAL = (
     "final_loss",
@@ -29,13 +29,13 @@ NAME = ("run", "name", "run_name", "run_id", "id")
 MOMENTUM = ("momentum", "beta1")
 
 
-def is_summary(table: Table) -> bool:
+def is_summary(table: LogTable) -> bool:
     """Whether a table holds one row a run: it has a column for the final loss."""
     return any(_columns.ordinary(name) in FINAL for name in table.frame.columns)
 
 
 def summary_runs(
-    table: Table, *, loss: str | None = None, schedule: Schedule | str | None = None
+    table: LogTable, *, loss: str | None = None, schedule: Schedule | str | None = None
 ) -> list[Run]:
     """The runs of a summary table, each with one point: its final loss at its horizon.
 
@@ -89,7 +89,7 @@ def summary_runs(
 class _Rows:
     """Cells of a summary's rows by what they mean; columns of no known meaning by their names."""
 
-    def __init__(self, table: Table, loss: str | None) -> None:
+    def __init__(self, table: LogTable, loss: str | None) -> None:
         self.table = table
         self.final = _columns.named(table, loss, "loss") if loss else ""
         self.meaning: dict[str, str] = {}
@@ -121,7 +121,7 @@ class _Rows:
 
 
 def _schedule(
-    where: str, cells: dict[str, str], table: Table, given: Schedule | str | None
+    where: str, cells: dict[str, str], table: LogTable, given: Schedule | str | None
 ) -> Schedule:
     spec = cells.pop("schedule", given)
     steps, peak = cells.pop("steps", None), cells.pop("peak", None)

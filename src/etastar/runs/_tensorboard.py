@@ -10,7 +10,7 @@ import polars as pl
 
 from etastar._errors import InputError
 
-from ._table import Reader, Table
+from ._log_table import LogTable, Reader
 
 PREFIX = "events.out.tfevents"
 
@@ -29,7 +29,7 @@ class TensorBoard(Reader):
     def accepts(self, path: Path) -> bool:
         return path.name.startswith(PREFIX) or (path.is_dir() and has_events(path))
 
-    def read(self, path: Path) -> Table:
+    def read(self, path: Path) -> LogTable:
         if not path.exists():
             raise InputError(f"{path}: no such file; check the path")
         scalars = _scalars(path)
@@ -43,7 +43,7 @@ class TensorBoard(Reader):
         line = np.concatenate([np.arange(len(step)) for step, _ in scalars.values()])
         folder = path if path.is_dir() else path.resolve().parent
         name = folder.resolve().name if path.is_dir() else path.name
-        return Table(path, name, frame, line, place="{path} event {line} of the tag")
+        return LogTable(path, name, frame, line, place="{path} event {line} of the tag")
 
 
 def _scalars(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -42,6 +42,8 @@ def read_text(path: Path) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: binary data where text is expected; give a log file") from None
+    if not text.strip():  # a byte-order mark or blanks of Unicode and nothing else
+        raise InputError(f"{path}: the file is empty; remove it or log to it")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from etastar._errors import InputError
 
-from ._table import Reader, Table, table_of_records
+from ._log_table import LogTable, Reader, table_of_records
 from ._text import read_text, run_folder_name
 
 
@@ -25,7 +25,7 @@ class TrainerState(Reader):
     def accepts(self, path: Path) -> bool:
         return path.name == "trainer_state.json"
 
-    def read(self, path: Path) -> Table:
+    def read(self, path: Path) -> LogTable:
         try:
             state = json.loads(read_text(path))
         except json.JSONDecodeError as error:
@@ -44,7 +44,7 @@ class TrainerState(Reader):
             for key in ("max_steps", "train_batch_size")
             if isinstance(state.get(key), int | float)
         }
-        return Table(
+        return LogTable(
             path,
             run_folder_name(path),
             table_of_records(history),

@@ -130,7 +130,7 @@ class Decay(Curve):
 
     @abstractmethod
     def fraction(self, progress: Any) -> Any:
-        """g(x), the part of the fall still to come; x a float or an array, from 0 to 1."""
+        """g(x), the part of the fall still to come; `progress` x, a float or an array in [0, 1]."""
 
     @abstractmethod
     def fraction_total(self, offset: float, count: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -93,8 +93,9 @@ class Schedule:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    # A number is an array-like too: the first overload that fits counts.
     @overload
-    def __call__(self, step: float) -> float: ...
+    def __call__(self, step: float) -> float: ...  # pyright: ignore[reportOverlappingOverload]
     @overload
     def __call__(self, step: ArrayLike) -> NDArray[np.float64]: ...
     def __call__(self, step: Any) -> Any:
@@ -207,7 +208,9 @@ class Schedule:
         return self.warmup or min(self.shape.own_rise, self.horizon)
 
     @overload
-    def intrinsic_time(self, steps: float) -> float: ...
+    def intrinsic_time(  # pyright: ignore[reportOverlappingOverload]
+        self, steps: float
+    ) -> float: ...
     @overload
     def intrinsic_time(self, steps: ArrayLike) -> NDArray[np.float64]: ...
     def intrinsic_time(self, steps: Any) -> Any:
@@ -319,7 +322,7 @@ class Schedule:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Schedule:
-        """Read a schedule that `save` wrote.
+        """Read the schedule that `save` wrote to `path`.
 
         Raises: InputError, naming the file, where it cannot be read or `from_json` refuses it.
 
@@ -353,7 +356,11 @@ def join(pieces: Iterable[tuple[Schedule, int]]) -> Schedule:
     to the last bit. A piece cut short simply stops; beyond its horizon it holds its end value.
     The last `until` is the horizon; the peak is the highest of the pieces' peaks.
 
-    Raises: InputError for no piece, or `until` that does not increase.
+    Arguments:
+        pieces: pairs of a schedule and the update of the whole at which it ends, in order.
+
+    Returns: the whole as one `Schedule`.
+    Raises: InputError for no piece, one that is no such pair, or `until` that does not increase.
 
     >>> from etastar.schedule import join, parse_schedule
     >>> stable = parse_schedule("constant:peak=0.1,horizon=100,warmup=10")

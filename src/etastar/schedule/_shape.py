@@ -16,6 +16,12 @@ class Frame(NamedTuple):
         horizon: number of updates.
         warmup: number of updates of the warmup.
         final: learning rate at the horizon over the peak.
+
+    >>> from etastar.schedule import Frame, parse_schedule
+    >>> cosine = parse_schedule("cosine:peak=0.1,horizon=100").shape
+    >>> (segment,) = cosine.after_warmup(Frame(peak=0.2, horizon=50, warmup=10, final=0.1))
+    >>> segment.curve
+    CosineDecay(rate=0.2, final=0.1, start=10.0, length=40.0)
     """
 
     peak: float
@@ -67,18 +73,21 @@ class Shape(ABC):
         return self
 
     def stretched(self, frame: Frame, horizon: int) -> Shape:
-        """The same shape for another horizon."""
+        """The same shape for another horizon.
+
+        `frame` holds the keys before the stretch, `horizon` is the new number of updates.
+        """
         return self
 
     def check(self, frame: Frame) -> None:  # noqa: B027 (most shapes have nothing to refuse)
-        """Raise InputError where the shape's keys do not go with the common ones."""
+        """Raise InputError where the shape's keys do not go with the common ones in `frame`."""
 
     @abstractmethod
     def after_warmup(self, frame: Frame) -> list[Segment]:
-        """The segments from step `warmup` on, the first of them in force at `warmup`."""
+        """The segments from step `frame.warmup` on, the first of them in force there."""
 
     def segments(self, frame: Frame) -> list[Segment]:
-        """All segments, warmup first."""
+        """All segments of a schedule of this shape with the keys of `frame`, warmup first."""
         after = self.after_warmup(frame)
         if frame.warmup == 0:
             return after

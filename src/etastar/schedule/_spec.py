@@ -53,9 +53,12 @@ def parse_schedule(
         wsd          peak, then the fall named by decay over the last `cooldown` steps
         step         peak before step at, peak * factor from it on
 
-    `horizon` and `peak` stand in for keys that the spec leaves out (a table brings its own peak);
-    `folder` is where a relative `file` is looked for.
+    Arguments:
+        spec: the text.
+        folder: where a relative `file` is looked for; the current folder where None.
+        horizon, peak: stand in for keys that the spec leaves out (a table brings its own peak).
 
+    Returns: the `Schedule`; its `spec` gives an equal one back.
     Raises: InputError naming the key that is unknown, missing, not finite, out of range or at odds
     with another.
 

@@ -23,7 +23,7 @@ FORMS: dict[str, Form] = {
         LastIterateForm(),
     )
 }
-"""Every law by name, our own first."""
+"""Every law by name, our own first: etastar, solvable, power, ... (see `form_named`)."""
 
 OWN = FORMS[EtastarForm.name]
 SOLVABLE = FORMS[SolvableForm.name]
@@ -32,6 +32,10 @@ SOLVABLE = FORMS[SolvableForm.name]
 def form_named(name: str) -> Form:
     """A law by its name.
 
+    Arguments:
+        name: a key of `FORMS`.
+
+    Returns: the `Form`.
     Raises: InputError for another name.
 
     >>> form_named("multi-power").linear

@@ -17,10 +17,20 @@ from numpy.typing import ArrayLike
 import etastar._precision  # noqa: F401  # first: double precision
 
 Array = np.ndarray
+AnyArray = jax.Array | np.ndarray
 
 
 class Prior(NamedTuple):
-    """Where a constant may lie: within `lower`..`upper`, by a normal prior of `mean`, `spread`."""
+    """Where a constant of a law may lie: between two bounds, most likely near a value.
+
+    Attributes:
+        lower, upper: bounds, in the unit of the constant; either may be infinite.
+        mean, spread: mean and standard deviation of a normal prior, in the same unit.
+
+    >>> from etastar.law import FORMS, Prior
+    >>> FORMS["power"].priors["alpha"]
+    Prior(lower=0.02, upper=2.5, mean=0.5, spread=0.4)
+    """
 
     lower: float
     upper: float
@@ -40,10 +50,16 @@ class NoiseMemory:
     """How a law forgets the noise of an update, for the solver's starts and scales.
 
     An update of LR eta leaves noise ~ eta^power; after an intrinsic time u the part K(u) =
-    (1 + u / lag)^-exponent of it is left. `lag` is in units of the law's reference LR times its
-    reference steps, `level` the noise that a run at the reference LR comes to, in the unit of the
-    loss.
+    (1 + u / lag)^-exponent of it is left.
 
+    Attributes:
+        lag: intrinsic time from which on noise is forgotten, in units of the law's reference LR
+            times its reference steps.
+        exponent: of the kernel, without a unit.
+        power: of the LR in the noise of an update, without a unit.
+        level: noise that a run at the reference LR comes to, in the unit of the loss.
+
+    >>> from etastar.law import NoiseMemory
     >>> NoiseMemory(lag=1.0, exponent=2.0, power=2.0, level=0.1).kernel([0.0, 1.0])
     array([1.  , 0.25])
     """
@@ -53,8 +69,8 @@ class NoiseMemory:
     power: float
     level: float
 
-    def kernel(self, to_go: ArrayLike) -> Array:
-        """K(u) at intrinsic times u of any shape, in reference units."""
+    def kernel(self, to_go: ArrayLike) -> Float[Array, "*times"]:
+        """K(u) at intrinsic times u, `to_go`, of any shape and in reference units."""
         return (1.0 + np.asarray(to_go) / self.lag) ** -self.exponent
 
 
@@ -93,11 +109,11 @@ class Form(ABC):
     @abstractmethod
     def columns(
         self,
-        theta: Float[jax.Array, " n"],
+        theta: Float[AnyArray, " n"],
         steps: Any,
-        batch_ratio: Float[jax.Array, " runs"],
-        rate: Float[jax.Array, "runs cells"],
-        length: Float[jax.Array, "runs cells"],
+        batch_ratio: Float[AnyArray, " runs"],
+        rate: Float[AnyArray, "runs cells"],
+        length: Float[AnyArray, "runs cells"],
     ) -> Float[jax.Array, "runs nodes k"]:
         """The columns at the nodes of the meshes of some runs; JAX traces it.
 
@@ -154,6 +170,8 @@ class Form(ABC):
         self, **changes: tuple[float, float]
     ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """Mean and spread of the prior, with those of some constants replaced.
+
+        `changes` names a constant and gives its (mean, spread); other names change nothing.
 
         >>> from etastar.law import FORMS
         >>> mean, spread = FORMS["power"].prior_with(alpha=(0.3, 0.1))

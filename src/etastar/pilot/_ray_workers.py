@@ -11,42 +11,47 @@ from typing import Any
 
 from etastar._errors import InputError
 
-from . import _launch
-from ._launch import Job
+from . import _process
+from ._config import SweepConfig
+from ._job import Job, prepare
 
 SYNC = 5.0
 """Seconds between two copies of a running pilot's files to and from the results."""
 
 WAIT_FOR_LOCK = 60.0
+"""Seconds to wait until the processes of a task that has died are gone."""
+
+LARGEST_LOG = 64 * 2**20
+"""Bytes; a larger file of a run is taken for a checkpoint, and not copied to the driver."""
 
 
 class RayWorkers:
     """One task a pilot, with its CPUs and GPUs; Ray starts it again where a node dies.
 
-    Without `results`, the folder `runs` must be seen from every node. With it, a URL that fsspec
-    knows, each task works in a folder of its node and copies it there as it goes; the driver copies
-    logs from there to `runs`, and a task begins with what an earlier one of its name left.
+    Without `config.results`, the folder `runs` must be seen from every node. With it, a URL that
+    fsspec knows, each task works in a folder of its node and copies it there as it goes; the driver
+    copies logs from there to `runs`, and a task begins with what an earlier one of its name left.
+
+    Raises: InputError where Ray is not installed, no cluster answers, or the results cannot be
+        written.
     """
 
-    def __init__(
-        self,
-        runs: Path,
-        address: str,
-        *,
-        jobs: int | None = None,
-        cpus: float = 1.0,
-        gpus: float = 0.0,
-        retries: int = 3,
-        results: str | None = None,
-    ) -> None:
-        self.runs, self.jobs, self.results = runs, jobs, results
-        self.cpus, self.gpus = cpus, gpus
-        self.ray, self.connected_here = _connected(address)
+    def __init__(self, runs: Path, config: SweepConfig) -> None:
+        assert config.ray is not None
+        self.runs, self.jobs = runs, config.jobs
+        self.cpus, self.gpus = config.cpus, config.gpus
+        self.results = None if config.results is None else config.results.rstrip("/")
+        if self.results is not None:
+            _check_results(self.results)
+        self.ray, self.connected_here = _connected(config.ray)
         self.task = self.ray.remote(
-            num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=False
+            num_cpus=config.cpus,
+            num_gpus=config.gpus,
+            max_retries=config.retries,
+            retry_exceptions=False,
         )(_train)
         self.started: dict[str, Any] = {}
-        self.losses: dict[str, str] = {}
+        self.taken: dict[str, str] = {}
         self.copied: dict[str, float] = {}
 
     def free(self) -> int:
@@ -60,7 +65,7 @@ class RayWorkers:
     def start(self, job: Job) -> None:
         folder = self.runs / job.pilot.name
         folder.mkdir(parents=True, exist_ok=True)
-        if not _launch.is_held(folder):
+        if not _process.is_held(folder):
             for name in ("exit", "process"):
                 (folder / name).unlink(missing_ok=True)
         where = (None, self.results) if self.results else (str(self.runs), None)
@@ -70,7 +75,7 @@ class RayWorkers:
     def adopt(self, name: str) -> bool:
         """Never: Ray ends the tasks of a driver that has died; this waits until it has."""
         deadline = time.monotonic() + WAIT_FOR_LOCK
-        while _launch.is_held(self.runs / name) and time.monotonic() < deadline:
+        while _process.is_held(self.runs / name) and time.monotonic() < deadline:
             time.sleep(0.1)
         return False
 
@@ -89,12 +94,12 @@ class RayWorkers:
             pass
         except self.ray.exceptions.RayError as error:
             text = str(error).strip().splitlines()
-            self.losses[name] = f"{type(error).__name__}: {text[-1] if text else 'no message'}"
+            self.taken[name] = f"{type(error).__name__}: {text[-1] if text else 'no message'}"
         del self.started[name]
         return True
 
-    def loss_of(self, name: str) -> str | None:
-        return self.losses.pop(name, None)
+    def taken_by(self, name: str) -> str | None:
+        return self.taken.pop(name, None)
 
     def end(self, names: list[str]) -> None:
         references = [self.started[name] for name in names if name in self.started]
@@ -109,7 +114,7 @@ class RayWorkers:
             if name in self.started:
                 self.ended(name)
             self.started.pop(name, None)
-            self.losses.pop(name, None)
+            self.taken.pop(name, None)
 
     def close(self) -> None:
         if self.connected_here:
@@ -167,18 +172,18 @@ def _train(job: Job, runs: str | None, results: str | None, cwd: str) -> None:
 
 def _watched(job: Job, runs: Path, results: str | None, cwd: str) -> None:
     folder = runs / job.pilot.name
-    words = _launch.prepare(job, runs)
+    words = prepare(job, runs)
     process = _start_when_free(folder, words, cwd if Path(cwd).is_dir() else None)
     seen: dict[str, tuple[int, int]] = {}
     copied = time.monotonic()
     try:
-        while not _launch.has_ended(folder):
+        while not _process.has_ended(folder):
             time.sleep(0.1)
             if results and time.monotonic() > copied + SYNC:
                 _upload(folder, f"{results}/{job.pilot.name}", seen)
                 copied = time.monotonic()
     finally:
-        _launch.end(folder)
+        _process.end(folder)
         if process.stdin is not None:
             process.stdin.close()
         process.wait()
@@ -191,8 +196,8 @@ def _start_when_free(folder: Path, words: list[str], cwd: str | None) -> Any:
     deadline = time.monotonic() + WAIT_FOR_LOCK
     while True:
         try:
-            return _launch.start(folder, words, tied=True, cwd=cwd)
-        except _launch.Busy:
+            return _process.start(folder, words, tied=True, cwd=cwd)
+        except _process.AlreadyRunning:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
@@ -209,7 +214,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
         raise InputError(f"--results {url}: {error}") from None
 
 
-def check_results(url: str) -> None:
+def _check_results(url: str) -> None:
     """Refuse a place for results that cannot be written, before any step is paid for."""
     files, path = _filesystem(url)
     try:
@@ -248,10 +253,10 @@ def _download(url: str, folder: Path, *, logs_only: bool = False) -> None:
     except FileNotFoundError:
         return
     for name, info in found.items():
-        if logs_only and info.get("size", 0) > 64 * 2**20:
+        if logs_only and info.get("size", 0) > LARGEST_LOG:
             continue
         target = folder / os.path.relpath(name, path)
-        if logs_only and target.name == _launch.OUTPUT and _launch.is_held(folder):
+        if logs_only and target.name == _process.OUTPUT and _process.is_held(folder):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.tmp")

@@ -8,24 +8,24 @@ import numpy as np
 
 from etastar._errors import InputError
 
+from ._log_table import LogTable
 from ._run import risen
-from ._table import Table
 
 
 @dataclass(frozen=True)
-class Curve:
+class LoggedValues:
     """Values at strictly increasing steps, each with its row in the table."""
 
     step: np.ndarray
     value: np.ndarray
     row: np.ndarray
 
-    def where(self, keep: np.ndarray | slice) -> Curve:
+    def where(self, keep: np.ndarray | slice) -> LoggedValues:
         """The rows that a mask or an index keeps."""
-        return Curve(self.step[keep], self.value[keep], self.row[keep])
+        return LoggedValues(self.step[keep], self.value[keep], self.row[keep])
 
 
-def check_steps(table: Table, step: np.ndarray, there: np.ndarray) -> None:
+def check_steps(table: LogTable, step: np.ndarray, there: np.ndarray) -> None:
     """Steps must count updates.
 
     Raises:
@@ -41,31 +41,33 @@ def check_steps(table: Table, step: np.ndarray, there: np.ndarray) -> None:
         )
 
 
-def in_order(table: Table, curve: Curve) -> tuple[Curve, list[str]]:
+def in_order(table: LogTable, logged: LoggedValues) -> tuple[LoggedValues, list[str]]:
     """The rows that a later row did not write again.
 
     A run that resumes from step s writes the steps from s on again: of the rows before, those at or
     beyond s belong to an abandoned branch. A log that runs backwards throughout is turned round.
     """
-    step = curve.step
+    step = logged.step
     if len(step) > 2 and np.all(np.diff(step) < 0):
-        return curve.where(slice(None, None, -1)), [
+        return logged.where(slice(None, None, -1)), [
             f"{table.path}: steps run backwards; the log is turned round"
         ]
     later = np.minimum.accumulate(step[::-1])[::-1]
     keep = np.ones(len(step), dtype=bool)
     keep[:-1] = step[:-1] < later[1:]
     if keep.all():
-        return curve, []
+        return logged, []
     resumed = 1 + int(np.argmax(np.diff(step) <= 0))
     gone = int((~keep).sum())
-    return curve.where(keep), [
-        f"{table.where(int(curve.row[resumed]))}: steps go back to {step[resumed]:g} (a resumed or"
+    return logged.where(keep), [
+        f"{table.where(int(logged.row[resumed]))}: steps go back to {step[resumed]:g} (a resumed or"
         f" unsorted log); rows left out, repeated or abandoned: {gone}"
     ]
 
 
-def losses(table: Table, step: np.ndarray, loss: np.ndarray, there: np.ndarray, noun: str) -> Curve:
+def losses(
+    table: LogTable, step: np.ndarray, loss: np.ndarray, there: np.ndarray, noun: str
+) -> LoggedValues:
     """The rows that hold a loss.
 
     Raises:
@@ -87,57 +89,59 @@ def losses(table: Table, step: np.ndarray, loss: np.ndarray, there: np.ndarray, 
             " option loss"
         )
     row = np.flatnonzero(there)
-    return Curve(step[row], loss[row], row)
+    return LoggedValues(step[row], loss[row], row)
 
 
-def finite(table: Table, curve: Curve, noun: str) -> tuple[Curve, list[str], bool]:
+def finite_losses(
+    table: LogTable, logged: LoggedValues, noun: str
+) -> tuple[LoggedValues, list[str], bool]:
     """The rows with a finite loss, and whether the run diverged.
 
     Raises:
         InputError: none is left, or a single one of a run that did not diverge.
     """
-    diverged = risen(curve.value)
-    good = np.isfinite(curve.value)
+    diverged = risen(logged.value)
+    good = np.isfinite(logged.value)
     caveats = []
     if not good.all():
         first = int(np.argmin(good))
         caveats.append(
-            f"{table.where(int(curve.row[first]))}: {noun} is {curve.value[first]:g};"
+            f"{table.where(int(logged.row[first]))}: {noun} is {logged.value[first]:g};"
             f" rows left out, not finite: {int((~good).sum())}"
         )
-        curve = curve.where(good)
+        logged = logged.where(good)
     if diverged:
         caveats.append(f"{table.path}: the run diverged; fits leave it out")
-    _enough(table, curve, noun, needed=1 if diverged else 2)
-    return curve, caveats, diverged
+    _enough(table, logged, noun, needed=1 if diverged else 2)
+    return logged, caveats, diverged
 
 
-def within(table: Table, curve: Curve, horizon: int) -> tuple[Curve, list[str]]:
+def within(table: LogTable, logged: LoggedValues, horizon: int) -> tuple[LoggedValues, list[str]]:
     """The rows up to the horizon of the schedule.
 
     Raises:
         InputError: fewer than two are left.
     """
-    inside = curve.step <= horizon
+    inside = logged.step <= horizon
     if inside.all():
-        return curve, []
+        return logged, []
     first = int(np.argmin(inside))
     if inside.sum() < min(2, len(inside)):
         raise InputError(
             f"{table.path}: {_count(inside.sum())} row within the horizon {horizon} of its"
             " schedule; a run needs at least two: correct the horizon"
         )
-    return curve.where(inside), [
-        f"{table.where(int(curve.row[first]))}: step {curve.step[first]:g} lies beyond the horizon"
-        f" {horizon} of the schedule; rows left out: {int((~inside).sum())}"
+    return logged.where(inside), [
+        f"{table.where(int(logged.row[first]))}: step {logged.step[first]:g} lies beyond the"
+        f" horizon {horizon} of the schedule; rows left out: {int((~inside).sum())}"
     ]
 
 
-def _enough(table: Table, curve: Curve, noun: str, needed: int) -> None:
-    if len(curve.step) >= needed:
+def _enough(table: LogTable, logged: LoggedValues, noun: str, needed: int) -> None:
+    if len(logged.step) >= needed:
         return
     raise InputError(
-        f"{table.path}: {_count(len(curve.step))} row with a finite {noun}; a run"
+        f"{table.path}: {_count(len(logged.step))} row with a finite {noun}; a run"
         " needs at least two: log more often, name another column with the option loss, or leave"
         " the file out"
     )

@@ -13,7 +13,7 @@ from etastar.schedule import Schedule, parse_schedule
 from ._changes import schedule_with_changes
 from ._columns import ordinary
 from ._delimited import read_delimited
-from ._table import MISSING, Table
+from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
 from ._text import read_text
 
@@ -88,7 +88,7 @@ def read_declarations(folder: Path) -> list[Declaration]:
 HEADER_VERSION = 1
 
 
-def declared_in(table: Table) -> tuple[Declaration | None, list[str]]:
+def declared_in(table: LogTable) -> tuple[Declaration | None, list[str]]:
     """What a log itself declares, and caveats; None where it declares nothing.
 
     A log's line {"etastar_run": 1, "schedule": SPEC, "batch_size": ..., "momentum": ...,
@@ -183,7 +183,9 @@ def _one_value(
     return None, [f"{change}; a law holds for one {noun}"]
 
 
-def _declaration(table: Table, columns: Mapping[str, str], row: int, folder: Path) -> Declaration:
+def _declaration(
+    table: LogTable, columns: Mapping[str, str], row: int, folder: Path
+) -> Declaration:
     cells: dict[str, str] = {}
     for key, name in columns.items():
         text = table.frame[name][row]

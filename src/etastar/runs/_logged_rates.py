@@ -7,8 +7,8 @@ import numpy as np
 from etastar._errors import InputError
 from etastar.schedule import Schedule, table
 
-from ._clean import Curve, in_order
-from ._table import Table
+from ._log_table import LogTable
+from ._logged_values import LoggedValues, in_order
 
 TOLERANCE = 0.01
 """A logged rate contradicts the schedule beyond this share of the peak ..."""
@@ -19,52 +19,52 @@ KNOT_TOLERANCE = 1e-5
 
 
 def rates(
-    log: Table, step: np.ndarray, rate: np.ndarray, there: np.ndarray
-) -> tuple[Curve, list[str]]:
+    log: LogTable, step: np.ndarray, rate: np.ndarray, there: np.ndarray
+) -> tuple[LoggedValues, list[str]]:
     """The logged learning rates, in order, without those that are not finite or negative."""
     row = np.flatnonzero(there & ~np.isnan(step))
-    curve = Curve(step[row], rate[row], row)
+    logged = LoggedValues(step[row], rate[row], row)
     with np.errstate(invalid="ignore"):
-        good = np.isfinite(curve.value) & (curve.value >= 0)
+        good = np.isfinite(logged.value) & (logged.value >= 0)
     caveats = []
     if not good.all():
         first = int(np.argmin(good))
         caveats.append(
-            f"{log.where(int(curve.row[first]))}: lr is {curve.value[first]:g};"
+            f"{log.where(int(logged.row[first]))}: lr is {logged.value[first]:g};"
             f" {int((~good).sum())} logged rates that are negative or not finite are left out"
         )
-    curve, _ = in_order(log, curve.where(good))
-    return curve, caveats
+    logged, _ = in_order(log, logged.where(good))
+    return logged, caveats
 
 
-def contradictions(log: Table, curve: Curve, schedule: Schedule) -> list[str]:
+def contradictions(log: LogTable, logged: LoggedValues, schedule: Schedule) -> list[str]:
     """A caveat where the logged rates are not those of the declared schedule.
 
     Loggers differ in whether they write the rate of the update before, of the next one, or count
     steps
     from one: any of `schedule(step - 1)`, `schedule(step)`, `schedule(step + 1)` agrees.
     """
-    curve = curve.where(curve.step <= schedule.horizon)
-    if len(curve.step) == 0:
+    logged = logged.where(logged.step <= schedule.horizon)
+    if len(logged.step) == 0:
         return []
     shifts = (0, -1, 1)
-    near = [np.clip(curve.step + shift, 0, schedule.horizon) for shift in shifts]
-    gap = np.min([np.abs(schedule(step) - curve.value) for step in near], axis=0)
+    near = [np.clip(logged.step + shift, 0, schedule.horizon) for shift in shifts]
+    gap = np.min([np.abs(schedule(step) - logged.value) for step in near], axis=0)
     # Logs round: a rate that equals the bound in decimals must not depend on the last bit.
     bad = gap > TOLERANCE * schedule.peak * (1 + 1e-9)
     if bad.sum() <= FEW and not bad.all():
         return []
     first = int(np.argmax(bad))
-    step = int(curve.step[first])
+    step = int(logged.step[first])
     return [
-        f"{log.where(int(curve.row[first]))}: the logged lr {curve.value[first]:g} at step {step}"
+        f"{log.where(int(logged.row[first]))}: the logged lr {logged.value[first]:g} at step {step}"
         f" contradicts the declared schedule, which has {schedule(step):g} ({int(bad.sum())} of"
         f" {len(bad)} rows differ by more than 1% of the peak); the declared schedule is used"
     ]
 
 
 def logged_schedule(
-    log: Table, curve: Curve, last: float, horizon: int | None
+    log: LogTable, logged: LoggedValues, last: float, horizon: int | None
 ) -> tuple[Schedule, list[str]]:
     """A table schedule through the logged rates, and what had to be assumed around them.
 
@@ -74,25 +74,25 @@ def logged_schedule(
     Raises:
         InputError: no logged rate is positive.
     """
-    if len(curve.step) == 0 or curve.value.max() <= 0:
+    if len(logged.step) == 0 or logged.value.max() <= 0:
         raise InputError(f"{log.path}: no positive lr is logged; declare the schedule in runs.csv")
-    end = float(horizon) if horizon is not None else max(float(curve.step[-1]), last)
-    step, value, caveats = curve.step, curve.value, []
+    end = float(horizon) if horizon is not None else max(float(logged.step[-1]), last)
+    step, value, caveats = logged.step, logged.value, []
     if step[0] > 0:
         start, assumed = _start(step, value)
         if step[0] > 1:
             caveats.append(
-                f"{log.where(int(curve.row[0]))}: the first lr is logged at step {step[0]:g};"
+                f"{log.where(int(logged.row[0]))}: the first lr is logged at step {step[0]:g};"
                 " before it,"
                 f" {assumed} is assumed"
             )
         step, value = np.r_[0.0, step], np.r_[start, value]
-    gap = float(np.median(np.diff(curve.step))) if len(curve.step) > 1 else 0.0
+    gap = float(np.median(np.diff(logged.step))) if len(logged.step) > 1 else 0.0
     if end > step[-1]:
         if end > step[-1] + gap:
             caveats.append(
-                f"{log.where(int(curve.row[-1]))}: the last lr is logged at step {step[-1]:g}; from"
-                f" there to step {end:g} it is assumed to hold"
+                f"{log.where(int(logged.row[-1]))}: the last lr is logged at step {step[-1]:g};"
+                f" from there to step {end:g} it is assumed to hold"
             )
         step, value = np.r_[step, end], np.r_[value, value[-1]]
     if end < step[-1]:

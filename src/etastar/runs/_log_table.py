@@ -16,13 +16,13 @@ MISSING = ("", "none", "null", "na", "n/a", "<na>", "-")
 
 
 @dataclass(frozen=True)
-class Table:
+class LogTable:
     """What a reader found: columns as the file spells them, and where each row stands.
 
     `averaged` names columns that hold means since the row before. `place` turns a row's `line` into
     the words that name it in messages. `unterminated` says that a text file does not end in a
     newline, as when the process writing it was killed. `headers` are the lines by which a log
-    declares its own run, each with its number; see `etastar.runs._declared`.
+    declares its own run, each with its number; see `etastar.runs._declarations`.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Table:
         """The place of one row, such as `log.csv:12`."""
         return self.place.format(path=self.path, line=int(self.line[row]))
 
-    def without_last(self, why: str) -> Table:
+    def without_last(self, why: str) -> LogTable:
         """The table less its last row, with the caveat that says why."""
         caveat = f"{self.where(-1)}: {why}; the line is left out"
         return replace(
@@ -61,14 +61,17 @@ class Reader(abc.ABC):
         """Whether the name of the file says that it has this format."""
 
     @abc.abstractmethod
-    def read(self, path: Path) -> Table:
+    def read(self, path: Path) -> LogTable:
         """The columns of the file; raises InputError where it is not what its name says."""
 
 
 def table_of_records(records: Sequence[Mapping[str, object]]) -> pl.DataFrame:
     """Records with differing keys as columns; a key that a record lacks is null."""
-    names = dict.fromkeys(key for record in records for key in record)
-    return pl.DataFrame([_series(name, [record.get(name) for record in records]) for name in names])
+    columns: dict[str, pl.Series] = {}
+    for key in dict.fromkeys(key for record in records for key in record):
+        name = _whole_characters(key)
+        columns.setdefault(name, _series(name, [record.get(key) for record in records]))
+    return pl.DataFrame(list(columns.values()))
 
 
 def _series(name: str, values: list[object]) -> pl.Series:
@@ -76,8 +79,14 @@ def _series(name: str, values: list[object]) -> pl.Series:
         # Kept as a column, so that messages list it, but of no use as numbers.
         return pl.Series(name, [value is not None for value in values], dtype=pl.Boolean)
     if any(isinstance(value, str) for value in values):
-        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+        texts = [None if value is None else _whole_characters(str(value)) for value in values]
+        return pl.Series(name, texts, dtype=pl.String)
     return pl.Series(name, [None if v is None else _float(v) for v in values], dtype=pl.Float64)
+
+
+def _whole_characters(text: str) -> str:
+    """Text as UTF-8 can hold it: an escape of JSON may stand for half of a character."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _float(value: object) -> float:
@@ -108,16 +117,16 @@ def _none(series: pl.Series) -> np.ndarray:
     return np.zeros(len(series), dtype=bool)
 
 
-def _not_a_number(table: Table, column: str, row: int) -> InputError:
+def _not_a_number(table: LogTable, column: str, row: int) -> InputError:
     cell = str(table.frame[column][row]).strip()
     if cell.replace(",", "").replace(".", "").lstrip("+-").isdigit() and "," in cell:
-        mend = "write numbers with a decimal point and no commas"
+        fix = "write numbers with a decimal point and no commas"
     else:
-        mend = "correct or remove the line"
-    return InputError(f"{table.where(row)}: {column} is {cell[:40]!r}, not a number; {mend}")
+        fix = "correct or remove the line"
+    return InputError(f"{table.where(row)}: {column} is {cell[:40]!r}, not a number; {fix}")
 
 
-def _cut(table: Table, columns: Sequence[str]) -> str | None:
+def _cut(table: LogTable, columns: Sequence[str]) -> str | None:
     """Why the last line looks cut in the middle of a number, or None.
 
     A cut number still parses (3.1520 becomes 3.1), so its length is compared with that of all
@@ -135,8 +144,8 @@ def _cut(table: Table, columns: Sequence[str]) -> str | None:
 
 
 def numbers(
-    table: Table, columns: Sequence[str]
-) -> tuple[Table, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    table: LogTable, columns: Sequence[str]
+) -> tuple[LogTable, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Chosen columns as float64, each with the mask of rows that hold a value.
 
     Only the last line may fail to parse: it is then left out as cut by a killed process.

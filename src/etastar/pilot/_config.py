@@ -1,0 +1,136 @@
+"""What a sweep is asked to do, as one value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Required, TypedDict
+
+import numpy as np
+
+from etastar._errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """What a sweep of pilots is asked to do. Steps are updates of the optimiser everywhere.
+
+    Attributes:
+        horizon: updates of the long training.
+        budget: updates that all pilots together may take. Attempts after a failure are not charged
+            again; pilots that are set aside are not charged.
+        peaks: lowest and highest peak learning rate of a pilot, in the training's own unit; by
+            default None: a range test finds them.
+        warmup: updates of linear warmup of every pilot; 0 by default.
+        interval: stop when half the width of the 90% interval of the loss at the horizon is below
+            this, in the unit of the losses (nats); by default None: the budget is spent.
+        seed: of the pilots, at least 0; 0 by default.
+        jobs: most runs at a time; by default None: 1 here, and on Ray what the cluster has room
+            for.
+        ray: address of a Ray cluster, `auto`, or `local` for one of this machine; by default None:
+            pilots are processes of this machine.
+        cpus: CPUs that a run on Ray reserves, 1 by default.
+        gpus: GPUs that a run on Ray reserves, 0 by default.
+        results: URL that fsspec knows, where runs on Ray keep their files; by default None: the
+            folder of the pilots, which every node must see then.
+        patience: seconds without a new row of its log after which a run counts as hung; by default
+            None: twenty times its longest gap between rows and at least five minutes, and half an
+            hour before the second row.
+        retries: how often a pilot whose training failed is started again, 2 by default.
+        force: whether to go on in a folder that was begun with another command, horizon, peaks,
+            warmup or seed; False by default.
+
+    Raises: InputError naming the field that is out of range.
+
+    >>> SweepConfig(horizon=40_000, budget=60_000).retries
+    2
+    >>> SweepConfig(horizon=40_000, budget=0)
+    Traceback (most recent call last):
+    etastar._errors.InputError: budget must be a whole number of at least 1, got 0
+    """
+
+    horizon: int
+    budget: int
+    peaks: tuple[float, float] | None = None
+    warmup: int = 0
+    interval: float | None = None
+    seed: int = 0
+    jobs: int | None = None
+    ray: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    results: str | None = None
+    patience: float | None = None
+    retries: int = 2
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("horizon", 1), ("budget", 1), ("warmup", 0), ("seed", 0)):
+            self._set(name, whole_number(name, getattr(self, name), least))
+        self._set("retries", whole_number("retries", self.retries, 0))
+        if self.jobs is not None:
+            self._set("jobs", whole_number("jobs", self.jobs, 1))
+        if self.peaks is not None:
+            self._set("peaks", peak_range(self.peaks))
+        for name in ("interval", "patience"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} must be above 0, got {value!r}")
+        if self.ray is None:
+            if self.results is not None:
+                raise InputError("results are for runs on Ray: give ray (--ray ADDRESS) too")
+        elif not (self.cpus >= 0 and self.gpus >= 0 and 0 < self.cpus + self.gpus < math.inf):
+            raise InputError(
+                f"a run must reserve something: cpus is {self.cpus:g}, gpus is {self.gpus:g}"
+            )
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def identity(self, command: Sequence[str]) -> dict[str, Any]:
+        """What decides which runs are made: a folder of pilots is for one such choice."""
+        return {
+            "command": list(command),
+            "horizon": self.horizon,
+            "peak": None if self.peaks is None else list(self.peaks),
+            "warmup": self.warmup,
+            "seed": self.seed,
+        }
+
+
+class SweepOptions(TypedDict, total=False):
+    """The fields of `SweepConfig`, where they are explained, as keyword arguments."""
+
+    horizon: Required[int]
+    budget: Required[int]
+    peaks: tuple[float, float] | None
+    warmup: int
+    interval: float | None
+    seed: int
+    jobs: int | None
+    ray: str | None
+    cpus: float
+    gpus: float
+    results: str | None
+    patience: float | None
+    retries: int
+    force: bool
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """An int that is at least `least`; a NumPy integer serves too. Raises: InputError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def peak_range(peaks: Sequence[float]) -> tuple[float, float]:
+    """The lowest and the highest of a range of peak learning rates. Raises: InputError."""
+    try:
+        low, high = (float(peak) for peak in peaks)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not 0 < low <= high < math.inf:
+        raise InputError(f"peaks must be two LRs (low, high), 0 < low <= high, got {peaks!r}")
+    return low, high
