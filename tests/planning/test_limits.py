@@ -23,6 +23,7 @@ def rates_after_warmup(schedule: Schedule) -> np.ndarray:
     return schedule(np.arange(WARMUP, schedule.horizon + 1))
 
 
+@pytest.mark.slow
 def test_every_schedule_of_a_plan_keeps_to_the_floor(floored):
     schedules = [floored.schedule, *(other.schedule for other in floored.comparison)]
     assert len(schedules) == 5
@@ -33,11 +34,13 @@ def test_every_schedule_of_a_plan_keeps_to_the_floor(floored):
         assert schedule(0) == 0.0
 
 
+@pytest.mark.slow
 def test_no_standard_schedule_is_better_than_the_plan_within_the_floor(floored):
     assert all(other.regret >= 0 for other in floored.comparison)
     assert floored.nearest.schedule(HORIZON) >= FLOOR
 
 
+@pytest.mark.slow
 def test_a_family_that_would_end_below_the_floor_ends_at_it(floored):
     ends = {other.family: other.schedule(HORIZON) for other in floored.comparison}
     for family in ("linear", "cosine", "wsd"):
@@ -67,6 +70,7 @@ def test_a_plan_that_may_rise_is_planned_so_at_other_horizons_too(pilots):
     assert any(free.loss < fixed.loss - 1e-6 for fixed, free in pairs)
 
 
+@pytest.mark.slow
 def test_other_horizons_stand_in_order_with_the_plans_own_among_them(floored):
     horizons = [row.horizon for row in floored.other_horizons]
     assert horizons == [HORIZON // 4, HORIZON // 2, HORIZON, 2 * HORIZON, 4 * HORIZON]
@@ -145,7 +149,10 @@ def test_going_on_from_a_logged_run_raises_the_lr_over_its_warmup(logged_pilots)
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(n, marks=pytest.mark.slow if n == "solvable" else ()) for n in FORMS],
+    params=[
+        form if form in ("etastar", "power") else pytest.param(form, marks=pytest.mark.slow)
+        for form in FORMS
+    ],
 )
 def any_law(request, pilots):
     """Every law, fitted to some of the pilots."""
