@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._advice import LookAhead
     from ._config import SweepConfig, SweepOptions
-    from ._designer import Designer, Finished, Pilot, PricedPilot, Proposal
     from ._information_designer import InformationDesigner, make_designer
     from ._outlook import Outlook
+    from ._proposal import Designer, Finished, Pilot, PricedPilot, Proposal
     from ._run_pilots import design_pilots, run_pilots
     from ._screen import PlainLines, RunProgress, Screen, Silent, SweepProgress
     from ._sweep import SweepResult
 
 # A training that is called in a process of its own comes by here: it must not wait for jax.
 _FILES = {
-    "Designer": "_designer",
-    "Finished": "_designer",
+    "Designer": "_proposal",
+    "Finished": "_proposal",
     "InformationDesigner": "_information_designer",
     "LookAhead": "_advice",
     "Outlook": "_outlook",
-    "Pilot": "_designer",
+    "Pilot": "_proposal",
     "PlainLines": "_screen",
-    "PricedPilot": "_designer",
-    "Proposal": "_designer",
+    "PricedPilot": "_proposal",
+    "Proposal": "_proposal",
     "RunProgress": "_screen",
     "Screen": "_screen",
     "Silent": "_screen",

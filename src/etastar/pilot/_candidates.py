@@ -15,7 +15,7 @@ ACCEPTED = 1.1
 HALVINGS = 4
 """Horizons of candidates: the longest, a half, a quarter and an eighth of it."""
 
-COOLDOWNS = (0.1, 0.2, 0.4)
+COOLDOWN_PARTS = (0.1, 0.2, 0.4)
 """Cooldowns of WSD candidates, as parts of their steps."""
 
 MOST_PEAKS = 10
@@ -58,7 +58,7 @@ def candidates_between(low: float, high: float, longest: int, warmup: int) -> li
                 schedule = make_schedule(shape, **common)
                 flat = steps if shape == "constant" else 0
                 found.append(Candidate(pilot_name(schedule), schedule, flat))
-            for part in COOLDOWNS:
+            for part in COOLDOWN_PARTS:
                 cooldown = max(round(part * steps), 1)
                 schedule = make_schedule("wsd", cooldown=cooldown, **common)
                 found.append(Candidate(pilot_name(schedule, part), schedule, steps - cooldown))
@@ -82,7 +82,7 @@ def _coarsest_ratio(longest: int) -> float:
     """
     horizon = min(max(longest, 64), 4096)
     shapes = [make_schedule(name, peak=1.0, horizon=horizon) for name in ("cosine", "linear")]
-    shapes += [make_schedule("wsd", peak=1.0, horizon=horizon, cooldown=x) for x in COOLDOWNS]
+    shapes += [make_schedule("wsd", peak=1.0, horizon=horizon, cooldown=x) for x in COOLDOWN_PARTS]
     return min(grid_ratio(last_iterate(shape), ACCEPTED) for shape in shapes)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ._candidates import Candidate, candidates_between
 from ._config import peak_range
-from ._designer import Designer, Finished, Pilot, Proposal
+from ._proposal import Designer, Finished, Pilot, Proposal
 from ._range_test import bounds_of, range_test
 from ._search import DesignTask, Search, make_search
 

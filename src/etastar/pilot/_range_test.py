@@ -9,7 +9,7 @@ import numpy as np
 from etastar._errors import InputError
 from etastar.schedule import make_schedule
 
-from ._designer import Finished, Pilot, Proposal
+from ._proposal import Finished, Pilot, Proposal
 
 PREFIX = "range_"
 """How the names of the test's runs begin."""

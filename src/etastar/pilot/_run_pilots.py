@@ -11,8 +11,8 @@ from typing import Unpack
 from ._advice import LookAhead
 from ._command import TrainingCommand, command_of
 from ._config import SweepConfig, SweepOptions
-from ._designer import Designer, Proposal
 from ._local_workers import LocalWorkers
+from ._proposal import Designer, Proposal
 from ._queue import PilotQueue
 from ._screen import PlainLines, Screen
 from ._store import PilotStore, open_store

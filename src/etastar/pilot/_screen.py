@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ._designer import Pilot, Proposal
 from ._outlook import Outlook
+from ._proposal import Pilot, Proposal
 
 
 @dataclass(frozen=True)

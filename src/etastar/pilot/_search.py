@@ -25,9 +25,9 @@ from etastar.schedule import Schedule, make_schedule
 
 from ._candidates import Candidate, pilot_name
 from ._config import whole_number
-from ._designer import Finished, Pilot, Proposal
 from ._forecast_error import ForecastError, forecast_error, target_schedules
 from ._information import FORM, SYSTEMATIC, Belief, Sensitivities, posterior, prior
+from ._proposal import Finished, Pilot, Proposal
 from ._range_test import is_bad
 
 LONGEST = 4

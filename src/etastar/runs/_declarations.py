@@ -13,9 +13,9 @@ from etastar.schedule import Schedule, parse_schedule
 from ._changes import schedule_with_changes
 from ._columns import ordinary
 from ._delimited import read_delimited
+from ._file_text import read_text
 from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
-from ._text import read_text
 
 FILE = "runs.csv"
 BATCH = ("batch_size", "batch", "batch_sequences")

@@ -11,8 +11,8 @@ import polars as pl
 
 from etastar._errors import InputError
 
+from ._file_text import read_text
 from ._log_table import LogTable, Reader
-from ._text import read_text
 
 
 class Delimited(Reader):

@@ -7,12 +7,12 @@ from pathlib import Path
 from etastar._errors import InputError
 
 from ._delimited import Delimited, read_delimited
+from ._file_text import read_text
 from ._jsonl import JsonLines, read_json_lines
 from ._lightning import Lightning
 from ._log_table import LogTable, Reader
 from ._parquet import Parquet
 from ._tensorboard import TensorBoard
-from ._text import read_text
 from ._trainer_state import TrainerState
 
 # The first that accepts a name reads it: files named by a trainer stand before their suffix.

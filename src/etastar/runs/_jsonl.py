@@ -13,8 +13,8 @@ import polars as pl
 
 from etastar._errors import InputError
 
+from ._file_text import read_text
 from ._log_table import LogTable, Reader, table_of_records
-from ._text import read_text
 
 KEY = "etastar_run"
 HEADER = f'"{KEY}"'

@@ -10,8 +10,8 @@ import polars as pl
 
 from etastar._errors import InputError
 
+from ._file_text import read_bytes
 from ._log_table import LogTable, Reader
-from ._text import read_bytes
 
 
 class Parquet(Reader):
