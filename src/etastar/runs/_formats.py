@@ -1,4 +1,4 @@
-"""The reader of each file."""
+"""The readers of all formats, and which of them reads a file. A new reader is listed here."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ READERS: tuple[Reader, ...] = (
     JsonLines(),
     Parquet(),
 )
+
+SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
+"""How the names of logs end: by these they are found in folders, from `runs.csv` and while they are
+written."""
 
 
 def read_log_table(path: Path) -> LogTable:

@@ -17,8 +17,7 @@ from ._log_table import LogTable, Reader
 class Parquet(Reader):
     """Parquet: columns by name; messages count rows from 1."""
 
-    def accepts(self, path: Path) -> bool:
-        return path.suffix.lower() == ".parquet"
+    suffixes = (".parquet",)
 
     def read(self, path: Path) -> LogTable:
         try:
