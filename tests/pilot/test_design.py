@@ -275,7 +275,7 @@ def _tests_of(best: float, stable: float) -> tuple[list[Finished], int]:
     """A range test on a training whose loss is least at `best` and infinite beyond `stable`."""
     done: list[Finished] = []
     calls = 0
-    while (found := range_test(done, [], BUDGET, 0, 0)) is not None:
+    while (found := range_test(done, [], BUDGET, 0)) is not None:
         calls += 1
         assert calls < 9
         for pilot in found.pilots:
@@ -320,7 +320,7 @@ def test_a_range_test_that_finds_nothing_says_so():
         for p in 10.0 ** np.arange(-8, 5)
     ]
     with pytest.raises(InputError, match="give peaks"):
-        range_test(done, [], BUDGET, 0, 0)
+        range_test(done, [], BUDGET, 0)
 
 
 @pytest.mark.parametrize(
