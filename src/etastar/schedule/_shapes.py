@@ -1,7 +1,8 @@
 """The shapes by name: the keys each takes, what it refuses, and the curves it is made of.
 
-To add a shape: write a frozen dataclass here whose fields are its keys, and list it in `SHAPES`.
-Spec strings, JSON, scaling, stretching, breakpoints and sums then work by themselves.
+To add a shape: write a frozen dataclass here whose fields are its keys, and list it in `SHAPES` and
+in `__init__.py`. Spec strings, JSON, scaling, stretching, breakpoints and sums then work by
+themselves.
 """
 
 from __future__ import annotations
