@@ -258,7 +258,7 @@ def test_branches_have_their_parents_seed():
     seeds = {pilot.name: pilot.seed for pilot in found.pilots}
     branches = [pilot for pilot in found.pilots if pilot.parent is not None]
     assert branches
-    assert all(pilot.seed == seeds[pilot.parent] for pilot in branches)
+    assert all(pilot.seed == seeds[str(pilot.parent)] for pilot in branches)
     assert own(found.pilots) == list(range(len(own(found.pilots))))
     # Of a trunk that has ended with any seed, too, and again for the same question.
     trunk = next(p for p in found.pilots if p.schedule.shape.name == "constant")
