@@ -5,8 +5,12 @@ PIP_ARGS ?=
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles a module when it is first imported: most modules of most packages never are.
+# Python compiles a module when it is first imported, as most modules of most packages never are,
+# and keeps the result for the next process, also where the environment says that it should not.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS)
+# A file of tests is run by one process, as its tests share what was fitted and compiled.
+TESTS := $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-all test-versions test-lowest check examples docs format clean
 
@@ -15,11 +19,11 @@ demo: $(VENV)/.core
 
 # The core tests: no framework is installed, tests marked as slow are left out.
 test: $(VENV)/.test
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(TESTS) -m "not slow"
 
 # Every test, with every framework.
 test-all: $(VENV)/.dev
-	$(BIN)/pytest -n 2
+	$(TESTS)
 
 # The core tests on the other Pythons that this machine has.
 test-versions:

@@ -33,6 +33,8 @@ FRAMEWORKS = (
     "torch",
     "transformers",
 )
+# Examples in docstrings that take more than about 4 seconds, by the name of what they show.
+SLOW_EXAMPLES = {"compute_optimal"}
 MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
 
 
@@ -69,8 +71,15 @@ def pytest_collect_file(
     return collectors
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow examples."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.split(".")[-1] in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
-def _examples_of_reports(request: pytest.FixtureRequest) -> None:
+def _examples_of_reports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """`plan` and `tested` for the examples in docstrings of `etastar.report`.
 
     To plan, or to fit a law that can be tested, would take an example half a minute.
@@ -79,5 +88,7 @@ def _examples_of_reports(request: pytest.FixtureRequest) -> None:
         from tests.helpers.backtests import make_backtest
         from tests.helpers.plans import make_plan
 
+        # One namespace serves all examples: what stays in it would hide the names of other files.
         namespace = request.getfixturevalue("doctest_namespace")
-        namespace.update(plan=make_plan(), tested=make_backtest("low", "high"))
+        monkeypatch.setitem(namespace, "plan", make_plan())
+        monkeypatch.setitem(namespace, "tested", make_backtest("low", "high"))

@@ -113,6 +113,7 @@ def test_many_solves_share_one_compilation(law):
     assert (compilations(OWN.final_loss_and_slope), compilations(OWN.nodes)) == before
 
 
+@pytest.mark.slow
 def test_a_warmup_of_any_length_is_a_schedule(law):
     for warmup in (0, 1, 2, 4000):
         found = optimal_schedule(law, HORIZON, limits(law, warmup=warmup))

@@ -103,6 +103,12 @@ def _guarded_lines(tree: ast.Module) -> Iterator[int]:
                 yield from range(inner.lineno, (inner.end_lineno or inner.lineno) + 1)
 
 
+@cache
+def all_imports() -> tuple[Import, ...]:
+    """Every import of a file of ours in a file of ours."""
+    return tuple(each for path in FILES for each in imports_of(path))
+
+
 def circles(edges: dict[Path, set[Path]]) -> list[list[Path]]:
     """Every group of files that reach each other, the smallest first."""
     reached = {file: _reachable(file, edges) for file in edges}

@@ -160,10 +160,8 @@ SHAPES = (
 )
 
 
-@pytest.mark.parametrize(
-    ("capacity", "source", "phase"),
-    [pytest.param(1.5, 0.9, "easy", marks=pytest.mark.slow), (1.8, 0.2, "hard")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("capacity", "source", "phase"), [(1.5, 0.9, "easy"), (1.8, 0.2, "hard")])
 def test_exponents_of_the_exact_model_are_found_again(capacity, source, phase):
     model = PowerLaw(capacity, source, 0.25, 4)
     rng = np.random.default_rng(0)

@@ -19,7 +19,9 @@ TIMES = (1, 2, 4, 8, 14, 24, 40, 64, 90, 120)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
-@pytest.mark.parametrize("batch_size", [1, 4, 64])
+@pytest.mark.parametrize(
+    "batch_size", [4, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 64))]
+)
 @pytest.mark.parametrize(
     "name",
     [

@@ -74,10 +74,13 @@ def test_default_accuracy_with_momentum_for_a_million_updates():
             {"momentum": table([0, 5000, 10000], [0.99, 0.9, 1e-6])}, marks=pytest.mark.slow
         ),
         {"batch_size": table([0, 10000], [1.0, 64.0])},
-        {
-            "momentum": table([0, 5000, 10000], [0.95, 0.9, 0.5]),
-            "batch_size": parse_schedule("step:peak=32,horizon=10000,at=7000,factor=0.125"),
-        },
+        pytest.param(
+            {
+                "momentum": table([0, 5000, 10000], [0.95, 0.9, 0.5]),
+                "batch_size": parse_schedule("step:peak=32,horizon=10000,at=7000,factor=0.125"),
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_default_accuracy_where_momentum_and_batch_size_vary(varied):

@@ -19,6 +19,7 @@ WIDE = Spectrum(K**-1.5, K**-1.75)
 TIMES = np.array([0.1, 1.0, 10.0, 100.0, 1000.0])
 
 
+@pytest.mark.slow
 def test_equivalent_is_the_mean_of_samples():
     """To 4 standard errors and an error of order 1 / width."""
     width = 60

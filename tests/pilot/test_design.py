@@ -361,6 +361,7 @@ def test_a_range_test_finds_where_the_learning_rates_lie(best, stable):
     assert sum(each.pilot.steps for each in done) <= 0.2 * BUDGET
 
 
+@pytest.mark.slow
 def test_without_peaks_a_range_test_comes_first():
     designer = make_designer(HORIZON, BUDGET, warmup=50)
     found = designer.propose([], [], BUDGET)

@@ -107,6 +107,7 @@ def test_what_was_left_out_on_reading_and_in_the_fit_is_said(law, pilots):
     assert lines[-1] == "b: too short"
 
 
+@pytest.mark.slow
 def test_a_plan_holds_its_caveats(pilots):
     far = plan(pilots[2:5], 33_000)
     assert far.caveats[0].startswith("the horizon is")

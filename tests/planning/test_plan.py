@@ -73,6 +73,7 @@ def test_an_annealed_run_costs_more_to_extend(extended, pilots):
     assert any(line.startswith("the LR is raised from") for line in other.caveats)
 
 
+@pytest.mark.slow
 def test_there_must_be_something_to_go_on_from(pilots, under_way):
     with pytest.raises(InputError, match="raise --horizon"):
         plan(pilots, 6004, continued=under_way)

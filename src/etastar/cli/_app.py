@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
-
-import etastar
 
 from . import _backtest, _export, _forecast, _phase, _pilot, _plan, _robust, _solve
 from ._terminal import guarded
@@ -58,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"etastar {etastar.__version__}")
+        # Asked of the installation: the package itself stands above all rooms.
+        print(f"etastar {version('etastar')}")
         raise typer.Exit()
 
 
