@@ -3,7 +3,8 @@
     python bench/mutants.py [NAME ...]
 
 Each fault is one changed line in a copy of `src`; the tests named beside it run against that copy
-and must fail. Prints a table, and exits with 1 where a fault is found by none.
+and must fail. Before, they run once against an unchanged copy and must pass: a test that always
+fails finds nothing. Prints a table, and exits with 1 where a fault is found by none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,27 +103,50 @@ MUTANTS = (
 )
 
 
-def outcome(mutant: Mutant, folder: Path) -> str:
-    """What the tests say of a fault: found, or what went wrong."""
-    copy = folder / "src"
-    shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    path = copy / "etastar" / mutant.file
+def said_by(tests: Sequence[str], source: Path) -> subprocess.CompletedProcess[str]:
+    """What pytest says of some tests, run against a copy of `src`."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def copied(folder: str) -> Path:
+    """A copy of `src` in a folder."""
+    source = Path(folder) / "src"
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+def outcome(mutant: Mutant, source: Path) -> str:
+    """What the tests say of a fault, put into a copy of `src`: found, or what went wrong."""
+    path = source / "etastar" / mutant.file
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if text.count(mutant.before) != 1:
         return f"the line stands {text.count(mutant.before)} times in {mutant.file}: renew it here"
     path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(copy)},
-        capture_output=True,
-        text=True,
-    )
+    done = said_by(mutant.tests, source)
     # 1: tests failed. Anything else (no tests, an error of collection) proves nothing.
     if done.returncode == 1:
         lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
         return "found" if lines else "not by a failed test: " + done.stdout[-200:]
     return "SURVIVES" if done.returncode == 0 else f"pytest exit {done.returncode}"
+
+
+def failing_unchanged(mutants: Iterable[Mutant]) -> dict[tuple[str, ...], str]:
+    """The tests that do not pass where nothing is changed, and what pytest says of them."""
+    failing = {}
+    with tempfile.TemporaryDirectory() as folder:
+        source = copied(folder)
+        for tests in dict.fromkeys(mutant.tests for mutant in mutants):
+            done = said_by(tests, source)
+            if done.returncode:
+                said = done.stdout.strip().splitlines()[-1:] or ["no output"]
+                failing[tests] = f"pytest exit {done.returncode} without the fault: {said[0]}"
+    return failing
 
 
 def main() -> int:
@@ -130,10 +155,13 @@ def main() -> int:
     wanted = parser.parse_args().names
     chosen = [m for m in MUTANTS if not wanted or any(word in m.name for word in wanted)]
     table = Table("fault", "file", "tests", "outcome")
+    failing = failing_unchanged(chosen)
     survivors = 0
     for mutant in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            said = outcome(mutant, Path(folder))
+        said = failing.get(mutant.tests)
+        if said is None:
+            with tempfile.TemporaryDirectory() as folder:
+                said = outcome(mutant, copied(folder))
         survivors += said != "found"
         table.add_row(mutant.name, mutant.file, " ".join(mutant.tests), said)
     Console(width=160).print(table)

@@ -10,7 +10,10 @@ import pytest
 
 from etastar.cli import main
 from etastar.export import TARGETS, Target, export_schedule, known_target
+from etastar.export._named import NamedShapes
 from etastar.schedule import InputError, Schedule
+
+from .frameworks import READ
 
 PLANNED = "examples/gpt/planned.json"
 
@@ -36,6 +39,12 @@ def test_the_command_and_its_guide_list_every_framework(capsys) -> None:
     assert f"{', '.join(others)} or {last}." in said
     guide = Path("docs/guides/export.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", guide, flags=re.M)) == set(TARGETS)
+
+
+def test_each_framework_of_named_schedules_has_a_reader_in_the_tests() -> None:
+    """`frameworks.py` computes the rates from the text by the framework's own formula."""
+    by_name = {name for name, target in TARGETS.items() if isinstance(target, NamedShapes)}
+    assert set(READ) == by_name
 
 
 def test_a_framework_is_known_by_its_name() -> None:

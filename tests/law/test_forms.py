@@ -1,8 +1,12 @@
 """Published laws against their formulas, step by step; the solvable law against the model."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from etastar.cli import main
 from etastar.law import FORMS, backtest, fit
 from etastar.law._points import Units, place
 from etastar.model import PowerLaw, exact_losses
@@ -137,3 +141,19 @@ def test_an_unknown_law_is_refused_by_name():
     run = Run("a", np.arange(10.0, 900, 10), np.full(89, 3.0), parse_schedule(SPECS[0]))
     with pytest.raises(InputError, match="no law is named 'chinchilla'; choose one of etastar"):
         backtest([run], [Run("b", run.step, run.loss + 1, run.schedule)], form="chinchilla")
+
+
+def test_the_command_and_the_guides_name_every_law(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    # A name that is broken at the end of a line is put together again.
+    said = re.sub(
+        r"-\s+", "-", " ".join(re.sub(r"[^\w\s,.:-]", " ", capsys.readouterr().out).split())
+    )
+    *others, last = FORMS
+    assert f"The law to fit: {', '.join(others)} or {last}." in said
+    laws = Path("docs/law.md").read_text(encoding="utf-8").split("\n## Other laws\n")[1]
+    described = re.findall(r"^\| `([\w-]+)` \|", laws.split("\n## ")[0], flags=re.M)
+    assert set(described) == set(FORMS) - {"etastar"}
+    planning = Path("docs/planning.md").read_text(encoding="utf-8").split("\n### Another law\n")[1]
+    assert set(re.findall(r"`([\w-]+)`", planning.split("\n\n")[0])) >= set(FORMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from etastar.law import FORMS, Law, fit
 from etastar.law._points import Units
 from etastar.pilot import Finished, InformationDesigner, Pilot, make_designer
+from etastar.pilot._candidates import PILOT_SHAPES, candidates_between
 from etastar.pilot._information import SYSTEMATIC, Belief, Sensitivities, misfit_features
 from etastar.pilot._range_test import bounds_of, range_test
 from etastar.runs import Run
@@ -221,6 +223,67 @@ def test_branches_start_where_their_parents_end():
     assert any(pilot.parent == trunk.name for pilot in again.pilots)
 
 
+def own(pilots: Sequence[Pilot]) -> list[int]:
+    """The seeds of pilots that are no branches."""
+    return [pilot.seed for pilot in pilots if pilot.parent is None]
+
+
+def test_each_pilot_has_a_seed_of_its_own(first, after):
+    assert own(first.pilots) == list(range(len(first.pilots)))
+    # The five that have ended keep theirs; the others count on.
+    assert own(after.pilots) == list(range(5, 5 + len(after.pilots)))
+
+
+def test_seeds_count_on_from_the_one_given_with_a_range_test_too():
+    designer = make_designer(HORIZON, BUDGET, warmup=50, seed=30)
+    found = designer.propose([], [], BUDGET)
+    assert own(found.pilots) == list(range(30, 30 + len(found.pilots)))
+    done, _ = _tests_of(2e-3, 0.05)
+    done = [replace(each, pilot=replace(each.pilot, seed=30 + i)) for i, each in enumerate(done)]
+    later = designer.propose(done, [], BUDGET // 2)
+    assert own(later.pilots) == list(range(30 + len(done), 30 + len(done) + len(later.pilots)))
+
+
+def test_seeds_of_what_runs_are_not_given_again(designer, first):
+    """The second of three was put off: the one after it had started with its seed already."""
+    running = (first.pilots[0], first.pilots[2])
+    left = BUDGET - sum(pilot.steps for pilot in running)
+    found = designer.propose([], running, left)
+    assert own(found.pilots) == list(range(3, 3 + len(found.pilots)))
+
+
+def test_branches_have_their_parents_seed():
+    designer = make_designer(HORIZON, BUDGET, peaks=PEAKS, warmup=100, resumable=True)
+    found = designer.propose([], [], BUDGET)
+    seeds = {pilot.name: pilot.seed for pilot in found.pilots}
+    branches = [pilot for pilot in found.pilots if pilot.parent is not None]
+    assert branches
+    assert all(pilot.seed == seeds[str(pilot.parent)] for pilot in branches)
+    assert own(found.pilots) == list(range(len(own(found.pilots))))
+    # Of a trunk that has ended with any seed, too, and again for the same question.
+    trunk = next(p for p in found.pilots if p.schedule.shape.name == "constant")
+    done = ended(replace(trunk, seed=7))
+    again = designer.propose(done, [], BUDGET - trunk.steps)
+    assert any(pilot.parent == trunk.name for pilot in again.pilots)
+    assert all(pilot.seed == 7 for pilot in again.pilots if pilot.parent == trunk.name)
+    assert own(again.pilots) == list(range(8, 8 + len(own(again.pilots))))
+    assert designer.propose(done, [], BUDGET - trunk.steps) == again
+
+
+def test_candidates_are_the_shapes_listed_and_their_rates_hold_as_long_as_said():
+    candidates = candidates_between(*PEAKS, longest=10_000, warmup=100)
+    begins = {each.name.split("_p")[0] for each in candidates}
+    assert begins == {shape.name for shape in PILOT_SHAPES}
+    assert len({each.name for each in candidates}) == len(candidates)
+    for each in candidates:
+        rates, peak = each.schedule(np.arange(each.schedule.horizon)), each.schedule.peak
+        if each.flat:
+            assert np.all(rates[100 : each.flat] == peak)
+            assert each.flat == each.schedule.horizon or rates[each.flat + 1] < peak
+        else:
+            assert rates[101] < peak
+
+
 def test_with_runs_the_interval_is_the_laws(designer, first, after):
     runs = [run_of(pilot) for pilot in first.pilots[:5]]
     law = fit(runs)
@@ -275,7 +338,7 @@ def _tests_of(best: float, stable: float) -> tuple[list[Finished], int]:
     """A range test on a training whose loss is least at `best` and infinite beyond `stable`."""
     done: list[Finished] = []
     calls = 0
-    while (found := range_test(done, [], BUDGET, 0, 0)) is not None:
+    while (found := range_test(done, [], BUDGET, 0)) is not None:
         calls += 1
         assert calls < 9
         for pilot in found.pilots:
@@ -321,7 +384,7 @@ def test_a_range_test_that_finds_nothing_says_so():
         for p in 10.0 ** np.arange(-8, 5)
     ]
     with pytest.raises(InputError, match="give peaks"):
-        range_test(done, [], BUDGET, 0, 0)
+        range_test(done, [], BUDGET, 0)
 
 
 @pytest.mark.parametrize(

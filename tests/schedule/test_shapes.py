@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etastar.schedule import InputError, Schedule, make_schedule, parse_schedule
+from etastar.schedule._shapes import SHAPES
 from tests.helpers.schedules import falling, named
 
 PEAK, HORIZON, WARMUP, FINAL = 0.3, 1000, 40, 0.07
@@ -63,6 +66,20 @@ CASES = [
     *(("wsd", {"cooldown": c, "decay": d}) for c in (0.2, 333) for d in ("linear", "sqrt")),
     *(("wsd", {"cooldown": c, "decay": d}) for c in (0.2, 333) for d in ("cosine", "exponential")),
 ]
+
+
+def test_every_shape_is_tested_and_described() -> None:
+    """Here, in the integrations, in the guide, in the reference, and where specs are read."""
+    assert {name for name, _ in CASES} == set(SHAPES) - {"table"}
+    specs = Path("tests/integrations/specs.txt").read_text(encoding="utf-8").splitlines()
+    assert {spec.split(":")[0] for spec in specs} >= set(SHAPES)
+    guide = Path("docs/schedules.md").read_text(encoding="utf-8")
+    table = guide.split("\n## Shapes\n")[1].split("\n\n")[1]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.M)) == set(SHAPES)
+    reference = Path("docs/reference.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^::: etastar\.schedule\.(\w+)$", reference, flags=re.M))
+    assert named >= {shape.__name__ for shape in SHAPES.values()}
+    assert set(re.findall(r"`(\w+)`", parse_schedule.__doc__ or "")) >= set(SHAPES)
 
 
 @pytest.mark.parametrize(("name", "keys"), CASES)

@@ -55,7 +55,7 @@ Interval = Annotated[
     float | None,
     typer.Option(metavar="NATS", help="Stop once the loss is known to plus or minus this."),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the pilots.")]
+Seed = Annotated[int, typer.Option(help="Seed of the first pilot; the others count on from it.")]
 Patience = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", help="Without a new row for so long, a run has hung."),

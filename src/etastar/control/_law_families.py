@@ -12,7 +12,7 @@ from etastar.schedule import Schedule, make_schedule
 from ._limits import Limits, last_piece
 from ._solution import Member
 
-COOLDOWNS = (0.05, 0.1, 0.2, 0.4)
+COOLDOWN_PARTS = (0.05, 0.1, 0.2, 0.4)
 RANGE = 64.0
 """Peaks are searched from the cap down to cap / RANGE."""
 
@@ -44,7 +44,7 @@ def family_makers(limits: Limits) -> dict[str, list[Maker]]:
         "cosine": [shape("cosine")],
         "wsd": [
             shape("wsd", cooldown=part, decay=decay)
-            for part in COOLDOWNS
+            for part in COOLDOWN_PARTS
             for decay in ("linear", "sqrt")
         ],
     }

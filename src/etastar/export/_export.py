@@ -70,8 +70,8 @@ def export_schedule(
 ) -> Export:
     """Write a schedule down for a framework.
 
-    torch, optax, transformers and csv follow any schedule. torchtitan, megatron, nanochat and
-    axolotl know standard ones by name; another is replaced by the nearest they have:
+    Some frameworks follow any schedule. Others know standard ones by name; what such a one cannot
+    follow is replaced by the nearest that it can:
 
     - with a `law`, that of the lowest predicted final loss, its peak up to the law's highest;
     - else with the JSON of a `plan` made for this schedule, the best of its comparison;
@@ -79,7 +79,7 @@ def export_schedule(
 
     Arguments:
         schedule: the learning rate of every update.
-        to: torch, optax, transformers, torchtitan, megatron, nanochat, axolotl or csv.
+        to: a key of `TARGETS`.
         law: a law fitted to runs of the task.
         plan: what `Plan.to_dict` returns, or plan.json holds.
 

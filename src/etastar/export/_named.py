@@ -19,7 +19,7 @@ from ._target import Target
 POWERS = (0.5, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Powers of a polynomial that are tried; 1 is `linear`."""
 
-COOLDOWNS = tuple(range(5, 100, 5))
+COOLDOWN_PERCENTS = tuple(range(5, 100, 5))
 """Lengths of a cooldown that are tried, in percent of the horizon."""
 
 
@@ -58,7 +58,7 @@ class NamedShapes(Target):
             # Without a warmup frameworks start it at different updates.
             elif warmup or kind is not InverseSqrt:
                 yield kind()
-        for percent in COOLDOWNS:
+        for percent in COOLDOWN_PERCENTS:
             cooldown = round(percent * horizon / 100)
             if 1 <= cooldown <= horizon - warmup:
                 yield from (WarmupStableDecay(cooldown, decay) for decay in self.decays)

@@ -1,4 +1,8 @@
-"""The frameworks that a schedule can be exported to. A new one is listed here, and only here."""
+"""The frameworks that a schedule can be exported to.
+
+A new one is listed here, in the help of `--to` (`cli/_export.py`), which must not load this
+package, and in the table of `docs/guides/export.md`. A test compares the three.
+"""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from etastar.runs import Run
 
-from ._designer import Designer, Finished, Pilot, Proposal
 from ._outlook import Outlook
+from ._proposal import Designer, Finished, Pilot, Proposal
 
 LookAhead = Callable[[list[Run]], Outlook | None]
 """Says what runs tell of the horizon, None where they tell nothing."""

@@ -25,7 +25,8 @@ class SweepConfig:
         warmup: updates of linear warmup of every pilot; 0 by default.
         interval: stop when half the width of the 90% interval of the loss at the horizon is below
             this, in the unit of the losses (nats); by default None: the budget is spent.
-        seed: of the pilots, at least 0; 0 by default.
+        seed: of the first pilot, at least 0; 0 by default. The other pilots count on from it, and
+            a branch from a checkpoint has its parent's.
         jobs: most runs at a time; by default None: 1 here, and on Ray what the cluster has room
             for.
         ray: address of a Ray cluster, `auto`, or `local` for one of this machine; by default None:
@@ -100,7 +101,15 @@ class SweepConfig:
 
 
 class SweepOptions(TypedDict, total=False):
-    """The fields of `SweepConfig`, where they are explained, as keyword arguments."""
+    """The fields of `SweepConfig`, where they are explained, as keyword arguments.
+
+    All but `horizon` and `budget` may be left out: horizon, budget, peaks, warmup, interval, seed,
+    jobs, ray, cpus, gpus, results, patience, retries, force.
+
+    >>> options: SweepOptions = {"horizon": 40_000, "budget": 60_000}
+    >>> SweepConfig(**options).warmup
+    0
+    """
 
     horizon: Required[int]
     budget: Required[int]

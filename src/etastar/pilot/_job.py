@@ -11,7 +11,7 @@ from pathlib import Path
 from etastar._files import write_text
 
 from ._command import TrainingCommand
-from ._designer import Pilot
+from ._proposal import Pilot
 
 _CHECKPOINT = re.compile(r"(?:(?:step|checkpoint|ckpt|iter|iteration)\D?0*|^0*)(\d+)$", re.I)
 

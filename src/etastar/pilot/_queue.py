@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from ._designer import Pilot, Proposal
+from ._proposal import Pilot, Proposal
 from ._record import PilotRecord
 
 

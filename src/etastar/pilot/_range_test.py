@@ -9,7 +9,7 @@ import numpy as np
 from etastar._errors import InputError
 from etastar.schedule import make_schedule
 
-from ._designer import Finished, Pilot, Proposal
+from ._proposal import Finished, Pilot, Proposal
 
 PREFIX = "range_"
 """How the names of the test's runs begin."""
@@ -25,9 +25,9 @@ PART = 0.02
 
 
 def range_test(
-    finished: Sequence[Finished], running: Sequence[Pilot], budget: int, warmup: int, seed: int
+    finished: Sequence[Finished], running: Sequence[Pilot], budget: int, warmup: int
 ) -> Proposal | None:
-    """The next runs of the range test, or None once the best LR lies between two others.
+    """The next runs of the range test (no seeds yet), None once the best LR lies between others.
 
     Linear decay over a fiftieth of the budget at LRs a factor of 10 apart; while the best is the
     lowest, or the highest and did not diverge, the test goes on there.
@@ -57,7 +57,6 @@ def range_test(
         Pilot(
             f"{PREFIX}p{peak:g}_h{steps}",
             make_schedule("linear", peak=peak, horizon=steps, warmup=warmup),
-            seed,
         )
         for peak in wanted
     )

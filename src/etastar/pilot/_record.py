@@ -10,7 +10,7 @@ from typing import Any
 
 from etastar.schedule import Schedule
 
-from ._designer import Pilot
+from ._proposal import Pilot
 
 
 class PilotStatus(StrEnum):

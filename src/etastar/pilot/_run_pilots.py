@@ -11,8 +11,8 @@ from typing import Unpack
 from ._advice import LookAhead
 from ._command import TrainingCommand, command_of
 from ._config import SweepConfig, SweepOptions
-from ._designer import Designer, Proposal
 from ._local_workers import LocalWorkers
+from ._proposal import Designer, Proposal
 from ._queue import PilotQueue
 from ._screen import PlainLines, Screen
 from ._store import PilotStore, open_store
@@ -58,9 +58,20 @@ def run_pilots(
 
     Raises: InputError for options out of range, a folder that another driver holds or that was
         begun otherwise, a full disk, or a command that fails three pilots and runs none;
-        KeyboardInterrupt. All that has ended is kept.
+        KeyboardInterrupt. All that has ended is kept (docs/pilots.md).
 
-    See docs/pilots.md for the faults that are told apart, and what follows each.
+    >>> import tempfile, types
+    >>> from etastar.pilot import Pilot, Silent
+    >>> from etastar.schedule import parse_schedule
+    >>> def propose(finished, running, steps_left):
+    ...     pilots = () if finished else (Pilot("a", parse_schedule("cosine:peak=1,horizon=9")),)
+    ...     return Proposal(pilots, None, (0.1,) * len(pilots), "one is enough")
+    >>> log = "(echo step,loss; echo 0,4; echo 9,2) > $0.csv"
+    >>> swept = run_pilots(["sh", "-c", log, "{out}", "{spec}"], horizon=99, budget=9,
+    ...     designer=types.SimpleNamespace(propose=propose), ahead=lambda runs: None,
+    ...     show=Silent(), out=tempfile.mkdtemp())
+    >>> swept.finished[0].run.final_loss, swept.reason
+    (2.0, 'one is enough')
     """
     config, command = SweepConfig(**options), command_of(train)
     designer = _designer(config, command) if designer is None else designer

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ._designer import Pilot, Proposal
 from ._outlook import Outlook
+from ._proposal import Pilot, Proposal
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,19 @@ class Screen(Protocol):
         ...
 
     def say(self, line: str) -> None:
-        """Tell one event."""
+        """Tell one event.
+
+        Arguments:
+            line: what happened, in one line without a line end.
+        """
         ...
 
     def show(self, progress: SweepProgress) -> None:
-        """Show how things stand; called several times a second."""
+        """Show how things stand; called several times a second.
+
+        Arguments:
+            progress: the runs under way, the updates paid for, and what is known so far.
+        """
         ...
 
     def close(self) -> None:
@@ -115,32 +123,48 @@ class Screen(Protocol):
 
 
 class Silent:
-    """A screen that shows nothing; `lines` keeps what was said."""
+    """A screen that shows nothing; `lines` keeps what was said.
+
+    >>> screen = Silent()
+    >>> screen.say("a: finished, loss 2.5 at step 200")
+    >>> screen.lines
+    ['a: finished, loss 2.5 at step 200']
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def design(self, proposal: Proposal, paid: Sequence[int], horizon: int) -> None:
-        pass
+        """The `proposal`, what is `paid` and the `horizon` are not shown."""
 
     def say(self, line: str) -> None:
+        """Keep the `line`."""
         self.lines.append(line)
 
     def show(self, progress: SweepProgress) -> None:
-        pass
+        """The `progress` is not shown."""
 
     def close(self) -> None:
-        pass
+        """Nothing is open."""
 
 
 class PlainLines:
-    """Lines on stderr: the events, each quarter of a run, and the outlook when it changes."""
+    """Lines on stderr: the events, each quarter of a run, and the outlook when it changes.
+
+    >>> import contextlib, io
+    >>> said = io.StringIO()
+    >>> with contextlib.redirect_stderr(said):
+    ...     PlainLines().say("a: finished, loss 2.5 at step 200")
+    >>> said.getvalue()
+    'a: finished, loss 2.5 at step 200\\n'
+    """
 
     def __init__(self) -> None:
         self._quarters: dict[str, int] = {}
         self._outlook = ""
 
     def design(self, proposal: Proposal, paid: Sequence[int], horizon: int) -> None:
+        """A line a pilot of the `proposal`: LR, steps, those `paid`, the interval at `horizon`."""
         for each in proposal.priced(paid):
             pilot = each.pilot
             width = "not known" if each.interval is None else f"± {each.interval:.1%}"
@@ -151,9 +175,11 @@ class PlainLines:
         self.say(f"{proposal.reason[:1].upper()}{proposal.reason[1:]}.")
 
     def say(self, line: str) -> None:
+        """Print the `line` at once."""
         print(line, file=sys.stderr, flush=True)
 
     def show(self, progress: SweepProgress) -> None:
+        """Print what of the `progress` is new: a quarter of a run done, another outlook."""
         for run in progress.runs:
             name, quarter = run.pilot.name, int(4 * run.part)
             if self._quarters.get(name, 0) < quarter < 4:
@@ -169,7 +195,7 @@ class PlainLines:
             self.say(text)
 
     def close(self) -> None:
-        pass
+        """Nothing is open."""
 
 
 def duration_text(seconds: float | None) -> str:

@@ -25,9 +25,9 @@ from etastar.schedule import Schedule, make_schedule
 
 from ._candidates import Candidate, pilot_name
 from ._config import whole_number
-from ._designer import Finished, Pilot, Proposal
 from ._forecast_error import ForecastError, forecast_error, target_schedules
 from ._information import FORM, SYSTEMATIC, Belief, Sensitivities, posterior, prior
+from ._proposal import Finished, Pilot, Proposal
 from ._range_test import is_bad
 
 LONGEST = 4
@@ -54,7 +54,7 @@ class DesignTask:
         interval: relative half width of the 90% interval at the horizon that is enough, None to
             spend the budget.
         resumable: whether a run can start from the end of another.
-        seed: of the pilots, and of the draws from the prior.
+        seed: of the first pilot, and of the draws from the prior.
 
     Raises: InputError naming what is out of range.
     """
@@ -217,20 +217,20 @@ class Search:
         return (max(ends), state.trunks[peak, max(ends)]) if ends else (0, None)
 
     def _made(self, each: Candidate, state: _State) -> list[Pilot]:
-        """The pilot of a candidate; before it the trunk that later ones can share."""
-        seed = self.task.seed
+        """The pilot of a candidate; before it the trunk that later ones can share. No seeds yet."""
         if not self.task.resumable or each.flat == 0:
-            return [Pilot(each.name, each.schedule, seed)]
+            return [Pilot(each.name, each.schedule)]
         made = []
         start, parent = self._branch(each, state)
         if start < each.flat:
             peak, warmup = each.schedule.peak, self.task.warmup
             trunk = make_schedule("constant", peak=peak, horizon=each.flat, warmup=warmup)
-            made.append(Pilot(pilot_name(trunk), trunk, seed, parent, start))
-            state.trunks[peak, each.flat] = pilot_name(trunk)
-            start, parent = each.flat, pilot_name(trunk)
+            name = pilot_name(trunk.shape.name, trunk)
+            made.append(Pilot(name, trunk, parent=parent, branch_step=start))
+            state.trunks[peak, each.flat] = name
+            start, parent = each.flat, name
         if each.flat < each.schedule.horizon:
-            made.append(Pilot(each.name, each.schedule, seed, parent, start))
+            made.append(Pilot(each.name, each.schedule, parent=parent, branch_step=start))
         return made
 
 

@@ -18,8 +18,8 @@ from etastar._errors import InputError
 from etastar._files import copy_file, write_text
 from etastar.runs import Run, live_log, log_name, read_runs
 
-from ._designer import Finished
 from ._job import LOG
+from ._proposal import Finished
 from ._record import PilotRecord, PilotStatus
 
 STATE = "pilots.json"

@@ -16,10 +16,10 @@ from ._advice import Advice, LookAhead
 from ._command import TrainingCommand
 from ._conclusion import Conclusion
 from ._config import SweepConfig
-from ._designer import Designer, Finished, Proposal
 from ._job import Job
 from ._judgement import half_interval, is_disk_full, patience_for
 from ._outlook import Outlook
+from ._proposal import Designer, Finished, Proposal
 from ._queue import PilotQueue
 from ._record import PilotRecord
 from ._recovery import Recovery

@@ -1,6 +1,9 @@
 """What speaks against a plan: one line each, and how to settle it.
 
-To add a caveat: write a function from `Evidence` to lines here, and list it in `CHECKS`.
+To add a caveat about the plan: write a function from `Evidence` to lines here, and list it in
+`CHECKS`. One that needs no plan is made where less is known, and repeated here: about one log by
+its reader (`Run.caveats`), about runs side by side in `runs/_together.py`, about what a fit leaves
+out in `law/_fit.py`.
 """
 
 from __future__ import annotations

@@ -13,14 +13,15 @@ from etastar.schedule import Schedule, parse_schedule
 from ._changes import schedule_with_changes
 from ._columns import ordinary
 from ._delimited import read_delimited
+from ._file_text import read_text
+from ._formats import SUFFIXES
 from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
-from ._text import read_text
 
 FILE = "runs.csv"
 BATCH = ("batch_size", "batch", "batch_sequences")
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 IN_FOLDER = ("metrics.csv", "trainer_state.json")
+"""Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
 
 
 @dataclass(frozen=True)

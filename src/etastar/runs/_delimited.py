@@ -11,15 +11,14 @@ import polars as pl
 
 from etastar._errors import InputError
 
+from ._file_text import read_text
 from ._log_table import LogTable, Reader
-from ._text import read_text
 
 
 class Delimited(Reader):
     """CSV and TSV: one header line, then one row a line; blank lines are skipped."""
 
-    def accepts(self, path: Path) -> bool:
-        return path.suffix.lower() in (".csv", ".tsv")
+    suffixes = (".csv", ".tsv")
 
     def read(self, path: Path) -> LogTable:
         return read_delimited(path, read_text(path), name=path.stem)

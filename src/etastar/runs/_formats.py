@@ -1,4 +1,4 @@
-"""The reader of each file."""
+"""The readers of all formats, and which of them reads a file. A new reader is listed here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from etastar._errors import InputError
 
 from ._delimited import Delimited, read_delimited
+from ._file_text import read_text
 from ._jsonl import JsonLines, read_json_lines
 from ._lightning import Lightning
 from ._log_table import LogTable, Reader
 from ._parquet import Parquet
 from ._tensorboard import TensorBoard
-from ._text import read_text
 from ._trainer_state import TrainerState
 
 # The first that accepts a name reads it: files named by a trainer stand before their suffix.
@@ -24,6 +24,10 @@ READERS: tuple[Reader, ...] = (
     JsonLines(),
     Parquet(),
 )
+
+SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
+"""How the names of logs end: by these they are found in folders, from `runs.csv` and while they are
+written."""
 
 
 def read_log_table(path: Path) -> LogTable:

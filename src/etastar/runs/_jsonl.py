@@ -13,8 +13,8 @@ import polars as pl
 
 from etastar._errors import InputError
 
+from ._file_text import read_text
 from ._log_table import LogTable, Reader, table_of_records
-from ._text import read_text
 
 KEY = "etastar_run"
 HEADER = f'"{KEY}"'
@@ -26,8 +26,7 @@ class JsonLines(Reader):
     An object with the key `etastar_run` declares the run and is no row.
     """
 
-    def accepts(self, path: Path) -> bool:
-        return path.suffix.lower() in (".jsonl", ".ndjson")
+    suffixes = (".jsonl", ".ndjson")
 
     def read(self, path: Path) -> LogTable:
         return read_json_lines(path, read_text(path), name=path.stem)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ._delimited import read_delimited
+from ._file_text import read_text, run_folder_name
 from ._log_table import LogTable, Reader
-from ._text import read_text, run_folder_name
 
 
 class Lightning(Reader):

@@ -14,8 +14,8 @@ from etastar._errors import InputError
 
 from . import _logged_values
 from ._columns import loss_column, step_column
-from ._declarations import IN_FOLDER, SUFFIXES
-from ._formats import read_log_table
+from ._declarations import IN_FOLDER
+from ._formats import SUFFIXES, read_log_table
 from ._log_table import numbers
 from ._run import risen
 from ._sources import find_logs

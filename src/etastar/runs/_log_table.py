@@ -6,6 +6,7 @@ import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -54,15 +55,29 @@ class LogTable:
 
 
 class Reader(abc.ABC):
-    """One log format."""
+    """One log format, listed in `READERS` of `_formats.py`.
 
-    @abc.abstractmethod
+    Attributes:
+        suffixes: how the names of its logs end, in lower case, such as `.csv`; empty for a format
+            that goes by the whole name of the file, which `accepts` then says.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
     def accepts(self, path: Path) -> bool:
         """Whether the name of the file says that it has this format."""
+        return path.suffix.lower() in self.suffixes
 
     @abc.abstractmethod
     def read(self, path: Path) -> LogTable:
-        """The columns of the file; raises InputError where it is not what its name says."""
+        """The columns of the file.
+
+        The reader of a text format starts from `read_text` in `_file_text.py`, and leaves out a
+        last line that was cut, as when the training was killed (`LogTable.without_last`).
+
+        Raises:
+            InputError: the file is not what its name says.
+        """
 
 
 def table_of_records(records: Sequence[Mapping[str, object]]) -> pl.DataFrame:

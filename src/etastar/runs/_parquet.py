@@ -10,15 +10,14 @@ import polars as pl
 
 from etastar._errors import InputError
 
+from ._file_text import read_bytes
 from ._log_table import LogTable, Reader
-from ._text import read_bytes
 
 
 class Parquet(Reader):
     """Parquet: columns by name; messages count rows from 1."""
 
-    def accepts(self, path: Path) -> bool:
-        return path.suffix.lower() == ".parquet"
+    suffixes = (".parquet",)
 
     def read(self, path: Path) -> LogTable:
         try:

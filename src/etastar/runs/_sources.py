@@ -11,7 +11,8 @@ from pathlib import Path
 
 from etastar._errors import InputError
 
-from ._declarations import FILE, SUFFIXES, Declaration, read_declarations
+from ._declarations import FILE, Declaration, read_declarations
+from ._formats import SUFFIXES
 from ._tensorboard import PREFIX, has_events
 
 DEPTH = 4

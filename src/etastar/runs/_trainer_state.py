@@ -9,8 +9,8 @@ import numpy as np
 
 from etastar._errors import InputError
 
+from ._file_text import read_text, run_folder_name
 from ._log_table import LogTable, Reader, table_of_records
-from ._text import read_text, run_folder_name
 
 
 class TrainerState(Reader):

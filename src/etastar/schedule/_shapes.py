@@ -1,7 +1,8 @@
 """The shapes by name: the keys each takes, what it refuses, and the curves it is made of.
 
-To add a shape: write a frozen dataclass here whose fields are its keys, and list it in `SHAPES`.
-Spec strings, JSON, scaling, stretching, breakpoints and sums then work by themselves.
+To add a shape: write a frozen dataclass here whose fields are its keys, and list it in `SHAPES` and
+in `__init__.py`. Spec strings, JSON, scaling, stretching, breakpoints and sums then work by
+themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ._curves import (
 from ._shape import Frame, Shape
 
 EPSILON = sys.float_info.epsilon
-COOLDOWNS = ("linear", "sqrt", "cosine", "exponential")
+DECAYS = ("linear", "sqrt", "cosine", "exponential")
 # Beyond this a power is a jump at one end, and double precision has nothing left to say about it.
 POWER_LIMIT = 1000.0
 
@@ -247,9 +248,9 @@ class WarmupStableDecay(Shape):
                 "cooldown must be a fraction of the horizon below 1, or a whole number of steps, "
                 f"above 0, got {shown(self.cooldown)}"
             )
-        if self.decay not in COOLDOWNS:
+        if self.decay not in DECAYS:
             raise InputError(
-                f"decay {shown(self.decay)} is unknown: {known_names(self.decay, COOLDOWNS)}"
+                f"decay {shown(self.decay)} is unknown: {known_names(self.decay, DECAYS)}"
             )
         object.__setattr__(self, "cooldown", cooldown)
 
