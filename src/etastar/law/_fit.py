@@ -55,8 +55,8 @@ def fit(
     >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
     ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
     >>> law = fit(runs)
-    >>> abs(law.predict(runs[0].schedule, at=[2000]).mean[0] / runs[0].final_loss - 1) < 0.01
-    np.True_
+    >>> bool(abs(law.predict(runs[0].schedule, at=[2000]).mean[0] / runs[0].final_loss - 1) < 0.01)
+    True
     """
     form = form_named(form) if isinstance(form, str) else form
     one_of("uncertainty", uncertainty, UNCERTAINTIES)
