@@ -75,7 +75,9 @@ def test_draws_lie_in_the_bounds_and_repeat(resampled, law):
 
 
 def test_an_unknown_uncertainty_is_refused(pilots):
-    with pytest.raises(InputError, match="uncertainty must be one of 'laplace', 'bootstrap', 'nuts'"):
+    with pytest.raises(
+        InputError, match="uncertainty must be one of 'laplace', 'bootstrap', 'nuts'"
+    ):
         fit(pilots, uncertainty="jackknife")
 
 
