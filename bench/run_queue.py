@@ -1,0 +1,149 @@
+"""Train what is still missing of the benchmarks' trainings, one process at a time.
+
+    python bench/run_queue.py [GROUP ...] [--list]
+
+A group is a function below that yields its trainings; no name stands for all groups. The cheapest
+comes first, at low priority, and writes into `bench/runs/<group>/`. After Ctrl-C or kill -9 the
+same command goes on from the last checkpoint. `--list` only shows what is done and missing. Like
+`etastar.train.gpt`, a training takes `--out` and `--name` and keeps its status in `runs.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fcntl
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+RUNS = Path(__file__).parent / "runs"
+
+
+class Training(NamedTuple):
+    """One run. The measured speed of runs of its `kind` corrects the `seconds` it should take."""
+
+    name: str
+    command: list[str]
+    kind: str
+    updates: int
+    seconds: float
+
+
+def gpt_batch() -> Iterator[Training]:
+    """Batch size x peak LR x budget in bytes: the model of `examples/gpt`, 75 runs and 6 repeats.
+
+    Cosines to zero alternate with WSD that cools down over a quarter, and a warmup of 65,536 bytes
+    (`w64k`) with one of 20 updates (`w20`), evenly at each batch size, peak and budget.
+    """
+    context, budgets = 32, (655360, 1310720, 5242880)
+    ladder = ("2.5e-4", "5e-4", "1e-3", "2e-3", "4e-3", "8e-3", "1.6e-2")
+    lowest = {1: 0, 4: 1, 16: 1, 32: 2, 64: 2}  # batch size: place of its first peak on the ladder
+    repeated = {(1, 2, 0), (4, 2, 1), (16, 2, 0), (16, 2, 2), (32, 2, 1), (64, 2, 0)}
+    for (i, batch), j, k in itertools.product(enumerate(lowest), range(5), range(3)):
+        peak, horizon, turn = ladder[lowest[batch] + j], budgets[k] // (batch * context), i + j + k
+        shape, cooldown = ("cosine", "") if turn % 2 else ("wsd", ",cooldown=0.25")
+        label, warmup = ("w20", 20) if turn // 2 % 2 else ("w64k", 65536 // (batch * context))
+        schedule = f"{shape}:peak={peak},horizon={horizon},warmup={warmup}{cooldown}"
+        command = [sys.executable, "-m", "etastar.train.gpt", "--device", "cpu", "--threads", "1"]
+        command += ["--schedule", schedule, "--batch", str(batch), "--context", str(context)]
+        command += ["--eval-every", f"{horizon // 50}", "--checkpoint-every", f"{horizon // 20}"]
+        seconds = horizon * (1.6e-3 + 0.45e-3 * batch) + 50 * 0.25  # updates and evaluations
+        for seed in (0, 1) if (batch, j, k) in repeated else (0,):
+            name = f"b{batch}_{shape}_p{peak}_n{budgets[k]}_{label}_s{seed}"
+            yield Training(name, [*command, "--seed", str(seed)], f"b{batch}", horizon, seconds)
+
+
+GROUPS: dict[str, Callable[[], Iterator[Training]]] = {"gpt_batch": gpt_batch}
+
+
+class Group:
+    """The trainings of a group, the cheapest first, and what the disk holds of them."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = RUNS / name
+        self.trainings = sorted(GROUPS[name](), key=lambda training: training.seconds)
+        rows = [row for row in self.rows("runs") if row["status"] in ("finished", "diverged")]
+        self.ended = {row["run"]: row for row in rows}
+        self.missing = [t for t in self.trainings if t.name not in self.ended]
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        path = self.folder / f"{name}.csv"
+        return list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
+
+    def left(self, training: Training) -> float:
+        """Seconds that a missing training still takes, five of them to start."""
+        log = self.rows(training.name)
+        part = 1 - int(log[-1]["step"]) / training.updates if log else 1.0
+        known = [t for t in self.trainings if t.name in self.ended]
+        known = [t for t in known if t.kind == training.kind] or known
+        measured = sum(float(self.ended[t.name]["seconds"]) for t in known)
+        slowness = measured / sum(t.seconds for t in known) if known else 1.0
+        return 5 + part * slowness * training.seconds
+
+    def line(self, training: Training) -> str:
+        row, log = self.ended.get(training.name), self.rows(training.name)
+        if row is None or not log:
+            return f"{training.name:<38} missing, about {self.left(training):.0f} s"
+        speed = int(log[-1]["step"]) / max(float(row["seconds"]), 1.0)
+        end = f"{row['status']}, loss {log[-1]['loss']}, {row['seconds']} s, {speed:.1f} updates/s"
+        return f"{training.name:<38} {end}"
+
+
+def remaining(names: list[str]) -> str:
+    groups = [Group(name) for name in names]
+    missing = sum(len(group.missing) for group in groups)
+    minutes = round(sum(g.left(t) for g in groups for t in g.missing) / 60)
+    return f"{missing} missing, {minutes // 60} h {minutes % 60:02} min left"
+
+
+def train_missing(names: list[str], lock: int) -> int:
+    """Train what is missing, the cheapest first; returns the exit code of the command."""
+    failed: set[str] = set()
+    print(remaining(names), flush=True)
+    while missing := [(t, g) for g in map(Group, names) for t in g.missing if t.name not in failed]:
+        training, group = min(missing, key=lambda pair: pair[0].seconds)
+        command = [*training.command, "--out", str(group.folder), "--name", training.name]
+        # The training inherits the lock: if this process alone is killed, the next call waits.
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, pass_fds=[lock]) as process:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                process.terminate()  # it saves a checkpoint
+                process.wait()
+                return 130
+        group = Group(group.folder.name)
+        print(f"{group.line(training)}; {remaining(names)}", flush=True)
+        if training in group.missing:
+            print(f"{training.name}: failed with exit code {code}", flush=True)
+            failed.add(training.name)
+    return 1 if failed else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train what is missing of the benchmarks.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}")
+    parser.add_argument("--list", action="store_true", help="show what is done and missing")
+    given = parser.parse_args()
+    names = given.groups or list(GROUPS)
+    if not set(names) <= set(GROUPS):
+        parser.error(f"no such group; choose of {', '.join(GROUPS)}")
+    if given.list:
+        lines = [g.line(t) for g in map(Group, names) for t in g.trainings]
+        print(*lines, remaining(names), sep="\n")
+        return 0
+    os.nice(19)
+    RUNS.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with open(RUNS / ".runs.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the training of another call
+        return train_missing(names, lock.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
