@@ -10,7 +10,7 @@ from etastar.law import fit
 from etastar.planning import plan
 from etastar.planning._caveats import Evidence, caveats_of
 from etastar.runs import Run
-from etastar.schedule import parse_schedule
+from etastar.schedule import parse_schedule, table
 from tests.helpers.laws import make_run
 
 CAP = 2e-3
@@ -66,6 +66,15 @@ def test_pilots_of_one_peak_tell_little_of_peaks(pilots):
 def test_a_law_that_misses_the_ends_is_said(law, pilots, spread, missed):
     found = evidence(replace(law, spread=spread), pilots, 8000)
     assert said(found, "misses the ends of the pilots") == missed
+
+
+@pytest.mark.parametrize(("rises", "warmup", "said_so"), [(False, 0, True), (True, 0, False)])
+def test_logged_lrs_without_a_warmup_are_said(law, pilots, rises, warmup, said_so):
+    knots = ([0, 100, 2000], [0.0, 1e-3, 0.0]) if rises else ([0, 2000], [1e-3, 0.0])
+    logged = [replace(run, schedule=table(*knots)) for run in pilots[::2]]
+    given = evidence(law, pilots, 8000, Limits(CAP, warmup=warmup))
+    assert said(replace(given, used=logged), "the logged LRs show no warmup") == said_so
+    assert not said(given, "the logged LRs show no warmup")
 
 
 def test_pilots_that_do_not_anneal_are_said(law, pilots):

@@ -79,9 +79,8 @@ class Limits:
         if not self.cap > 0:
             raise InputError(f"cap must be above 0, got {self.cap!r}")
         if not 0 <= self.floor < self.cap:
-            raise InputError(
-                f"floor must be at least 0 and below the cap {self.cap:g}, got {self.floor!r}"
-            )
+            below = "" if self.cap == math.inf else f" and below the cap {self.cap:g}"
+            raise InputError(f"floor must be at least 0{below}, got {self.floor!r}")
         if self.warmup < 0:
             raise InputError(f"warmup must be at least 0 updates, got {self.warmup!r}")
 

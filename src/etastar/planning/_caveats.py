@@ -16,7 +16,7 @@ import numpy as np
 from etastar.control import Limits, Solution, last_piece
 from etastar.law import Law
 from etastar.runs import Run, check_together
-from etastar.schedule import Schedule
+from etastar.schedule import Schedule, Table
 
 FAR = 8.0
 """Horizon over the longest pilot beyond which a plan warns of extrapolation."""
@@ -89,7 +89,20 @@ def _law_without(evidence: Evidence) -> Iterator[str]:
 def _few_pilots(evidence: Evidence) -> Iterator[str]:
     count = len(evidence.used)
     if count < FEW:
-        yield f"only {count} pilots: intervals are wide and lean on a prior"
+        pilots = "1 pilot" if count == 1 else f"{count} pilots"
+        yield f"only {pilots}: intervals are wide and lean on a prior"
+
+
+def _no_warmup(evidence: Evidence) -> Iterator[str]:
+    # A declared schedule says that there is none; logged LRs may only have begun too late.
+    logged = [run for run in evidence.used if isinstance(run.schedule.shape, Table)]
+    if evidence.limits.warmup == 0 and logged and not any(run.warmup for run in evidence.used):
+        begin = evidence.limits.done
+        yield (
+            "the logged LRs show no warmup, so the plan has none: its update "
+            f"{begin} has the LR {evidence.solution.schedule(begin):.3g}; if the pilots warmed up, "
+            "give --warmup STEPS"
+        )
 
 
 def _misfit(evidence: Evidence) -> Iterator[str]:
@@ -143,6 +156,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     _far,
     _at_the_edge,
     _law_without,
+    _no_warmup,
     _few_pilots,
     _misfit,
     _no_annealing,

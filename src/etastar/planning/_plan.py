@@ -98,7 +98,8 @@ def _decided(evidence: Evidence, average: AverageLaw, run: Run | None, fresh: Li
         phase=phase_of(law),
         nearest=alternatives[0],
         comparison=alternatives,
-        expected_regret=solution.loss - float(least.mean()),
+        # Where all fits agree, rounding alone would make it negative.
+        expected_regret=max(solution.loss - float(least.mean()), 0.0),
         other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS),
         caveats=tuple(caveats_of(evidence)),
         runs=tuple(evidence.used),

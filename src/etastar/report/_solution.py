@@ -58,7 +58,10 @@ def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
 def _families(solution: Solution) -> Table:
     rows = Table(box=box.SIMPLE_HEAD)
     for name in ("schedule", "best peak LR", "loss", "over the optimum"):
-        rows.add_column(name, justify="left" if name == "schedule" else "right", no_wrap=True)
+        if name == "schedule":  # numbers must be whole: a long spec folds
+            rows.add_column(name, overflow="fold")
+        else:
+            rows.add_column(name, justify="right", no_wrap=True)
     for member in sorted(solution.baselines, key=lambda member: member.loss):
         rows.add_row(
             _shape(member.schedule),
