@@ -34,7 +34,7 @@ FRAMEWORKS = (
     "transformers",
 )
 # Examples in docstrings that take more than about 4 seconds, by the name of what they show.
-SLOW_EXAMPLES = {"compute_optimal"}
+SLOW_EXAMPLES = {"compute_optimal", "segment_loss"}
 MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
 
 

@@ -345,6 +345,7 @@ def test_a_closed_pipe_is_no_traceback(logs: Path):
 # The solvable model and robustness
 
 
+@pytest.mark.slow
 def test_solve_prints_the_optimum_as_json(capsys):
     words = ("--capacity", 1.5, "--source", 1, "--noise", 0.25, "--batch", 8, "--horizon", "1e3")
     code, out, _ = run(capsys, "solve", *words, "--json")

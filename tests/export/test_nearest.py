@@ -53,6 +53,7 @@ def test_the_warmup_of_the_nearest_is_the_rising_part_from_zero() -> None:
         assert export_schedule(schedule, "nanochat").schedule.warmup == warmup
 
 
+@pytest.mark.slow
 def test_with_a_law_it_is_the_best_that_the_framework_has() -> None:
     law = fit(read_runs(["examples/gpt/pilots"]))
     wanted = Schedule.load(PLANNED)

@@ -60,6 +60,7 @@ def test_default_accuracy_to_a_million_updates(name, source, noise):
     np.testing.assert_allclose(loss(model, schedule, at), exact, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_default_accuracy_with_momentum_for_a_million_updates():
     model, at = PowerLaw(1.5, 0.2, 0.25, 4), np.array([100, LONG // 2, LONG])
     schedule = shaped("cool down", LONG, 0.1)

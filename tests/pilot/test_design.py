@@ -252,6 +252,7 @@ def test_seeds_of_what_runs_are_not_given_again(designer, first):
     assert own(found.pilots) == list(range(3, 3 + len(found.pilots)))
 
 
+@pytest.mark.slow
 def test_branches_have_their_parents_seed():
     designer = make_designer(HORIZON, BUDGET, peaks=PEAKS, warmup=100, resumable=True)
     found = designer.propose([], [], BUDGET)

@@ -29,6 +29,7 @@ def extended(pilots, under_way):
     return plan(pilots, HORIZON, continued=under_way)
 
 
+@pytest.mark.slow
 def test_regrets_are_expected_ones_and_losses_follow_the_plans(planned):
     assert planned.expected_regret > 0
     for other in planned.comparison:
