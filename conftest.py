@@ -33,8 +33,8 @@ FRAMEWORKS = (
     "torch",
     "transformers",
 )
-# Examples in docstrings that take more than about 4 seconds, by the name of what they show.
-SLOW_EXAMPLES = {"compute_optimal", "segment_loss"}
+# Examples in docstrings that are marked as slow, by the name of what they show.
+SLOW_EXAMPLES = {"compute_optimal", "segment_loss", "segment_losses"}
 MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
 
 

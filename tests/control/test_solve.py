@@ -29,7 +29,7 @@ def some_problems() -> list[tuple[PowerLaw, int]]:
 @pytest.mark.parametrize(
     ("model", "horizon"),
     [
-        pytest.param(*problem, marks=[pytest.mark.slow] if i != 4 else [])
+        pytest.param(*problem, marks=[pytest.mark.slow] if i != 2 else [])
         for i, problem in enumerate(some_problems())
     ],
 )

@@ -52,7 +52,7 @@ def test_one_mode_has_its_closed_form():
     assert loss(model, schedule) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("momentum", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_infinite_batch_is_gradient_descent(momentum):
     eigenvalue, weight = np.array([1.0, 0.3, 0.01]), np.array([1.0, -2.0, 3.0])
     model = LinearModel(Spectrum(eigenvalue, eigenvalue * weight**2), 0.5, math.inf)

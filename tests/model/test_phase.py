@@ -23,6 +23,7 @@ def test_the_worked_examples():
     assert phase(1.5, 0.2).annealed_exponent == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_without_noise_a_decay_alone_is_limited_by_early_noise():
     """Cubic decay at its best peak falls as T^-min(s, 2 - 1/a), its best peak a constant."""
     for source, slope in ((1.0, 1.0), (2.0, 1.5), (3.5, 1.5)):

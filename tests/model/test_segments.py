@@ -110,6 +110,7 @@ def test_many_steps_asked_are_interpolated():
     )
 
 
+@pytest.mark.slow
 def test_many_knots_and_long_horizons():
     model = PowerLaw(1.5, 1.0, 0.25, 4)
     steps = np.linspace(0, 10**5, 301).astype(int)
@@ -121,7 +122,8 @@ def test_many_knots_and_long_horizons():
     assert 0 < far[1] < far[0]
 
 
-@pytest.mark.parametrize("momentum", [None, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("momentum", [None, 0.9])
 def test_derivatives_are_those_of_finite_differences(momentum):
     model = PowerLaw(1.5, 0.5, 0.25, 4)
     modes = modes_of(model.spectrum_to(1e4))

@@ -67,6 +67,13 @@ def first(designer):
 
 
 @pytest.fixture(scope="module")
+def branching():
+    """A designer whose pilots may start from another's checkpoint, and its whole design."""
+    made = make_designer(HORIZON, BUDGET, peaks=PEAKS, warmup=100, resumable=True)
+    return made, made.propose([], [], BUDGET)
+
+
+@pytest.fixture(scope="module")
 def after(designer, first):
     """What is proposed once the first five have ended."""
     left = BUDGET - sum(pilot.steps for pilot in first.pilots[:5])
@@ -202,9 +209,8 @@ def test_no_random_design_of_the_same_budget_expects_less(designer):
     assert level < np.mean(levels) - 0.1
 
 
-def test_branches_start_where_their_parents_end():
-    designer = make_designer(HORIZON, BUDGET, peaks=PEAKS, warmup=100, resumable=True)
-    found = designer.propose([], [], BUDGET)
+def test_branches_start_where_their_parents_end(branching):
+    designer, found = branching
     before: dict[str, Pilot] = {}
     branches = 0
     for pilot in found.pilots:
@@ -234,6 +240,7 @@ def test_each_pilot_has_a_seed_of_its_own(first, after):
     assert own(after.pilots) == list(range(5, 5 + len(after.pilots)))
 
 
+@pytest.mark.slow
 def test_seeds_count_on_from_the_one_given_with_a_range_test_too():
     designer = make_designer(HORIZON, BUDGET, warmup=50, seed=30)
     found = designer.propose([], [], BUDGET)
@@ -252,10 +259,8 @@ def test_seeds_of_what_runs_are_not_given_again(designer, first):
     assert own(found.pilots) == list(range(3, 3 + len(found.pilots)))
 
 
-@pytest.mark.slow
-def test_branches_have_their_parents_seed():
-    designer = make_designer(HORIZON, BUDGET, peaks=PEAKS, warmup=100, resumable=True)
-    found = designer.propose([], [], BUDGET)
+def test_branches_have_their_parents_seed(branching):
+    designer, found = branching
     seeds = {pilot.name: pilot.seed for pilot in found.pilots}
     branches = [pilot for pilot in found.pilots if pilot.parent is not None]
     assert branches
