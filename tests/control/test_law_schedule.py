@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from etastar.control import Limits, Past, best_members, optimal_schedule, steps_to_match
-from etastar.law._forms import OWN
+from etastar.law import fit
 from etastar.schedule import InputError, make_schedule, table
 from tests.helpers.laws import compilations
 
@@ -77,7 +77,7 @@ def test_each_family_is_at_its_own_best_peak(law):
     for member in best_members(law, HORIZON, limits(law, warmup=WARMUP)):
         peaks = np.geomspace(cap / 60, cap, 80)
         losses = law.final_losses([member.schedule.scaled(peak=float(peak)) for peak in peaks])
-        assert member.loss <= losses.min() + 1e-6
+        assert member.loss <= losses.min() + 5e-6  # its peak has three digits
 
 
 def test_steps_to_match_reach_the_loss(law, solution):
@@ -105,12 +105,14 @@ def test_impossible_constraints_are_refused(law, keys):
         optimal_schedule(law, keys.get("horizon", HORIZON), limits(law, **rest))
 
 
-def test_many_solves_share_one_compilation(law):
+def test_many_solves_share_one_compilation(pilots):
+    law = fit(pilots, "annealing")
+    compiled = law.form._compiled_mean, law.form._compiled
     optimal_schedule(law, 1000, limits(law, warmup=10))
-    before = compilations(OWN.final_loss_and_slope), compilations(OWN.nodes)
+    before = [compilations(each) for each in compiled]
     for horizon in (777, 3131, 10**7):
         optimal_schedule(law, horizon, limits(law, warmup=horizon // 50))
-    assert (compilations(OWN.final_loss_and_slope), compilations(OWN.nodes)) == before
+    assert [compilations(each) for each in compiled] == before
 
 
 @pytest.mark.slow

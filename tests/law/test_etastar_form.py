@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from etastar.law._forms import OWN
-from etastar.law._forms._volterra import EIGENVALUE
+from etastar.law._forms import FORMS, OWN, At, Mesh
+from etastar.law._forms._volterra import affine
 from etastar.law._mesh import CELLS, make_mesh
-from etastar.law._points import Points
+from etastar.law._points import Units
 from etastar.schedule import parse_schedule, table
 
 THETA = np.array([0.55, 0.2, -5.0, 1.8, -5.0, 2.0, 1.0, 1.1, 1.0])
@@ -20,18 +20,22 @@ SPECS = [
 
 
 def kernel_of(g, log_lag, to_go):
-    weight = EIGENVALUE ** (1 + g) * np.exp(-EIGENVALUE * np.exp(log_lag))
-    weight /= np.sum(weight / EIGENVALUE)
-    return np.exp(-np.multiply.outer(to_go, EIGENVALUE)) @ weight
+    """The power law whose integral from 0 to 1 is 1."""
+    lag = np.exp(log_lag)
+    return (1 + to_go / lag) ** -(1 + g) * (g / lag) / (1 - (1 + 1 / lag) ** -g)
 
 
-@pytest.mark.parametrize("g", [0.05, 0.3, 0.8])
-@pytest.mark.parametrize("log_lag", [-9.0, -4.0])
-def test_the_kernel_is_the_power_law(g, log_lag):
-    to_go = np.concatenate([[0.0], np.geomspace(1e-5, 5.0, 60)])
-    power_law = (1 + to_go / np.exp(log_lag)) ** -(1 + g)
-    kernel = kernel_of(g, log_lag, to_go)
-    np.testing.assert_allclose(kernel / kernel[0], power_law, rtol=5e-3)
+def mesh_of(schedule, rate_unit, step_unit, batch=1.0):
+    """The mesh of one run, and its end."""
+    mesh = make_mesh(schedule)
+    units = Units(rate_unit, float(step_unit))
+    one = Mesh(
+        1.0,
+        mesh.rate[None] / units.rate,
+        mesh.length[None] / units.steps,
+        np.full((1, CELLS), batch),
+    )
+    return one, At(np.full((1, 1), CELLS - 1), np.ones((1, 1)))
 
 
 def step_by_step(schedule, theta, rate_unit, step_unit):
@@ -58,10 +62,7 @@ def step_by_step(schedule, theta, rate_unit, step_unit):
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_mesh_gives_the_step_by_step_sums(spec):
     schedule = parse_schedule(spec)
-    mesh = make_mesh(schedule)
-    got = np.asarray(
-        OWN.columns(THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000)
-    )[0, -1]
+    got = OWN.columns(THETA[None], *mesh_of(schedule, 2e-3, 6000))[0, 0, 0]
     bias, noise = step_by_step(schedule, THETA, 2e-3, 6000)
     assert got[1] == pytest.approx(bias, rel=2e-3)
     assert got[2] == pytest.approx(noise, rel=2e-3)
@@ -73,11 +74,8 @@ def test_a_coarser_mesh_agrees(spec, monkeypatch):
     values = []
     for cells in (CELLS, 3 * CELLS):
         monkeypatch.setattr("etastar.law._mesh.CELLS", cells)
-        mesh = make_mesh(schedule)
-        value = OWN.columns(
-            THETA, 1.0, np.ones(1), mesh.rate[None] / 2e-3, mesh.length[None] / 6000
-        )
-        values.append(np.asarray(value)[0, -1])
+        monkeypatch.setattr(f"{__name__}.CELLS", cells)
+        values.append(OWN.columns(THETA[None], *mesh_of(schedule, 2e-3, 6000))[0, 0, 0])
     np.testing.assert_allclose(values[0], values[1], rtol=2e-3)
 
 
@@ -90,38 +88,53 @@ def test_cells_hold_the_schedules_intrinsic_time(spec):
     assert total == pytest.approx(schedule.intrinsic_time(6000), rel=1e-9)
 
 
-def test_slopes_are_those_of_finite_differences():
-    mesh = make_mesh(parse_schedule(SPECS[3]))
-    points = Points(
-        1.0,
-        np.ones(1),
-        mesh.rate[None] / 1e-3,
-        mesh.length[None] / 6000,
-        np.zeros(2, int),
-        np.array([60, CELLS - 1]),
-        np.array([0.3, 1.0]),
-    )
-    _, slope = points.columns_and_slopes(OWN, THETA)
-    for i in range(len(THETA)):
-        move = np.zeros(len(THETA))
+@pytest.mark.parametrize("name", ["etastar", "functional"])
+def test_slopes_are_those_of_finite_differences(name):
+    form = FORMS[name]
+    mesh, _ = mesh_of(parse_schedule(SPECS[3]), 1e-3, 6000, batch=2.0)
+    at = At(np.array([[60, CELLS - 1]]), np.array([[0.3, 1.0]]))
+    theta = form.mean + 0.2 * form.spread
+    value, slope = form.columns_and_slopes(np.stack([theta, theta]), mesh, at)
+    np.testing.assert_array_equal(value, form.columns(np.stack([theta, theta]), mesh, at))
+    for i in range(form.size):
+        move = np.zeros(form.size)
         move[i] = 1e-5
-        above = points.columns(OWN, THETA + move)
-        below = points.columns(OWN, THETA - move)
-        difference = (above - below) / 2e-5
-        np.testing.assert_allclose(slope[:, :, i], difference, rtol=1e-4, atol=1e-7)
+        above, below = (form.columns((theta + by)[None], mesh, at)[0] for by in (move, -move))
+        np.testing.assert_allclose(slope[1, ..., i], (above - below) / 2e-5, rtol=1e-4, atol=1e-7)
 
 
-def test_the_slope_by_the_rates_is_that_of_finite_differences():
-    mesh = make_mesh(parse_schedule(SPECS[1]))
-    rate, length = mesh.rate / 2e-3, mesh.length / 6000
-    linear = np.array([2.5, 0.1, 0.3])
-    _, slope = OWN.final_loss_and_slope(THETA, linear, 1.0, rate, length)
+@pytest.mark.parametrize("name", list(FORMS))
+def test_the_slopes_by_rate_and_batch_are_those_of_finite_differences(name):
+    form = FORMS[name]
+    mesh, end = mesh_of(parse_schedule(SPECS[1]), 2e-3, 6000, batch=1.5)
+    mesh = mesh._replace(steps=6000.0)
+    theta = np.stack([form.mean, form.mean + 0.1 * form.spread])
+    linear = np.full((2, len(form.linear)), 0.3)
+    loss, by_rate, by_batch = form.mean_final_loss_and_slopes(theta, linear, mesh)
+    columns = form.columns(theta, mesh, end)[:, 0, 0]
+    assert loss == pytest.approx((columns * linear).sum(1).mean(), rel=1e-12)
+
+    def at(**changed):
+        return form.mean_final_loss_and_slopes(theta, linear, mesh._replace(**changed))[0]
+
     for cell in (5, 90, 150, CELLS - 2):
-        move = np.zeros(CELLS)
-        move[cell] = 1e-5
-        above, _ = OWN.final_loss_and_slope(THETA, linear, 1.0, rate + move, length)
-        below, _ = OWN.final_loss_and_slope(THETA, linear, 1.0, rate - move, length)
-        assert float(slope[cell]) == pytest.approx(float(above - below) / 2e-5, rel=1e-3, abs=1e-8)
+        move = np.zeros((1, CELLS))
+        move[0, cell] = 1e-5
+        by = at(rate=mesh.rate + move) - at(rate=mesh.rate - move)
+        assert by_rate[cell] == pytest.approx(by / 2e-5, rel=1e-3, abs=1e-7)
+        by = at(batch=mesh.batch + move) - at(batch=mesh.batch - move)
+        assert by_batch[cell] == pytest.approx(by / 2e-5, rel=1e-3, abs=1e-7)
+
+
+def test_the_recursion_by_doubling_is_that_of_one_cell_after_another():
+    rng = np.random.default_rng(0)
+    kept, added = rng.uniform(0, 1, (3, 37)), rng.uniform(-1, 1, (3, 37))
+    got = affine(np.ones(3), kept, added)
+    x = np.ones(3)
+    for i in range(37):
+        np.testing.assert_allclose(got[:, i], x, rtol=1e-12, atol=1e-14)
+        x = kept[:, i] * x + added[:, i]
+    np.testing.assert_allclose(got[:, -1], x, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 7, 100, 10**9, 10**13])

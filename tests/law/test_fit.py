@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from etastar.law import fit
-from etastar.law._forms import OWN
+from etastar.law._forms import FORMS
 from etastar.law._points import MOST_POINTS, make_arrays, thinned
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
@@ -58,11 +58,12 @@ def test_the_order_of_the_runs_does_not_matter(law, pilots):
 
 
 def test_fits_of_one_size_share_one_compilation(pilots):
-    fit(pilots[:9])
-    before = compilations(OWN.nodes_and_slopes)
+    form = FORMS["annealing"]
+    fit(pilots[:9], form)
+    before = compilations(form._compiled_with_slopes), compilations(form._compiled)
     for i in range(3):
-        fit(pilots[i : i + 9])
-    assert compilations(OWN.nodes_and_slopes) == before
+        fit(pilots[i : i + 9], form)
+    assert (compilations(form._compiled_with_slopes), compilations(form._compiled)) == before
 
 
 def test_diverged_runs_are_left_out_and_named(law, pilots):
@@ -115,7 +116,8 @@ def test_long_logs_are_averaged_to_a_fixed_number_of_points():
     assert loss[-1] == run.loss[-1]
     assert np.all(np.diff(step) > 0)
     truth = true_losses(run.schedule, step)
-    assert np.abs(loss / truth - 1)[100:].mean() < 4e-4
+    # Each point is the mean of 62, off by 5e-4 each.
+    assert np.abs(loss / truth - 1)[5:-1].mean() < 2e-4
 
 
 def test_every_run_counts_the_same(pilots):

@@ -86,15 +86,14 @@ def test_the_functional_law_is_its_integral(spec):
     eta, _ = rates(schedule, HORIZON)
     time = np.concatenate([[0.0], np.cumsum(eta) / HORIZON])
     to_go = time[-1] - (time[1:] + time[:-1]) / 2
-    kernel = (1 + to_go / lag) ** -(1 + memory) * memory / lag
+    kernel = (1 + to_go / lag) ** -(1 + memory) * memory / lag / (1 - (1 + 1 / lag) ** -memory)
     bias = ((time + origin) / (1 + origin)) ** -source
     noise = np.sum(eta**2 * kernel) / HORIZON
     fed = np.sum(eta**2 * kernel * (bias[1:] + bias[:-1]) / 2) / HORIZON
     theta = [source, memory, np.log(lag), np.log(origin)]
     got = columns("functional", theta, schedule, HORIZON)
     assert got[1] == pytest.approx(bias[-1], rel=1e-6)
-    # int K = 1 only over all times that the modes resolve: a few parts in a hundred of the scale.
-    assert got[2] == pytest.approx(noise, rel=0.06)
+    assert got[2] == pytest.approx(noise, rel=0.01)
     assert got[3] / got[2] == pytest.approx(fed / noise, rel=0.01)
 
 

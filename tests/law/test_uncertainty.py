@@ -107,9 +107,9 @@ def test_the_average_law_is_the_mean_of_its_members(resampled, law):
     np.testing.assert_allclose(average.each(schedules), each, rtol=1e-12)
     np.testing.assert_allclose(average.final_losses(schedules), np.mean(each, axis=0), rtol=1e-12)
     mesh = make_mesh(TARGET)
-    loss, slope = average.final_loss_and_slope(mesh.rate, mesh.length)
+    loss, slope, _ = average.final_loss_and_slopes(mesh.rate, mesh.length)
     assert loss == pytest.approx(np.mean(each, axis=0)[0], rel=1e-9)
-    slopes = [member.final_loss_and_slope(mesh.rate, mesh.length)[1] for member in members]
+    slopes = [member.final_loss_and_slopes(mesh.rate, mesh.length)[1] for member in members]
     np.testing.assert_allclose(slope, np.mean(slopes, axis=0), rtol=1e-9, atol=1e-12)
 
 

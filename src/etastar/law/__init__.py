@@ -4,7 +4,7 @@ from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
 from ._exponents import Exponents, exponents, exponents_of
 from ._fit import fit
-from ._forms import FLOOR_PRIOR, FORMS, Form, NoiseMemory, Prior, form_named
+from ._forms import FLOOR_PRIOR, FORMS, At, Form, Mesh, NoiseMemory, Prior, form_named
 from ._law import Forecast, Law
 from ._mesh import ScheduleMesh, make_mesh
 from ._points import Units
@@ -13,6 +13,7 @@ from ._protocol import LossLaw
 __all__ = [
     "FLOOR_PRIOR",
     "FORMS",
+    "At",
     "AverageLaw",
     "Backtest",
     "BacktestRun",
@@ -21,6 +22,7 @@ __all__ = [
     "Form",
     "Law",
     "LossLaw",
+    "Mesh",
     "NoiseMemory",
     "Prior",
     "ScheduleMesh",

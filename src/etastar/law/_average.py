@@ -11,9 +11,9 @@ from jaxtyping import Float
 from etastar.schedule import Schedule
 
 from ._forms import NoiseMemory
-from ._law import Law
-from ._mesh import make_mesh
-from ._points import Units, stack_meshes
+from ._law import Law, final_losses_of, mean_loss_and_slopes
+from ._mesh import BatchSize
+from ._points import Units
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,27 +57,27 @@ class AverageLaw:
         """That of the centre: starts and scales need not be exact."""
         return self.centre.noise_memory()
 
-    def final_losses(self, schedules: Sequence[Schedule]) -> Float[np.ndarray, " schedules"]:
+    def final_losses(
+        self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
+    ) -> Float[np.ndarray, " schedules"]:
         """Expected final loss of each of some schedules, in the unit of the runs."""
-        return self.each(schedules).mean(axis=0)
+        return self.each(schedules, batch_sizes).mean(axis=0)
 
-    def each(self, schedules: Sequence[Schedule]) -> Float[np.ndarray, "members schedules"]:
+    def each(
+        self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
+    ) -> Float[np.ndarray, "members schedules"]:
         """Final loss of each of some schedules under each member, in the unit of the runs."""
-        meshes = stack_meshes([make_mesh(schedule) for schedule in schedules], self.units)
-        losses = [member.losses_on(*meshes) for member in self.members]
-        return np.array(losses)[:, : len(schedules)]
+        return final_losses_of(self.members, schedules, batch_sizes)
 
-    def final_loss_and_slope(
-        self, rate: Float[np.ndarray, " cells"], length: Float[np.ndarray, " cells"]
-    ) -> tuple[float, Float[np.ndarray, " cells"]]:
-        """The expected final loss of a run in the cells of `make_mesh`, and its slope by each rate.
+    def final_loss_and_slopes(
+        self,
+        rate: Float[np.ndarray, " cells"],
+        length: Float[np.ndarray, " cells"],
+        batch: Float[np.ndarray, " cells"] | None = None,
+    ) -> tuple[float, Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
+        """Expected final loss of a run in the cells of `make_mesh`, its slopes by rate and batch.
 
-        `rate` is the mean LR of every cell in the runs' unit, `length` its number of updates.
+        `rate` is the mean LR of every cell in the runs' unit, `length` its number of updates,
+        `batch` its batch size.
         """
-        theta = np.stack([member.theta for member in self.members])
-        linear = np.stack([member.linear for member in self.members])
-        units = self.units
-        loss, slope = self.centre.form.mean_final_loss_and_slope(
-            theta, linear, float(units.steps), rate / units.rate, length / units.steps
-        )
-        return float(loss), np.asarray(slope) / units.rate
+        return mean_loss_and_slopes(self.members, rate, length, batch)

@@ -13,9 +13,11 @@ from scipy.stats import t as student
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._forms import OWN, Form, NoiseMemory
-from ._mesh import make_mesh
-from ._points import Units, place, stack_meshes
+from ._forms import OWN, Form, Mesh, NoiseMemory
+from ._mesh import BatchSize, make_mesh
+from ._points import Units, at_ends, place, stack_meshes
+
+Array = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -167,30 +169,22 @@ class Law:
         )
         return Forecast(step, mean, np.maximum(mean - width, 0.0), mean + width)
 
-    def final_losses(self, schedules: Sequence[Schedule]) -> np.ndarray:
-        """Predicted final loss of each schedule, shape (len(schedules),)."""
-        meshes = stack_meshes([make_mesh(schedule) for schedule in schedules], self.units)
-        return self.losses_on(*meshes)[: len(schedules)]
+    def final_losses(
+        self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
+    ) -> Float[np.ndarray, " schedules"]:
+        """Predicted final loss of each schedule, at the reference batch size or the given ones."""
+        return final_losses_of([self], schedules, batch_sizes)[0]
 
-    def losses_on(self, rate: np.ndarray, length: np.ndarray) -> np.ndarray:
-        """Predicted final loss on R meshes in reference units: `rate`, `length` (R, CELLS)."""
-        steps, batch_ratio = float(self.units.steps), np.ones(len(rate))
-        columns = self.form.nodes(self.theta, steps, batch_ratio, rate, length)
-        return np.asarray(columns)[:, -1] @ self.linear
+    def final_loss_and_slopes(
+        self, rate: Array, length: Array, batch: Array | None = None
+    ) -> tuple[float, Array, Array]:
+        """Predicted final loss of a run in cells, its slopes by the rate and batch of every cell.
 
-    def final_loss_and_slope(
-        self, rate: np.ndarray, length: np.ndarray
-    ) -> tuple[float, np.ndarray]:
-        """Predicted final loss of a run in cells, and its slope by the mean rate of every cell.
-
-        Arguments: `rate` (CELLS,) and `length` (CELLS,) in steps, as in `etastar.law.make_mesh`;
-        the cells of a run of that mesh, so that a solver sees the loss that `final_losses` reports.
+        Arguments: `rate`, `length` and `batch` (CELLS,) in the runs' units, as in
+        `etastar.law.make_mesh`; the cells of a run of that mesh, so that a solver sees the loss
+        that `final_losses` reports.
         """
-        units = self.units
-        loss, slope = self.form.final_loss_and_slope(
-            self.theta, self.linear, float(units.steps), rate / units.rate, length / units.steps
-        )
-        return float(loss), np.asarray(slope) / units.rate
+        return mean_loss_and_slopes([self], rate, length, batch)
 
     def noise_memory(self) -> NoiseMemory | None:
         """How the law forgets noise, in units of its reference LR and steps; None without a kernel.
@@ -200,6 +194,33 @@ class Law:
         True
         """
         return self.form.noise_memory(self.theta, self.linear)
+
+
+def final_losses_of(
+    laws: Sequence[Law], schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None
+) -> Float[np.ndarray, "laws schedules"]:
+    """Predicted final losses of schedules under laws of one form and one set of units."""
+    first = laws[0]
+    sizes = [None] * len(schedules) if batch_sizes is None else batch_sizes
+    meshes = [make_mesh(one, None, size) for one, size in zip(schedules, sizes, strict=True)]
+    mesh = stack_meshes(meshes, first.units)
+    theta, linear = (np.stack([getattr(law, name) for law in laws]) for name in ("theta", "linear"))
+    columns = first.form.columns(theta, mesh, at_ends(mesh))[:, : len(schedules), 0]
+    return np.einsum("krc,kc->kr", columns, linear)
+
+
+def mean_loss_and_slopes(
+    laws: Sequence[Law], rate: Array, length: Array, batch: Array | None
+) -> tuple[float, Array, Array]:
+    """Final loss of a run in cells averaged over laws, and its slopes by rate and batch."""
+    units = laws[0].units
+    theta, linear = (np.stack([getattr(law, name) for law in laws]) for name in ("theta", "linear"))
+    ratio = np.ones(len(rate)) if batch is None else units.batch_ratio(batch)
+    mesh = Mesh(
+        float(units.steps), rate[None] / units.rate, length[None] / units.steps, ratio[None]
+    )
+    loss, by_rate, by_batch = laws[0].form.mean_final_loss_and_slopes(theta, linear, mesh)
+    return loss, by_rate / units.rate, by_batch / (units.batch or 1.0)
 
 
 def _steps(schedule: Schedule, at: ArrayLike | None) -> np.ndarray:

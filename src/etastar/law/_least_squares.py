@@ -17,9 +17,6 @@ runs' ends where that is larger."""
 
 POLISHED = 3
 
-MANY = 64
-"""Meshes, padded, from which on the columns without slopes are worth a compilation of their own."""
-
 
 @dataclass(frozen=True)
 class LeastSquares:
@@ -105,14 +102,11 @@ class LeastSquares:
         scale = (self.weight / self.loss)[:, None]
         return np.concatenate([value * scale, row[None, :-1]]), np.append(self.weight, row[-1])
 
-    def cost(self, theta: np.ndarray) -> float:
-        """Sum of squares of `projected`, without its slope."""
-        if len(self.arrays.points.rate) < MANY:
-            value, _ = self.terms(theta)
-        else:
-            value = self.arrays.points.columns(self.form, theta)
-        _, norm = nnls(*self._weighed(value))
-        return norm**2 + float(np.sum(self.prior(theta) ** 2))
+    def costs(self, thetas: np.ndarray) -> np.ndarray:
+        """Sum of squares of `projected` at each of some theta (K, n), without its slopes."""
+        values = self.arrays.points.columns(self.form, thetas)
+        norms = [nnls(*self._weighed(value))[1] for value in values]
+        return np.square(norms) + [float(np.sum(self.prior(theta) ** 2)) for theta in thetas]
 
     def joint(self, constants: np.ndarray):
         """Robust residual and slope by all constants (theta, linear)."""
@@ -122,6 +116,22 @@ class LeastSquares:
         residual, gain = _robust(ratio, max(SCALE, self.noise))
         direct = np.concatenate([(slope * linear[:, None]).sum(1), value], 1) / self.loss[:, None]
         return self.weight * residual, (self.weight * gain)[:, None] * direct
+
+    def whole(self, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Robust residual with the prior's, and its slope by all constants."""
+        n, row = self.form.size, self.floor_row
+        residual, slope = self.joint(constants)
+        prior = np.zeros((n + 1, len(constants)))
+        prior[:n, :n] = np.diag(self.noise / self.form.spread)
+        prior[n, n:] = row[:-1]
+        of_prior = np.append(self.prior(constants[:n]), row[:-1] @ constants[n:] - row[-1])
+        return np.concatenate([residual, of_prior]), np.concatenate([slope, prior])
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest value of every constant."""
+        k = len(self.form.linear)
+        return np.append(self.form.lower, np.zeros(k)), np.append(self.form.upper, [np.inf] * k)
 
 
 def _robust(ratio: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -158,27 +168,12 @@ def _project_from(problem: LeastSquares, theta: np.ndarray):
 
 def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-8) -> OptimizeResult:
     form = problem.form
-    n = form.size
-    row = problem.floor_row
-
-    def residual(x: np.ndarray) -> np.ndarray:
-        floor = row[:-1] @ x[n:] - row[-1]
-        return np.concatenate([problem.joint(x)[0], problem.prior(x[:n]), [floor]])
-
-    def slope(x: np.ndarray) -> np.ndarray:
-        prior = np.zeros((n + 1, len(x)))
-        prior[:n, :n] = np.diag(problem.noise / form.spread)
-        prior[n, n:] = row[:-1]
-        return np.concatenate([problem.joint(x)[1], prior])
-
-    lower = np.append(form.lower, np.zeros(len(form.linear)))
-    upper = np.append(form.upper, np.full(len(form.linear), np.inf))
-    scale = np.append(form.spread, np.maximum(np.abs(constants[n:]), 1e-3))
-    inside = np.clip(constants, lower + 1e-9, upper)
+    lower, upper = problem.bounds
+    scale = np.append(form.spread, np.maximum(np.abs(constants[form.size :]), 1e-3))
     return least_squares(
-        residual,
-        inside,
-        jac=slope,  # type: ignore[arg-type]
+        lambda x: problem.whole(x)[0],
+        np.clip(constants, lower + 1e-9, upper),
+        jac=lambda x: problem.whole(x)[1],  # type: ignore[arg-type]
         bounds=(lower, upper),
         x_scale=scale,
         ftol=tolerance,
@@ -189,7 +184,7 @@ def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-8
 def best_fit(problem: LeastSquares) -> OptimizeResult:
     """The best of the polished starts."""
     starts = _starts(problem.form)
-    cost = [problem.cost(theta) for theta in starts]
+    cost = problem.costs(starts)
     if problem.form.size == 0:
         return polish(problem, problem.projected(starts[0])[2])
     best = None

@@ -12,6 +12,9 @@ from etastar.schedule import Schedule
 CELLS = 192
 """Cells of every mesh: one array shape for every schedule, so that XLA compiles once."""
 
+BatchSize = float | Schedule | None
+"""A batch size in the user's unit, the same in all updates or a schedule of it; None if unknown."""
+
 _MOST_PIECES = 80
 _MOST_ANCHORS = 12
 
@@ -24,11 +27,13 @@ class ScheduleMesh:
         node: ends of the cells, in steps, from 0 on.
         rate: mean learning rate of each cell, exact because it is a difference of intrinsic times.
         length: of each cell, in steps; 0 for the padding at the end.
+        batch: mean batch size in each cell, in the user's unit; None where it is not known.
     """
 
     node: Float[np.ndarray, " cells+1"]
     rate: Float[np.ndarray, " cells"]
     length: Float[np.ndarray, " cells"]
+    batch: Float[np.ndarray, " cells"] | None = None
 
     def locate(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cell index and fraction in that cell of each `step`, for linear interpolation."""
@@ -37,7 +42,9 @@ class ScheduleMesh:
         return cell, np.clip((step - self.node[cell]) / length, 0.0, 1.0)
 
 
-def make_mesh(schedule: Schedule, end: float | None = None) -> ScheduleMesh:
+def make_mesh(
+    schedule: Schedule, end: float | None = None, batch_size: BatchSize = None
+) -> ScheduleMesh:
     """The mesh of a schedule from step 0 to `end` (its horizon by default).
 
     Every break of the schedule is a node. The others lie densest, in proportion to one over the
@@ -48,6 +55,7 @@ def make_mesh(schedule: Schedule, end: float | None = None) -> ScheduleMesh:
     Arguments:
         schedule: the LR of every update.
         end: number of updates that the mesh covers, above 0.
+        batch_size: of every update, a number or a schedule of the same horizon; None if unknown.
 
     Returns: a `ScheduleMesh`.
 
@@ -58,11 +66,25 @@ def make_mesh(schedule: Schedule, end: float | None = None) -> ScheduleMesh:
     """
     end = float(schedule.horizon if end is None else end)
     edge, sharp = _edges(schedule, end)
+    if isinstance(batch_size, Schedule):
+        more, sharp_too = _edges(batch_size, end)
+        edge, sharp = np.union1d(edge, more), np.union1d(sharp, sharp_too)
     node = _fill(edge, _Density(sharp, end))
-    time = schedule.intrinsic_time(node)
     length = np.diff(node)
-    rate = np.diff(time) / np.where(length > 0, length, 1.0)
-    return ScheduleMesh(node, np.where(length > 0, np.maximum(rate, 0.0), 0.0), length)
+    rate = _means(schedule, node, length)
+    if batch_size is None:
+        return ScheduleMesh(node, rate, length)
+    if not isinstance(batch_size, Schedule):
+        return ScheduleMesh(node, rate, length, np.full(CELLS, float(batch_size)))
+    # Padding has the batch size of the cell before: one of no samples makes no sense.
+    last = np.maximum.accumulate(np.where(length > 0, np.arange(CELLS), 0))
+    return ScheduleMesh(node, rate, length, _means(batch_size, node, length)[last])
+
+
+def _means(schedule: Schedule, node: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Mean of a schedule over every cell; 0 in padding."""
+    mean = np.diff(schedule.intrinsic_time(node)) / np.where(length > 0, length, 1.0)
+    return np.where(length > 0, np.maximum(mean, 0.0), 0.0)
 
 
 def _edges(schedule: Schedule, end: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from etastar._errors import InputError
 from etastar.runs import Run
 from etastar.schedule import Schedule
 
-from ._forms import Form
-from ._mesh import CELLS, ScheduleMesh, make_mesh
+from ._forms import At, Form, Mesh
+from ._mesh import CELLS, BatchSize, ScheduleMesh, make_mesh
 
-MOST_POINTS = 1024
+MOST_POINTS = 64
 """Points of one run that the fit sees; a longer log is averaged in bins."""
 
 
@@ -36,46 +37,36 @@ class Units:
     steps: float
     batch: float | None = None
 
-    def batch_ratio(self, batch_size: float | None) -> float:
+    def batch_ratio(self, batch_size: ArrayLike | None) -> Any:
         """`batch_size` over the reference, 1 where either is not known."""
         return 1.0 if batch_size is None or self.batch is None else batch_size / self.batch
 
 
 @dataclass(frozen=True)
 class Points:
-    """P points on the meshes of R runs, whose number is padded to a few fixed sizes.
+    """P points of some runs on R rows of meshes, with N places a row; both come in few sizes.
 
-    `rate`, `length` (R, CELLS) in reference units, a unit of length being `steps` steps;
-    `batch_ratio` (R,) batch sizes over the reference; `run`, `cell`, `fraction` (P,) say where a
-    point lies.
+    A run takes as many rows as its points need. `mesh` and `at` are what a form's columns take;
+    `run`, `row` and `place` (P,) say which run a point is of, and where its value stands.
     """
 
-    steps: float
-    batch_ratio: np.ndarray
-    rate: np.ndarray
-    length: np.ndarray
+    mesh: Mesh
+    at: At
     run: np.ndarray
-    cell: np.ndarray
-    fraction: np.ndarray
+    row: np.ndarray
+    place: np.ndarray
 
     def columns(self, form: Form, theta: np.ndarray) -> np.ndarray:
-        """The columns of a law at the points, shape (P, k)."""
-        return self.interpolate(np.asarray(form.nodes(theta, *self.meshes)))
+        """The columns of a law at the points, shape (P, k), or (K, P, k) of laws theta (K, n)."""
+        value = form.columns(np.atleast_2d(theta), self.mesh, self.at)
+        value = value[:, self.row, self.place]
+        return value if theta.ndim == 2 else value[0]
 
     def columns_and_slopes(self, form: Form, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The columns at the points (P, k), and their slopes by theta (P, k, n)."""
-        value, slope = form.nodes_and_slopes(theta, *self.meshes)
-        return self.interpolate(np.asarray(value)), self.interpolate(np.asarray(slope))
-
-    @property
-    def meshes(self) -> tuple[Any, ...]:
-        """The arguments of `Form.nodes` after theta."""
-        return self.steps, self.batch_ratio, self.rate, self.length
-
-    def interpolate(self, nodes):
-        """Values at the points, shape (P, ...), from those at the nodes (R, CELLS + 1, ...)."""
-        here, after = nodes[self.run, self.cell], nodes[self.run, self.cell + 1]
-        return here + self.fraction.reshape(-1, *[1] * (nodes.ndim - 2)) * (after - here)
+        """The columns at the points (P, k) and their slopes by theta (P, k, n); or (K, P, ..)."""
+        found = form.columns_and_slopes(np.atleast_2d(theta), self.mesh, self.at)
+        value, slope = (x[:, self.row, self.place] for x in found)
+        return (value, slope) if theta.ndim == 2 else (value[0], slope[0])
 
 
 @dataclass(frozen=True)
@@ -91,39 +82,62 @@ class Arrays:
     weight: np.ndarray
 
 
-def stack_meshes(meshes: list[ScheduleMesh], units: Units) -> tuple[np.ndarray, np.ndarray]:
-    """`rate` and `length`, each (padded number of meshes, CELLS), in reference units.
-
-    The number is padded to a power of four: one compilation serves many sets of runs.
-    """
+def rows_for(count: int) -> int:
+    """How many rows `count` are padded to: 4, 8, 12, 16, 24, 32, ..., so that XLA compiles few."""
     rows = 4
-    while rows < len(meshes):
-        rows *= 4
+    while rows < count:
+        rows = rows * 3 // 2 if rows & (rows - 1) == 0 and rows > 4 else _power_above(rows)
+    return rows
+
+
+def _power_above(rows: int) -> int:
+    return 1 << rows.bit_length()
+
+
+def stack_meshes(meshes: Sequence[ScheduleMesh], units: Units) -> Mesh:
+    """Meshes as rows in reference units, padded."""
+    rows = rows_for(len(meshes))
     rate, length = np.zeros((rows, CELLS)), np.zeros((rows, CELLS))
+    batch = np.ones((rows, CELLS))
     for i, mesh in enumerate(meshes):
         rate[i] = mesh.rate / units.rate
         length[i] = mesh.length / units.steps
-    return rate, length
+        batch[i] = units.batch_ratio(mesh.batch)
+    return Mesh(float(units.steps), rate, length, batch)
+
+
+def at_ends(mesh: Mesh) -> At:
+    """The last point of every row."""
+    rows, cells = mesh.rate.shape
+    return At(np.full((rows, 1), cells - 1), np.ones((rows, 1)))
 
 
 def place(
-    schedules: list[Schedule],
-    steps: list[np.ndarray],
+    schedules: Sequence[Schedule],
+    steps: Sequence[np.ndarray],
     units: Units,
-    batch_sizes: Sequence[float | None] = (),
+    batch_sizes: Sequence[BatchSize] | None = None,
 ) -> Points:
     """The points at `steps` of each schedule; without batch sizes each run has the reference's."""
-    meshes = [
-        make_mesh(schedule, max(float(step[-1]), 1.0))
-        for schedule, step in zip(schedules, steps, strict=True)
-    ]
-    rate, length = stack_meshes(meshes, units)
-    batch_ratio = np.ones(len(rate))
-    batch_ratio[: len(batch_sizes)] = [units.batch_ratio(size) for size in batch_sizes]
-    located = [mesh.locate(step) for mesh, step in zip(meshes, steps, strict=True)]
-    cell, fraction = (np.concatenate(parts) for parts in zip(*located, strict=True))
+    if batch_sizes is None:
+        batch_sizes = [None] * len(schedules)
+    places = 1 if max(len(step) for step in steps) == 1 else MOST_POINTS
+    meshes, cells, fractions, row_of, place_of = [], [], [], [], []
+    for schedule, step, batch in zip(schedules, steps, batch_sizes, strict=True):
+        mesh = make_mesh(schedule, max(float(step[-1]), 1.0), batch)
+        cell, fraction = mesh.locate(step)
+        cells.append(cell)
+        fractions.append(fraction)
+        row_of.append(len(meshes) + np.arange(len(step)) // places)
+        place_of.append(np.arange(len(step)) % places)
+        meshes += [mesh] * -(-len(step) // places)
+    row, column = np.concatenate(row_of), np.concatenate(place_of)
+    stacked = stack_meshes(meshes, units)
+    at = At(*(np.zeros((len(stacked.rate), places), kind) for kind in (int, float)))
+    at.cell[row, column] = np.concatenate(cells)
+    at.fraction[row, column] = np.concatenate(fractions)
     run = np.repeat(np.arange(len(steps)), [len(step) for step in steps])
-    return Points(float(units.steps), batch_ratio, rate, length, run, cell, fraction)
+    return Points(stacked, at, run, row, column)
 
 
 def transient_end(runs: list[Run], transient: float) -> list[float]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from etastar.schedule import Schedule
 
 from ._forms import NoiseMemory
+from ._mesh import BatchSize
 from ._points import Units
 
 
@@ -18,7 +19,7 @@ class LossLaw(Protocol):
     """A fitted law or an average of several: the final loss of any schedule, and its slope.
 
     >>> from etastar.law import AverageLaw, Law
-    >>> all(hasattr(law, "final_loss_and_slope") for law in (Law, AverageLaw))
+    >>> all(hasattr(law, "final_loss_and_slopes") for law in (Law, AverageLaw))
     True
     """
 
@@ -36,15 +37,24 @@ class LossLaw(Protocol):
         """How noise is forgotten, in reference units; None for a law without a kernel."""
         ...
 
-    def final_losses(self, schedules: Sequence[Schedule]) -> Float[np.ndarray, " schedules"]:
-        """The loss at the end of each of some `schedules`, in the unit of the runs."""
+    def final_losses(
+        self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
+    ) -> Float[np.ndarray, " schedules"]:
+        """The loss at the end of each of some `schedules`, in the unit of the runs.
+
+        `batch_sizes` are a number or a schedule each; by default the reference's.
+        """
         ...
 
-    def final_loss_and_slope(
-        self, rate: Float[np.ndarray, " cells"], length: Float[np.ndarray, " cells"]
-    ) -> tuple[float, Float[np.ndarray, " cells"]]:
-        """The final loss of a run in the cells of `make_mesh`, and its slope by every cell's rate.
+    def final_loss_and_slopes(
+        self,
+        rate: Float[np.ndarray, " cells"],
+        length: Float[np.ndarray, " cells"],
+        batch: Float[np.ndarray, " cells"] | None = None,
+    ) -> tuple[float, Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
+        """The final loss of a run in the cells of `make_mesh`, its slopes by each rate and batch.
 
-        `rate` is the mean LR of every cell in the runs' unit, `length` its number of updates.
+        `rate` is the mean LR of every cell in the runs' unit, `length` its number of updates,
+        `batch` its batch size, by default the reference's.
         """
         ...

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-import etastar._precision  # noqa: F401  # first: double precision
-from etastar.law import FLOOR_PRIOR, FORMS, Law, make_mesh
+from etastar.law import FLOOR_PRIOR, FORMS, At, Law, Mesh, make_mesh
 from etastar.schedule import Schedule
 
 FORM = FORMS["etastar"]
@@ -229,31 +226,18 @@ def misfit_features(schedule: Schedule, step: NDArray[np.float64]) -> NDArray[np
 
 def _evaluated(belief: Belief, schedules: Sequence[Schedule]) -> tuple[Any, Any, Any]:
     """`step` (R, POINTS), columns (D, R, POINTS, k), their slopes by theta (D, R, POINTS, k, n)."""
-    count = len(schedules)
     meshes = [make_mesh(schedule) for schedule in schedules]
-    rate, length = (np.zeros((RUNS_AT_A_TIME, len(meshes[0].rate))) for _ in range(2))
-    node = np.zeros((RUNS_AT_A_TIME, POINTS), int)
-    step = np.zeros((count, POINTS))
-    for i, (schedule, mesh) in enumerate(zip(schedules, meshes, strict=True)):
-        rate[i], length[i] = mesh.rate, mesh.length
-        wanted = schedule.horizon * np.arange(1, POINTS + 1) / POINTS
-        node[i] = np.clip(np.searchsorted(mesh.node, wanted - 1e-6), 0, len(mesh.node) - 1)
-        step[i] = mesh.node[node[i]]
+    rate, length = (np.stack([getattr(m, name) for m in meshes]) for name in ("rate", "length"))
+    end = np.array([schedule.horizon for schedule in schedules])
+    wanted = end[:, None] * np.arange(1, POINTS + 1) / POINTS
+    places = zip(meshes, wanted, strict=True)
+    node = np.array([np.searchsorted(mesh.node, step - 1e-6) for mesh, step in places])
+    node = np.clip(node, 1, rate.shape[1])
+    step = np.stack([mesh.node[here] for mesh, here in zip(meshes, node, strict=True)])
+    at, batch = At(node - 1, np.ones(node.shape)), np.ones_like(rate)
     found = [
-        _columns(theta, steps, rate / unit, length / steps, node)
+        FORM.columns_and_slopes(theta[None], Mesh(steps, rate / unit, length / steps, batch), at)
         for theta, unit, steps in zip(belief.theta, belief.rate, belief.steps, strict=True)
     ]
-    value, slope = (np.stack([np.asarray(one[i])[:count] for one in found]) for i in (0, 1))
+    value, slope = (np.concatenate([one[i] for one in found]) for i in (0, 1))
     return step, value, slope
-
-
-@jax.jit
-def _columns(theta, steps, rate, length, node):
-    rows = jnp.arange(len(rate))[:, None]
-
-    def at_nodes(one):
-        columns = FORM.columns(one, steps, jnp.ones(len(rate)), rate, length)[rows, node]
-        return columns, columns
-
-    slope, value = jax.jacfwd(at_nodes, has_aux=True)(theta)
-    return value, slope

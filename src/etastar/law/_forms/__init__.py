@@ -10,6 +10,7 @@ from ._last_iterate import LastIterateForm
 from ._multi_power import MultiPowerForm
 from ._power import PowerForm
 from ._solvable import SolvableForm
+from ._steps import At, Mesh
 
 FORMS: dict[str, Form] = {
     form.name: form
@@ -46,4 +47,15 @@ def form_named(name: str) -> Form:
     return FORMS[name]
 
 
-__all__ = ["FLOOR_PRIOR", "FORMS", "OWN", "SOLVABLE", "Form", "NoiseMemory", "Prior", "form_named"]
+__all__ = [
+    "FLOOR_PRIOR",
+    "FORMS",
+    "OWN",
+    "SOLVABLE",
+    "At",
+    "Form",
+    "Mesh",
+    "NoiseMemory",
+    "Prior",
+    "form_named",
+]

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._form import EXPONENT_PRIOR, Form, Prior
-from ._steps import EARLIEST, falls, from_start
+from ._form import EXPONENT_PRIOR, Prior
+from ._steps import EARLIEST, at_points, falls, from_start
+from ._traced import TracedForm
 
 
-class AnnealingForm(Form):
+class AnnealingForm(TracedForm):
     """L = floor + bias S1^-alpha - annealed S2."""
 
     name = "annealing"
@@ -24,7 +25,7 @@ class AnnealingForm(Form):
     linear = ("floor", "bias", "annealed")
     source = "arXiv 2408.11029, equation 1"
 
-    def columns(self, theta, steps, batch_ratio, rate, length):
+    def formula(self, theta, mesh, at):
         """1, S1^-alpha and -S2.
 
         S1 = sum of the LRs; S2 = sum over steps i of sum over k <= i of (eta_(k-1) - eta_k)
@@ -32,9 +33,8 @@ class AnnealingForm(Form):
         step i.
         """
         alpha, log_forget = theta
-        forget = jnp.exp(log_forget) * steps
-        area = jnp.maximum(from_start(rate * length), EARLIEST)
-        fall_of_cell = falls(rate, length)
+        forget = jnp.exp(log_forget) * mesh.steps
+        area = jnp.maximum(at_points(from_start(mesh.rate * mesh.length), at), EARLIEST)
 
         def cell(state, inputs):
             momentum, total = state
@@ -43,8 +43,9 @@ class AnnealingForm(Form):
             total = total - momentum * jnp.expm1(-forget * dt) / forget
             return (momentum * jnp.exp(-forget * dt), total), total
 
-        zero = jnp.zeros(len(rate))
-        _, annealed = jax.lax.scan(cell, (zero, zero), (fall_of_cell.T, length.T))
-        annealed = jnp.concatenate([zero[None], annealed]).T
+        zero = jnp.zeros(len(mesh.rate))
+        fall_of_cell = falls(mesh.rate, mesh.length)
+        _, annealed = jax.lax.scan(cell, (zero, zero), (fall_of_cell.T, mesh.length.T))
+        annealed = at_points(jnp.concatenate([zero[None], annealed]).T, at)
         power = area**-alpha
         return jnp.stack([jnp.ones_like(power), power, -annealed], -1)

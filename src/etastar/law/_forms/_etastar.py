@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._form import Form, NoiseMemory, Prior
-from ._volterra import VolterraConstants, volterra_columns
+from ._form import NoiseMemory, Prior
+from ._volterra import VolterraForm
 
 
-class EtastarForm(Form):
+class EtastarForm(VolterraForm):
     """Bias that falls in intrinsic time, noise that a kernel forgets, and the weights' norm.
 
     Formula: with the learning rate eta and the time t in reference units,
@@ -43,15 +43,11 @@ class EtastarForm(Form):
     linear = ("floor", "bias", "noise")
     source = "arXiv 2509.19189, with the norm's balance of arXiv 2305.17212"
 
-    def columns(self, theta, steps, batch_ratio, rate, length):
-        """The columns 1, bias, noise; `steps` is not used."""
-        return volterra_columns(VolterraConstants(*theta), batch_ratio, rate, length, fed=False)
-
     def noise_memory(self, theta: np.ndarray, linear: np.ndarray) -> NoiseMemory:
-        constants = VolterraConstants(*theta.tolist())
+        named = dict(zip(self.names, theta.tolist(), strict=True))
         return NoiseMemory(
-            lag=float(np.exp(constants.log_lag)),
-            exponent=1.0 + constants.memory,
-            power=constants.noise_power,
+            lag=float(np.exp(named["log_lag"])),
+            exponent=1.0 + named["memory"],
+            power=named["noise_power"],
             level=float(linear[-1]),
         )

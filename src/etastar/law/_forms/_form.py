@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-import etastar._precision  # noqa: F401  # first: double precision
+from ._steps import At, Mesh
 
 Array = np.ndarray
-AnyArray = jax.Array | np.ndarray
 
 
 class Prior(NamedTuple):
@@ -108,21 +105,28 @@ class Form(ABC):
 
     @abstractmethod
     def columns(
-        self,
-        theta: Float[AnyArray, " n"],
-        steps: Any,
-        batch_ratio: Float[AnyArray, " runs"],
-        rate: Float[AnyArray, "runs cells"],
-        length: Float[AnyArray, "runs cells"],
-    ) -> Float[jax.Array, "runs nodes k"]:
-        """The columns at the nodes of the meshes of some runs; JAX traces it.
+        self, theta: Float[Array, "laws n"], mesh: Mesh, at: At
+    ) -> Float[Array, "laws runs points k"]:
+        """The columns at points of some runs, under each of K laws.
 
         Arguments:
-            theta: the constants, in the order of `names`.
-            steps: how many updates a unit of length is.
-            batch_ratio: the batch size of each run over the reference's.
-            rate, length: of every cell, in reference units; a cell of length 0 is padding.
+            theta: the constants of each law, in the order of `names`.
+            mesh: the cells of R runs in reference units; a cell of length 0 is padding.
+            at: where N points of each run lie.
         """
+
+    @abstractmethod
+    def columns_and_slopes(
+        self, theta: Float[Array, "laws n"], mesh: Mesh, at: At
+    ) -> tuple[Float[Array, "laws runs points k"], Float[Array, "laws runs points k n"]]:
+        """The columns, and their slopes by theta."""
+
+    @abstractmethod
+    def mean_final_loss_and_slopes(
+        self, theta: Float[Array, "laws n"], linear: Float[Array, "laws k"], mesh: Mesh
+    ) -> tuple[float, Float[Array, " cells"], Float[Array, " cells"]]:
+        """Final loss of the one run of a mesh, averaged over laws, and its slopes by the rate and
+        the batch of every cell."""
 
     def noise_memory(self, theta: Array, linear: Array) -> NoiseMemory | None:
         """How the fitted law forgets noise; None for a law without a kernel."""
@@ -181,55 +185,3 @@ class Form(ABC):
         pairs = [changes.get(name, prior[2:]) for name, prior in self.priors.items()]
         mean, spread = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
         return mean, spread
-
-    # XLA compiles each of these once for an array shape; the mesh has one shape for all schedules.
-
-    @cached_property
-    def nodes(self) -> Callable[..., Any]:
-        """`columns`, compiled."""
-        return jax.jit(self.columns)
-
-    @cached_property
-    def nodes_and_slopes(self) -> Callable[..., Any]:
-        """`columns` and their slopes by theta, which have one more axis (n,) at the end."""
-
-        def nodes_and_slopes(theta, *meshes):
-            def both(th):
-                value = self.columns(th, *meshes)
-                return value, value
-
-            slope, value = jax.jacfwd(both, has_aux=True)(theta)
-            return value, slope
-
-        return jax.jit(nodes_and_slopes)
-
-    @cached_property
-    def final_loss_and_slope(self) -> Callable[..., Any]:
-        """Final loss of one mesh, and its slope by the rate of every cell.
-
-        Called as (theta (n,), linear (k,), steps, rate (cells,), length (cells,)).
-        """
-
-        def final_loss_and_slope(theta, linear, steps, rate, length):
-            return jax.value_and_grad(
-                lambda r: self._final_columns(theta, steps, r, length) @ linear
-            )(rate)
-
-        return jax.jit(final_loss_and_slope)
-
-    @cached_property
-    def mean_final_loss_and_slope(self) -> Callable[..., Any]:
-        """The same, averaged over the constants of K laws: theta (K, n), linear (K, k)."""
-
-        def mean_final_loss_and_slope(theta, linear, steps, rate, length):
-            def loss(r):
-                columns = jax.vmap(self._final_columns, (0, None, None, None))
-                return jnp.mean(jnp.sum(columns(theta, steps, r, length) * linear, axis=1))
-
-            return jax.value_and_grad(loss)(rate)
-
-        return jax.jit(mean_final_loss_and_slope)
-
-    def _final_columns(self, theta, steps, rate, length):
-        """The columns at the end of one mesh, at the reference batch size, (k,)."""
-        return self.columns(theta, steps, jnp.ones(1), rate[None], length[None])[0, -1]

@@ -6,12 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._form import Form, NoiseMemory, Prior
-from ._volterra import VolterraConstants, volterra_columns
+from ._form import NoiseMemory, Prior
+from ._volterra import VolterraForm
 
 
-class FunctionalForm(Form):
-    """L = floor + bias S^-s + int eta^2 (noise + fed bias(t)) K dt, S the sum of the LRs."""
+class FunctionalForm(VolterraForm):
+    """L = floor + bias S^-s + int eta^2 (noise + fed bias(t)) K dt, S the sum of the LRs.
+
+    The columns are 1, the bias, the noise of the labels, and the noise fed by the loss that is
+    left, with K(u) ~ (1 + u/b)^-(2 - 1/beta) and noise of a step eta^2 (sigma^2 + bias).
+    """
 
     name = "functional"
     priors: ClassVar = {
@@ -22,16 +26,7 @@ class FunctionalForm(Form):
     }
     linear = ("floor", "bias", "noise", "fed")
     source = "arXiv 2509.19189, the Volterra form at one batch size"
-
-    def columns(self, theta, steps, batch_ratio, rate, length):
-        """1, the bias, the noise of the labels, and the noise fed by the loss that is left.
-
-        K(u) ~ (1 + u/b)^-(2 - 1/beta), noise of a step eta^2 (sigma^2 + bias), and intrinsic time
-        the sum of the LRs.
-        """
-        source, memory, log_lag, log_origin = theta
-        constants = VolterraConstants(source, memory, log_lag, 2.0, log_origin)
-        return volterra_columns(constants, batch_ratio, rate, length, fed=True)
+    fed = True
 
     def noise_memory(self, theta: np.ndarray, linear: np.ndarray) -> NoiseMemory:
         _, memory, log_lag, _ = theta

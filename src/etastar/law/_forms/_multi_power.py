@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 
-from ._form import EXPONENT_PRIOR, Form, Prior
-from ._steps import EARLIEST, falls, from_start
+from ._form import EXPONENT_PRIOR, Prior
+from ._steps import EARLIEST, at_points, falls, from_start
+from ._traced import TracedForm
 
 
-class MultiPowerForm(Form):
+class MultiPowerForm(TracedForm):
     """L = floor + bias S^-alpha - annealed sum_k (eta_(k-1) - eta_k) G(eta_k^-gamma S_k)."""
 
     name = "multi-power"
@@ -25,21 +25,19 @@ class MultiPowerForm(Form):
     source = "arXiv 2503.12811, equations 1 to 3"
     starts = 16
 
-    def columns(self, theta, steps, batch_ratio, rate, length):
+    def formula(self, theta, mesh, at):
         """1, S^-alpha and -sum_k (eta_(k-1) - eta_k) G(eta_k^-gamma S_k).
 
         S is the sum of the LRs, the warmup's with it, S_k that from step k on, and
         G(x) = 1 - (1 + C x)^-beta.
         """
         alpha, beta, gamma, log_scale = theta
-        time = from_start(rate * length)
-        fall = falls(rate, length)
-        low = jnp.exp(log_scale) * jnp.maximum(rate, 1e-9) ** -gamma
-
-        def at_node(here):  # here (R,): intrinsic time of one node of every run
-            since = jnp.maximum(here[:, None] - time[:, :-1], 0.0)
-            return jnp.sum(fall * -jnp.expm1(-beta * jnp.log1p(low * since)), 1)
-
-        gain = jax.lax.map(at_node, time.T).T
-        power = jnp.maximum(time, EARLIEST) ** -alpha
+        time = from_start(mesh.rate * mesh.length)
+        here = at_points(time, at)
+        fall = falls(mesh.rate, mesh.length)
+        low = jnp.exp(log_scale) * jnp.maximum(mesh.rate, 1e-9) ** -gamma
+        since = jnp.maximum(here[:, :, None] - time[:, None, :-1], 0.0)
+        part = -jnp.expm1(-beta * jnp.log1p(low[:, None] * since))
+        gain = jnp.einsum("rni,ri->rn", part, fall)
+        power = jnp.maximum(here, EARLIEST) ** -alpha
         return jnp.stack([jnp.ones_like(power), power, -gain], -1)

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from ._form import EXPONENT_PRIOR, Form
-from ._steps import EARLIEST, from_start
+from ._form import EXPONENT_PRIOR
+from ._steps import EARLIEST, at_points, from_start
+from ._traced import TracedForm
 
 
-class PowerForm(Form):
+class PowerForm(TracedForm):
     """L = floor + bias t^-alpha, t the number of steps."""
 
     name = "power"
@@ -18,8 +19,8 @@ class PowerForm(Form):
     linear = ("floor", "bias")
     source = "a power law in the number of steps, blind to the LR"
 
-    def columns(self, theta, steps, batch_ratio, rate, length):
+    def formula(self, theta, mesh, at):
         """1 and t^-alpha in the number of steps t."""
-        time = jnp.maximum(from_start(length), EARLIEST)
+        time = jnp.maximum(at_points(from_start(mesh.length), at), EARLIEST)
         power = time ** -theta[0]
         return jnp.stack([jnp.ones_like(power), power], -1)

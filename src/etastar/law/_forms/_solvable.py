@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._form import Form, NoiseMemory, Prior
+from ._form import NoiseMemory, Prior
+from ._steps import at_points
+from ._traced import TracedForm
 
 _EXACT = 16
 _EDGES = np.unique(
@@ -66,7 +68,7 @@ def _ramps(rate, length):
     return rate - half, rate + half
 
 
-class SolvableForm(Form):
+class SolvableForm(TracedForm):
     """The solvable model with its source, capacity, largest eigenvalue and batch size fitted.
 
     For the exponents of tasks that follow the model; language models do not, see `exponents`.
@@ -86,8 +88,8 @@ class SolvableForm(Form):
     noise = 1e-4  # the error of the mesh
     draws = 4
 
-    def columns(self, theta, steps, batch_ratio, rate, length):
-        """The columns 1, bias and noise of the solvable model, shape (R, CELLS + 1, 3).
+    def formula(self, theta, mesh, at):
+        """The columns 1, bias and noise of the solvable model, straight lines inside a cell.
 
         Formula, for modes lambda_k = lambda_1 k^-a and targets k^-(a s + 1), every step
 
@@ -98,28 +100,31 @@ class SolvableForm(Form):
         and `noise`, each with the noise that it feeds. In a cell of n steps of one LR the sums over
         steps are geometric, with L in the middle of the cell from one scalar equation.
 
-        `theta`: source s, memory 1 - 1/a, log of lambda_1 (per reference rate and `steps` steps),
-        log of 1/B; `batch_ratio` (R,) is each run's batch size over the reference.
+        `theta`: source s, memory 1 - 1/a, log of lambda_1 (per reference rate and the reference's
+        steps), log of 1/B.
 
         Source: arXiv 2602.04774, section 2; `etastar.model` has it for given constants.
         """
         source, memory, log_unit, log_noise = theta
-        capacity, noise = 1 / (1 - memory), jnp.exp(log_noise) / batch_ratio[:, None]
+        capacity, noise = 1 / (1 - memory), jnp.exp(log_noise)
+        steps, rate, length = mesh.steps, mesh.rate, mesh.length
         square, target = _sums(2 * capacity), _sums(capacity * source + 1)
         of_noise = _sums(3 * capacity) / square  # eigenvalue of a bin, its mean with these weights
         of_bias = _sums(capacity * source + 1 + capacity) / target
         first = jnp.exp(log_unit) / steps
 
-        def still(x):  # the noise of each mode where what it gains in a step is what it loses
+        def still(
+            x, noise
+        ):  # the noise of each mode where what it gains in a step is what it loses
             return x**2 * noise * square / _kept(x * of_noise, jnp.ones(len(x)), noise)[1]
 
         def cell(state, inputs):
             bias, mode, level = state
-            eta, eta_start, eta_end, dt = inputs
-            n, x = dt * steps, first * eta[:, None]
-            after = bias * jnp.exp(_kept(x * of_bias, n, noise)[0])
-            log_kept, _ = _kept(x * of_noise, n, noise)
-            early, late = (still(first * end[:, None]) for end in (eta_start, eta_end))
+            eta, eta_start, eta_end, dt, batch = inputs
+            n, x, one = dt * steps, first * eta[:, None], noise / batch[:, None]
+            after = bias * jnp.exp(_kept(x * of_bias, n, one)[0])
+            log_kept, _ = _kept(x * of_noise, n, one)
+            early, late = (still(first * end[:, None], one) for end in (eta_start, eta_end))
             risen = -jnp.expm1(log_kept)
             # int_0^1 z exp(-z (1 - u)) u du with z = -log_kept, by its series where z is small.
             z = jnp.maximum(-log_kept, 1e-4)
@@ -140,11 +145,12 @@ class SolvableForm(Form):
         bias = jnp.broadcast_to(target, (runs, len(_FIRST)))
         start = (bias, jnp.zeros((2, *bias.shape)), jnp.zeros((2, runs)))
         _, (bias, noises) = jax.lax.scan(
-            cell, start, (rate.T, *(end.T for end in _ramps(rate, length)), length.T)
+            cell, start, (rate.T, *(end.T for end in _ramps(rate, length)), length.T, mesh.batch.T)
         )
         bias = jnp.concatenate([jnp.full((1, runs), target.sum()), bias]).T
         noises = jnp.concatenate([jnp.zeros((1, 2, runs)), noises])
-        return jnp.stack([jnp.ones_like(bias), bias + noises[:, 1].T, noises[:, 0].T], -1)
+        nodes = jnp.stack([jnp.ones_like(bias), bias + noises[:, 1].T, noises[:, 0].T], -1)
+        return at_points(nodes, at)
 
     def noise_memory(self, theta: np.ndarray, linear: np.ndarray) -> NoiseMemory:
         _, memory, log_unit, _ = theta

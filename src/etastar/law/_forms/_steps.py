@@ -1,6 +1,8 @@
-"""What published laws share: sums over the steps so far, and the falls of the LR."""
+"""Runs in cells, and what laws share: sums over the steps so far, and the falls of the LR."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +11,42 @@ EARLIEST = 1e-6
 """Times below this part of the longest run count as this: powers diverge at the start."""
 
 
+class Mesh(NamedTuple):
+    """The cells of R runs, in a law's reference units.
+
+    Attributes:
+        steps: how many updates of the reference batch size a unit of length is.
+        rate: mean LR of every cell, (R, CELLS).
+        length: of every cell, in reference steps, (R, CELLS); 0 for padding.
+        batch: batch size in every cell over the reference, (R, CELLS).
+    """
+
+    steps: Any
+    rate: Any
+    length: Any
+    batch: Any
+
+
+class At(NamedTuple):
+    """Where N points of each of R runs lie: in which cell, (R, N), and which part of it is done."""
+
+    cell: Any
+    fraction: Any
+
+
 def from_start(increments):
     """Sums up to every node, shape (R, CELLS + 1)."""
     return jnp.concatenate(
         [jnp.zeros((len(increments), 1)), jnp.cumsum(increments, axis=1)], axis=1
     )
+
+
+def at_points(nodes, at: At):
+    """Values at points, (R, N, ...), from the nodes' (R, CELLS + 1, ...): straight lines."""
+    more = [1] * (nodes.ndim - 2)
+    cell, fraction = (x.reshape(*x.shape, *more) for x in at)
+    here = jnp.take_along_axis(nodes, cell, axis=1)
+    return here + fraction * (jnp.take_along_axis(nodes, cell + 1, axis=1) - here)
 
 
 def falls(rate, length):

@@ -1,0 +1,67 @@
+"""`TracedForm`: a law whose formula JAX traces, differentiates and compiles."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import etastar._precision  # noqa: F401  # first: double precision
+
+from ._form import Form
+from ._steps import At, Mesh
+
+
+class TracedForm(Form):
+    """A law given by its formula alone; XLA compiles it once for a shape of meshes and points."""
+
+    @abstractmethod
+    def formula(self, theta: Any, mesh: Mesh, at: At) -> jax.Array:
+        """The columns (R, N, k) under one law, theta (n,); JAX traces it."""
+
+    def columns(self, theta, mesh, at):
+        return np.asarray(self._compiled(theta, mesh, at))
+
+    def columns_and_slopes(self, theta, mesh, at):
+        value, slope = self._compiled_with_slopes(theta, mesh, at)
+        return np.asarray(value), np.asarray(slope)
+
+    def mean_final_loss_and_slopes(self, theta, linear, mesh):
+        loss, by_rate, by_batch = self._compiled_mean(theta, linear, mesh)
+        return float(loss), np.asarray(by_rate), np.asarray(by_batch)
+
+    @cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        return jax.jit(jax.vmap(self.formula, (0, None, None)))
+
+    @cached_property
+    def _compiled_with_slopes(self) -> Callable[..., Any]:
+        def with_slopes(theta, mesh, at):
+            def both(th):
+                value = self.formula(th, mesh, at)
+                return value, value
+
+            slope, value = jax.jacfwd(both, has_aux=True)(theta)
+            return value, slope
+
+        return jax.jit(jax.vmap(with_slopes, (0, None, None)))
+
+    @cached_property
+    def _compiled_mean(self) -> Callable[..., Any]:
+        def mean_final_loss_and_slopes(theta, linear, mesh):
+            last = At(jnp.full((1, 1), mesh.rate.shape[1] - 1), jnp.ones((1, 1)))
+
+            def loss(rate, batch):
+                here = mesh._replace(rate=rate, batch=batch)
+                columns = jax.vmap(self.formula, (0, None, None))(theta, here, last)
+                return jnp.mean(jnp.sum(columns[:, 0, 0] * linear, axis=1))
+
+            value, (by_rate, by_batch) = jax.value_and_grad(loss, (0, 1))(mesh.rate, mesh.batch)
+            return value, by_rate[0], by_batch[0]
+
+        return jax.jit(mean_final_loss_and_slopes)
