@@ -7,8 +7,8 @@ can be held against the forecast. Four groups:
 
 - `published`: the curves of `tests/data/curves`. The splits of `bench/laws.py`; random subsets of
   the whole runs up to a horizon, tested on the longer ones (a constant run cut at that horizon is a
-  whole run of it; a run that was branched off gets the log of its trunk). A test run of `llama124m`
-  may share its trunk with a fitted one, as in those splits.
+  whole run of it; a run that was branched off gets the log of its trunk). A test run may share its
+  trunk with a fitted one, as in those splits, but never its end.
 - `exact`: the solvable model. Of each task 1-3, 4-8 and 9-16 random pilots, tested at 1-2 and 2-4
   times the longest, with four peaks inside the range of the pilots' and one 1.5 times above it.
   A log is the exact loss plus the label noise; every point is off by 0.1% (standard deviation),
@@ -21,7 +21,7 @@ A task lies in one half, with all its cases. A serves to set constants, B to tes
 `llama124m` and the others. So the largest published set is never used to set anything.
 
 What is simulated or trained here is kept in `bench/.cache`, under a name that depends on all that
-it was made from.
+it was made from: the first call takes about a minute, later ones two seconds.
 """
 
 from __future__ import annotations
