@@ -258,12 +258,12 @@ def main() -> int:
         except InputError as error:
             failed.append(f"{case.name}: {error}")
     print(f"\r{'':<60}\r", end="", file=sys.stderr)
+    if given.out:
+        write(given.out, rows)
     print(f"{len(chosen)} cases of {len({case.task for case in chosen})} tasks")
     print_tables(rows)
     for line in failed:
         print(f"no forecast: {line}")
-    if given.out:
-        write(given.out, rows)
     ended = time.perf_counter()
     print(f"\n{built - started:.0f} s for the tasks, {ended - built:.0f} s for fits and forecasts")
     return 0
