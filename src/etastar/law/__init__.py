@@ -5,8 +5,9 @@ from ._backtest import Backtest, BacktestRun, backtest
 from ._exponents import Exponents, exponents, exponents_of
 from ._fit import fit
 from ._forms import FLOOR_PRIOR, FORMS, At, Form, Mesh, NoiseMemory, Prior, form_named
-from ._law import Forecast, Law
-from ._mesh import ScheduleMesh, make_mesh
+from ._law import Difference, Forecast, Law
+from ._mesh import BatchSize, ScheduleMesh, make_mesh
+from ._misfit import misfit_features
 from ._points import Units
 from ._protocol import LossLaw
 
@@ -17,6 +18,8 @@ __all__ = [
     "AverageLaw",
     "Backtest",
     "BacktestRun",
+    "BatchSize",
+    "Difference",
     "Exponents",
     "Forecast",
     "Form",
@@ -33,4 +36,5 @@ __all__ = [
     "fit",
     "form_named",
     "make_mesh",
+    "misfit_features",
 ]

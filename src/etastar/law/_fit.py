@@ -7,27 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from etastar._checks import one_of
 from etastar._errors import InputError
 from etastar.runs import Run
 
+from ._draws import Refit
+from ._ends import end_misfit, end_spread, hindcast
 from ._forms import OWN, Form, form_named
 from ._law import Law
 from ._least_squares import LeastSquares, best_fit
 from ._points import Arrays, make_arrays
-from ._uncertainty import bootstrap, covariance, end_misfit, end_spread, hindcast, nuts
-
-UNCERTAINTIES = ("laplace", "bootstrap", "nuts")
+from ._posterior import posterior_of
 
 
-def fit(
-    runs: list[Run],
-    form: Form | str = OWN,
-    *,
-    uncertainty: str = "laplace",
-    draws: int | None = None,
-    seed: int = 0,
-) -> Law:
+def fit(runs: list[Run], form: Form | str = OWN) -> Law:
     """Fit the law to the logs of training runs.
 
     Minimises sum_runs sum_points w^2 rho(prediction / loss - 1): every run counts the same, later
@@ -38,14 +30,10 @@ def fit(
     Arguments:
         runs: from `read_runs`, with losses in nats (any unit serves) at steps.
         form: the law to fit, or its name in `etastar.law.FORMS`; ours by default.
-        uncertainty: where the covariance is from: "laplace", the curvature and the runs' misfits;
-            "bootstrap", fits to runs weighed at random; "nuts", a sampler (`etastar[bayes]`).
-        draws: how many fits or samples to keep for `Law.draws`; by default 100, with laplace 0.
-        seed: of their random numbers.
 
-    Returns: a `Law` with its covariance.
+    Returns: a `Law`, which knows what the runs leave open.
     Raises: InputError with fewer than 12 points in all, where every run has diverged, or for an
-        unknown form or uncertainty.
+        unknown form.
     Source: each form's own, see `Form.source`.
 
     >>> import numpy as np
@@ -59,33 +47,28 @@ def fit(
     True
     """
     form = form_named(form) if isinstance(form, str) else form
-    one_of("uncertainty", uncertainty, UNCERTAINTIES)
-    return _fitted(runs, form, uncertainty, draws, seed)
-
-
-def _fitted(runs: list[Run], form: Form, uncertainty: str, draws: int | None, seed: int) -> Law:
     started = time.perf_counter()
     good = [run for run in runs if not run.diverged]
     if runs and not good:
         raise InputError("every run diverged: lower the learning rates and log at least one run")
-    arrays, units, kept = make_arrays(good, form.transient)
+    arrays, kept = make_arrays(good, form.transient)
     problem, constants = _minimised(arrays, form)
-    covered, samples = _uncertain(problem, constants, uncertainty, draws, seed)
+    posterior = posterior_of(problem, constants, kept)
     return Law(
         theta=constants[: form.size],
         linear=constants[form.size :],
-        covariance=covered,
-        units=units,
+        posterior=posterior,
+        units=arrays.units,
         spread=end_spread(problem, constants),
         trend=hindcast(problem, constants),
         run_count=len(kept),
-        steps_fitted=units.steps,
-        peak_range=(min(run.schedule.peak for run in kept), units.rate),
+        steps_fitted=arrays.units.steps,
+        peak_range=(min(run.schedule.peak for run in kept), arrays.units.rate),
         residuals=_residuals(problem, constants, kept),
         seconds=time.perf_counter() - started,
         caveats=_left_out(runs, kept),
         form=form,
-        samples=samples,
+        refit=Refit.of(problem, constants, kept, posterior),
     )
 
 
@@ -99,22 +82,6 @@ def _minimised(arrays: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
         problem = replace(problem, noise=misfit, cache={})
         found = best_fit(problem)
     return problem, found.x
-
-
-def _uncertain(
-    problem: LeastSquares, constants: np.ndarray, method: str, draws: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Covariance of the constants, and the fits or samples that it is from, if any."""
-    laplace, variance = covariance(problem, constants)
-    if draws is None:
-        draws = 0 if method == "laplace" else 100
-    if draws == 0:
-        return laplace, None
-    if method == "nuts":
-        samples = nuts(problem, constants, variance, draws, seed)
-    else:
-        samples = bootstrap(problem, constants, draws, seed)
-    return laplace if method == "laplace" else np.cov(samples.T), samples
 
 
 def _left_out(runs: list[Run], kept: list[Run]) -> tuple[str, ...]:

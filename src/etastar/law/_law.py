@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.stats import norm
 
+from etastar._checks import one_of
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
+from ._draws import Refit, nuts, randomised
 from ._forms import OWN, Form, Mesh, NoiseMemory
 from ._mesh import BatchSize, make_mesh
+from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
+from ._posterior import SHIFT, Posterior, with_log_slopes
 
 Array = np.ndarray
 
@@ -44,6 +49,41 @@ class Forecast:
         return float(self.mean[-1]), float(self.low[-1]), float(self.high[-1])
 
 
+@dataclass(frozen=True)
+class Difference:
+    """By how much one schedule's final loss is above another's, in the unit of the runs.
+
+    Attributes:
+        mean: expected; negative where the first one is better.
+        low, high: between them the measured difference lies with the probability asked for.
+
+    >>> Difference(-0.01, -0.02, 0.001).tie
+    True
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def tie(self) -> bool:
+        """Whether the interval holds zero: which one is better is open."""
+        return self.low <= 0.0 <= self.high
+
+
+class Open(NamedTuple):
+    """Predicted losses (t,), the covariance (t, t) of what is open about their logarithms, and the
+    variance of one run's luck."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    luck: float
+
+    @property
+    def variance(self) -> np.ndarray:
+        return np.maximum(np.diag(self.covariance), 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Law:
     """The loss law with its constants fitted to runs.
@@ -57,7 +97,7 @@ class Law:
 
     Attributes:
         theta, linear: the constants, in the order of `form.names` and `form.linear`.
-        covariance: of both together.
+        posterior: what the runs leave open of them, and what the law itself misses.
         units: the reference LR, steps and batch size in which the constants count.
         spread: relative misfit of a run's end.
         trend: relative error of a forecast to twice the longest run.
@@ -68,7 +108,7 @@ class Law:
         seconds: what the fit took.
         caveats: a line for each run left out.
         form: the formula.
-        samples: constants of other fits, if the fit was asked for some.
+        refit: what other fits of the same runs are made from, for `draws`.
 
     >>> from etastar.runs import Run
     >>> from etastar.schedule import parse_schedule
@@ -83,7 +123,7 @@ class Law:
 
     theta: Float[np.ndarray, " n"]
     linear: Float[np.ndarray, " k"]
-    covariance: Float[np.ndarray, "n+k n+k"]
+    posterior: Posterior
     units: Units
     spread: float
     trend: float
@@ -94,26 +134,29 @@ class Law:
     seconds: float
     caveats: tuple[str, ...] = ()
     form: Form = OWN
-    samples: Float[np.ndarray, "m n+k"] | None = None
+    refit: Refit | None = None
 
-    def draws(self, count: int, seed: int = 0) -> list[Law]:
-        """Laws that fit the runs about as well: this one with constants from its samples.
+    @property
+    def covariance(self) -> Float[np.ndarray, "n+k n+k"]:
+        """Of theta and the linear constants together."""
+        return self.posterior.covariance
 
-        They are `count`, chosen at random by `seed`; samples repeat only where there are fewer.
+    def draws(self, count: int, seed: int = 0, sampler: str = "refits") -> list[Law]:
+        """Laws that fit the runs about as well, with other constants.
 
-        Raises: InputError where the fit made no samples. Its covariance alone does not serve: the
-        constants move together along curves, and a normal distribution leaves them.
+        Arguments:
+            count: how many.
+            seed: of the random numbers.
+            sampler: "refits", fits to logs that are moved at random by what the law may miss, all
+                made at once; "nuts", samples of the same posterior (`etastar[bayes]`), slow.
+
+        Raises: InputError for another sampler, or where numpyro is needed and not installed.
         """
-        if self.samples is None:
-            raise InputError(
-                "this law has no samples to draw from: fit it with draws=100, or with"
-                " uncertainty='bootstrap' or 'nuts'"
-            )
-        there = len(self.samples)
-        chosen = np.random.default_rng(seed).choice(there, count, replace=count > there)
-        drawn = self.samples[chosen]
-        size = self.form.size
-        return [replace(self, theta=row[:size], linear=row[size:], samples=None) for row in drawn]
+        one_of("sampler", sampler, ("refits", "nuts"))
+        assert self.refit is not None
+        sample = randomised if sampler == "refits" else nuts
+        drawn, size = sample(self.refit, self.posterior, count, seed), self.form.size
+        return [replace(self, theta=row[:size], linear=row[size:], refit=None) for row in drawn]
 
     @property
     def constants(self) -> dict[str, float]:
@@ -132,7 +175,7 @@ class Law:
         schedule: Schedule,
         at: ArrayLike | None = None,
         level: float = 0.9,
-        batch_size: float | None = None,
+        batch_size: BatchSize = None,
     ) -> Forecast:
         """The loss to expect along a schedule, with intervals.
 
@@ -141,33 +184,74 @@ class Law:
             at: steps (numbers of updates done), increasing, in [0, horizon]; by default 200 steps
                 that end at the horizon, none in the warmup.
             level: probability that the measured loss lies between low and high.
-            batch_size: of the run to predict, in the unit of the runs'; theirs (the median) by
-                default. Noise goes as one over it, for runs that do not say theirs not at all.
+            batch_size: of the run to predict, in the unit of the runs'; a number, a schedule of it,
+                or by default theirs (the median).
 
         Returns: a `Forecast`; losses in the unit of the runs.
         Raises: InputError for steps outside the schedule, a level outside (0, 1) or a batch size
             that is not positive.
 
-        The interval holds the covariance of the constants, the misfit between runs, and an error
-        that grows with log2(step / longest step fitted), measured by forecasting the second half
-        of the runs from the first; a Student t quantile because there are few runs.
+        The interval holds what the runs leave open of the constants, the law's own misfit, which
+        runs alike share, and the luck of one run; it widens with the distance from the runs fitted,
+        in length, peak LR, shape and batch size.
         """
-        if not 0 < level < 1:
-            raise InputError(f"level must be between 0 and 1, got {level!r}")
-        if batch_size is not None and not 0 < batch_size < np.inf:
-            raise InputError(f"batch_size must be positive, got {batch_size!r}")
+        _check(level, batch_size)
         step = _steps(schedule, at)
-        points = place([schedule], [step], self.units, [batch_size])
+        found = self._open([schedule], [step], [batch_size])
+        width = norm.ppf(0.5 + level / 2) * found.mean * np.sqrt(found.variance + found.luck)
+        return Forecast(step, found.mean, np.maximum(found.mean - width, 0.0), found.mean + width)
+
+    def difference(
+        self,
+        schedule: Schedule,
+        other: Schedule,
+        level: float = 0.9,
+        batch_size: BatchSize = None,
+        other_batch_size: BatchSize = None,
+    ) -> Difference:
+        """By how much a schedule ends above another, with an interval.
+
+        The two share most of what is open about them, so that their difference is known better than
+        either loss. The interval is that of two runs that are trained once each.
+
+        Arguments:
+            schedule, other: of any horizons.
+            level: probability that the measured difference lies between low and high.
+            batch_size, other_batch_size: as for `predict`.
+
+        Returns: a `Difference`, in the unit of the runs.
+        Raises: InputError as `predict` does.
+        """
+        for size in (batch_size, other_batch_size):
+            _check(level, size)
+        both = [schedule, other]
+        ends = [np.array([float(one.horizon)]) for one in both]
+        found = self._open(both, ends, [batch_size, other_batch_size])
+        sign = found.mean * [1.0, -1.0]
+        luck = found.luck * float(found.mean @ found.mean) if schedule != other else 0.0
+        variance = sign @ found.covariance @ sign + luck
+        mean = float(sign.sum())
+        width = float(norm.ppf(0.5 + level / 2) * np.sqrt(max(variance, 0.0)))
+        return Difference(mean, mean - width, mean + width)
+
+    def _open(
+        self,
+        schedules: Sequence[Schedule],
+        steps: Sequence[np.ndarray],
+        batch_sizes: Sequence[BatchSize],
+    ) -> Open:
+        """Predicted losses at steps of some schedules, and what is open about their logarithms."""
+        points = place(schedules, steps, self.units, batch_sizes)
         value, slope = points.columns_and_slopes(self.form, self.theta)
-        mean = value @ self.linear
-        direct = np.concatenate([(slope * self.linear[:, None]).sum(1), value], 1)
-        variance = np.einsum("pi,ij,pj->p", direct, self.covariance, direct)
-        doublings = np.log2(np.maximum(step / self.steps_fitted, 1.0))
-        relative = self.spread**2 + (self.trend * doublings) ** 2
-        width = student.ppf(0.5 + level / 2, max(self.run_count, 4)) * np.sqrt(
-            np.maximum(variance, 0.0) + relative * mean**2
-        )
-        return Forecast(step, mean, np.maximum(mean - width, 0.0), mean + width)
+        mean, by_constants = with_log_slopes(value, slope, self.linear)
+        places = []
+        for schedule, step, size in zip(schedules, steps, batch_sizes, strict=True):
+            # Of a ramp the batch size at each step.
+            here = size(np.maximum(step - 1, 0)) if isinstance(size, Schedule) else size
+            places.append(misfit_place(schedule, step, self.units.batch_ratio(here)))
+        moments = self.posterior.moments(by_constants, np.concatenate(places))
+        covariance = moments.covariance + SHIFT * np.outer(moments.shift, moments.shift)
+        return Open(mean, covariance, moments.luck)
 
     def final_losses(
         self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
@@ -221,6 +305,13 @@ def mean_loss_and_slopes(
     )
     loss, by_rate, by_batch = laws[0].form.mean_final_loss_and_slopes(theta, linear, mesh)
     return loss, by_rate / units.rate, by_batch / (units.batch or 1.0)
+
+
+def _check(level: float, batch_size: BatchSize) -> None:
+    if not 0 < level < 1:
+        raise InputError(f"level must be between 0 and 1, got {level!r}")
+    if isinstance(batch_size, float | int) and not 0 < batch_size < np.inf:
+        raise InputError(f"batch_size must be positive, got {batch_size!r}")
 
 
 def _steps(schedule: Schedule, at: ArrayLike | None) -> np.ndarray:

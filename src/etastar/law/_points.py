@@ -71,11 +71,12 @@ class Points:
 
 @dataclass(frozen=True)
 class Arrays:
-    """What a fit is made to: points and `step`, `loss`, `weight` (P,) at them.
+    """What a fit is made to: points and `step`, `loss`, `weight` (P,) at them, in `units`.
 
     The squared weights of a run sum to 1.
     """
 
+    units: Units
     points: Points
     step: np.ndarray
     loss: np.ndarray
@@ -146,8 +147,8 @@ def transient_end(runs: list[Run], transient: float) -> list[float]:
     return [max(run.warmup, transient * longest) for run in runs]
 
 
-def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, Units, list[Run]]:
-    """Arrays, units, and the runs in them, with two points after the transient or one in all.
+def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
+    """Arrays, and the runs in them, with two points after the transient or one in all.
 
     Raises: InputError where nothing is left to fit.
     """
@@ -180,7 +181,7 @@ def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, Units, list[
     batch_sizes = [run.batch_size for run in kept]
     placed = place([run.schedule for run in kept], steps, units, batch_sizes)
     step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))
-    return Arrays(placed, step, loss, weight), units, kept
+    return Arrays(units, placed, step, loss, weight), kept
 
 
 def thinned(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from etastar.law import FLOOR_PRIOR, FORMS, At, Law, Mesh, make_mesh
+from etastar.law import FLOOR_PRIOR, FORMS, At, Law, Mesh, make_mesh, misfit_features
 from etastar.schedule import Schedule
 
 FORM = FORMS["etastar"]
@@ -32,12 +32,6 @@ and one made for the fit's narrow prior does not look where that is wrong."""
 
 _TRUST = 8
 """Runs after which the fit counts as much as the prior."""
-
-_FREQUENCIES = 128
-"""Random frequencies of the features that the law's misfit is made of."""
-
-_SCALES = np.array([2.0, np.log(4.0), 0.7])
-"""Distances at which misfits are alike to 0.48: in log2 step, in log peak LR, in LR over peak."""
 
 SYSTEMATIC = 1.0
 """Size of the misfits that nearby runs share, over that of a run's own."""
@@ -201,27 +195,6 @@ def _scale(linear: NDArray[np.float64], level: float) -> NDArray[np.float64]:
     spread = np.tile(_WIDTH, (len(linear), 1))
     floor = np.full((len(linear), 1), FLOOR_PRIOR.spread * level)
     return np.concatenate([spread, floor, 2 * linear[:, 1:]], 1)
-
-
-def misfit_features(schedule: Schedule, step: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Random features of the law's misfit at points of a run, (points, 2 _FREQUENCIES).
-
-    A law's misfit is no noise: runs alike in length, peak LR and state of their annealing are
-    missed alike. That is a Gaussian process with a Matern kernel, here as a sum of cosines and
-    sines of random frequencies with independent amplitudes. The product of the features of two
-    points is near the kernel (1 + sqrt(3) d) exp(-sqrt(3) d), with d their distance in units of
-    `_SCALES`. All runs share one seed, as they share one misfit.
-
-    Source: Rahimi and Recht, "Random features for large-scale kernel machines"
-    (2007); the spectrum of the Matern-3/2 kernel is a Student t with 3 degrees of freedom.
-    """
-    rng = np.random.default_rng(0)
-    normal = rng.standard_normal((3, _FREQUENCIES))
-    frequency = normal / np.sqrt(rng.chisquare(3, _FREQUENCIES) / 3)
-    rate = schedule(np.maximum(step - 1, 0)) / schedule.peak
-    place = np.stack([np.log2(step), np.full(len(step), np.log(schedule.peak)), rate], 1) / _SCALES
-    phase = place @ frequency
-    return np.concatenate([np.cos(phase), np.sin(phase)], 1) / np.sqrt(_FREQUENCIES)
 
 
 def _evaluated(belief: Belief, schedules: Sequence[Schedule]) -> tuple[Any, Any, Any]:

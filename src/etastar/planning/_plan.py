@@ -64,7 +64,7 @@ def plan(
     if continued is not None and not any(run is continued for run in runs):
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
-    law = fit(runs, form, draws=form.draws)
+    law = fit(runs, form)
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     past = None if continued is None else past_of(continued, horizon)
     cap = law.peak_range[1] if peak_cap is None else peak_cap

@@ -1,0 +1,64 @@
+"""The law's own misfit: how much it is off, and how alike the misfits of two points are."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike, NDArray
+
+from etastar.schedule import Schedule
+
+SCALES = np.array([2.0, np.log(4.0), 0.7, np.log(4.0)])
+"""Distances at which misfits are alike to 0.48: in log2 step, in log peak LR, in LR over peak, in
+log batch size."""
+
+_FREQUENCIES = 128
+
+
+def misfit_place(
+    schedule: Schedule, step: Float[np.ndarray, " points"], batch: ArrayLike = 1.0
+) -> Float[np.ndarray, "points 4"]:
+    """Where points of a run lie among those whose misfits are compared, in units of `SCALES`.
+
+    A law's misfit is no noise: runs alike in length, peak LR, batch size and state of their
+    annealing are missed alike.
+
+    Arguments:
+        schedule: of the run.
+        step: updates done at the points, at least 1.
+        batch: its batch size at each point or at all, in any unit that all runs share.
+    """
+    rate = schedule(np.maximum(step - 1, 0)) / schedule.peak
+    peak = np.full(len(step), np.log(schedule.peak))
+    size = np.broadcast_to(np.log(batch), len(step))
+    return np.stack([np.log2(np.maximum(step, 1.0)), peak, rate, size], 1) / SCALES
+
+
+def alike(
+    first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]
+) -> Float[np.ndarray, "n m"]:
+    """Correlation of the misfits at places: (1 + sqrt(3) d) exp(-sqrt(3) d) at a distance d.
+
+    Source: the Matern kernel of order 3/2; Rasmussen and Williams, "Gaussian processes for machine
+    learning" (2006), section 4.2.
+    """
+    squared = np.sum(first**2, 1)[:, None] + np.sum(second**2, 1) - 2 * first @ second.T
+    far = np.sqrt(3 * np.maximum(squared, 0.0))
+    return (1 + far) * np.exp(-far)
+
+
+def misfit_features(schedule: Schedule, step: Float[np.ndarray, " points"]) -> NDArray[np.float64]:
+    """Random features of the law's misfit at points of a run, (points, 2 * 128).
+
+    The product of the features of two points is near `alike` of their places: a sum of cosines and
+    sines of random frequencies with independent amplitudes. All runs share one seed, as they share
+    one misfit.
+
+    Source: Rahimi and Recht, "Random features for large-scale kernel machines" (2007); the spectrum
+    of the Matern kernel of order 3/2 is a Student t with 3 degrees of freedom.
+    """
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((3, _FREQUENCIES))
+    frequency = normal / np.sqrt(rng.chisquare(3, _FREQUENCIES) / 3)
+    phase = misfit_place(schedule, step)[:, :3] @ frequency
+    return np.concatenate([np.cos(phase), np.sin(phase)], 1) / np.sqrt(_FREQUENCIES)
