@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from etastar._checks import one_of
 from etastar._errors import InputError
 from etastar.runs import Run
 
 from ._draws import Refit
 from ._ends import end_misfit, end_spread, hindcast
-from ._forms import OWN, Form, form_named
+from ._forms import NORMALISED, OWN, Form, form_named
 from ._law import Law
 from ._least_squares import LeastSquares, best_fit
 from ._points import Arrays, make_arrays
-from ._posterior import posterior_of
+from ._posterior import Posterior, posterior_of
+
+OPTIMISERS = ("auto", "sgd", "normalised")
+"""How the batch size acts, where the runs have several: see `fit`."""
 
 
-def fit(runs: list[Run], form: Form | str = OWN) -> Law:
+def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> Law:
     """Fit the law to the logs of training runs.
 
     Minimises sum_runs sum_points w^2 rho(prediction / loss - 1): every run counts the same, later
@@ -30,10 +35,13 @@ def fit(runs: list[Run], form: Form | str = OWN) -> Law:
     Arguments:
         runs: from `read_runs`, with losses in nats (any unit serves) at steps.
         form: the law to fit, or its name in `etastar.law.FORMS`; ours by default.
+        optimiser: how the batch size acts in our own law, where the runs have several: with "sgd"
+            it divides the noise of an update, with "normalised" (Adam, AdamW, Lion, Muon) it changes
+            the progress too (`NormalisedForm`), and "auto" takes what makes the runs more likely.
 
     Returns: a `Law`, which knows what the runs leave open.
     Raises: InputError with fewer than 12 points in all, where every run has diverged, or for an
-        unknown form.
+        unknown form or optimiser.
     Source: each form's own, see `Form.source`.
 
     >>> import numpy as np
@@ -47,13 +55,18 @@ def fit(runs: list[Run], form: Form | str = OWN) -> Law:
     True
     """
     form = form_named(form) if isinstance(form, str) else form
+    one_of("optimiser", optimiser, OPTIMISERS)
     started = time.perf_counter()
     good = [run for run in runs if not run.diverged]
     if runs and not good:
         raise InputError("every run diverged: lower the learning rates and log at least one run")
     arrays, kept = make_arrays(good, form.transient)
-    problem, constants = _minimised(arrays, form)
-    posterior = posterior_of(problem, constants, kept)
+    found = max(
+        (_fitted(arrays, kept, each) for each in _variants(form, kept, optimiser)),
+        key=lambda fitted: fitted.evidence,
+    )
+    problem, constants, posterior = found.problem, found.constants, found.posterior
+    form = problem.form
     return Law(
         theta=constants[: form.size],
         linear=constants[form.size :],
@@ -70,6 +83,32 @@ def fit(runs: list[Run], form: Form | str = OWN) -> Law:
         form=form,
         refit=Refit.of(problem, constants, kept, posterior),
     )
+
+
+class _Fitted(NamedTuple):
+    problem: LeastSquares
+    constants: np.ndarray
+    posterior: Posterior
+
+    @property
+    def evidence(self) -> float:
+        """Log probability of the runs, the constants averaged over, up to a constant."""
+        form = self.problem.form
+        far = (self.constants[: form.size] - form.mean) / form.spread
+        return self.posterior.log_evidence - 0.5 * float(far @ far)
+
+
+def _fitted(arrays: Arrays, runs: list[Run], form: Form) -> _Fitted:
+    problem, constants = _minimised(arrays, form)
+    return _Fitted(problem, constants, posterior_of(problem, constants, runs))
+
+
+def _variants(form: Form, runs: list[Run], optimiser: str) -> list[Form]:
+    """The forms to try: of our own law with several batch sizes how these may act."""
+    sizes = {run.batch_size for run in runs}
+    if form is not OWN or len(sizes) < 2 or None in sizes:
+        return [form]
+    return {"sgd": [OWN], "normalised": [NORMALISED], "auto": [OWN, NORMALISED]}[optimiser]
 
 
 def _minimised(arrays: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:

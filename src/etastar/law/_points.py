@@ -26,7 +26,7 @@ class Units:
 
     Attributes:
         rate: the highest peak LR fitted, in the unit of the runs.
-        steps: the longest run fitted, in updates.
+        steps: the longest run fitted, in updates of the reference batch size.
         batch: the median batch size, in the unit of the runs'; None where they do not say theirs.
 
     >>> Units(rate=1e-3, steps=1000.0, batch=32.0).batch_ratio(64.0)
@@ -141,10 +141,32 @@ def place(
     return Points(stacked, at, run, row, column)
 
 
-def transient_end(runs: list[Run], transient: float) -> list[float]:
-    """The step of each run before which its points are left out of the fit."""
-    longest = max(float(run.step[-1]) for run in runs)
-    return [max(run.warmup, transient * longest) for run in runs]
+def transient_end(runs: Sequence[Run], transient: float) -> list[float]:
+    """The step of each run before which its points are left out of the fit.
+
+    The part `transient` of the longest run, counted in samples where all say their batch size.
+    """
+    size = _samples_per_step(runs)
+    longest = max(float(run.step[-1]) * by for run, by in zip(runs, size, strict=True))
+    pairs = zip(runs, size, strict=True)
+    return [max(run.warmup, transient * longest / by) for run, by in pairs]
+
+
+def _samples_per_step(runs: Sequence[Run]) -> list[float]:
+    """The batch size of every run, or 1 where one of them does not say its own."""
+    sizes = [run.batch_size for run in runs]
+    return [1.0 if size is None or None in sizes else float(size) for size in sizes]
+
+
+def units_of(runs: Sequence[Run]) -> Units:
+    """The highest peak LR, the median batch size, and as many updates of it as the longest run has
+    samples."""
+    sizes = [run.batch_size for run in runs if run.batch_size is not None]
+    batch = float(np.median(sizes)) if len(sizes) == len(runs) else None
+    per_step = _samples_per_step(runs)
+    longest = max(float(run.step[-1]) * size for run, size in zip(runs, per_step, strict=True))
+    rate = max(run.schedule.peak for run in runs)
+    return Units(rate=rate, steps=longest / (batch or 1.0), batch=batch)
 
 
 def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
@@ -172,12 +194,7 @@ def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
             f"too few points to fit: {points} after warmup and the first {transient:.0%} of the "
             "longest run; log the loss more often or add runs (12 points are the least)"
         )
-    batches = [run.batch_size for run in kept if run.batch_size is not None]
-    units = Units(
-        rate=max(run.schedule.peak for run in kept),
-        steps=max(float(run.step[-1]) for run in kept),
-        batch=float(np.median(batches)) if len(batches) == len(kept) else None,
-    )
+    units = units_of(kept)
     batch_sizes = [run.batch_size for run in kept]
     placed = place([run.schedule for run in kept], steps, units, batch_sizes)
     step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))

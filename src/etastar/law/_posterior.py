@@ -88,12 +88,14 @@ class Moments(NamedTuple):
 class Posterior:
     """What the runs of a fit leave open.
 
-    `width` (d,) is that of the prior of every constant, in its own unit.
+    `width` (d,) is that of the prior of every constant, in its own unit; `log_evidence` the log
+    probability of the residuals, up to a constant.
     """
 
     observed: Observations
     width: np.ndarray
     sizes: tuple[Sizes, ...]
+    log_evidence: float
 
     def moments(self, slope: np.ndarray, place: np.ndarray) -> Moments:
         """At targets with slopes (t, d) of the log loss by the constants, and places (t, 4)."""
@@ -155,7 +157,7 @@ def posterior_of(problem: LeastSquares, constants: np.ndarray, runs: Sequence[Ru
         for part, (_, misfit, luck, factor) in zip(weight, found, strict=True)
         if part > 0
     )
-    return Posterior(observed, width, sizes)
+    return Posterior(observed, width, sizes, float(logs.max()))
 
 
 def _log_probability(

@@ -3,7 +3,7 @@
 from etastar._errors import InputError
 
 from ._annealing import AnnealingForm
-from ._etastar import EtastarForm
+from ._etastar import EtastarForm, NormalisedForm
 from ._form import FLOOR_PRIOR, Form, NoiseMemory, Prior
 from ._functional import FunctionalForm
 from ._last_iterate import LastIterateForm
@@ -27,6 +27,8 @@ FORMS: dict[str, Form] = {
 """Every law by name, our own first: etastar, solvable, power, ... (see `form_named`)."""
 
 OWN = FORMS[EtastarForm.name]
+NORMALISED = NormalisedForm()
+"""Our own law for runs of several batch sizes under an optimiser that normalises its update."""
 SOLVABLE = FORMS[SolvableForm.name]
 
 
@@ -50,6 +52,7 @@ def form_named(name: str) -> Form:
 __all__ = [
     "FLOOR_PRIOR",
     "FORMS",
+    "NORMALISED",
     "OWN",
     "SOLVABLE",
     "At",
