@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from etastar.law._uncertainty import end_misfit, end_spread
 
 from etastar.control import Limits, least_losses, optimal_schedule
 from etastar.law import AverageLaw, exponents, fit, make_mesh
 from etastar.law._forms import OWN
 from etastar.law._least_squares import LeastSquares
 from etastar.law._points import Units, make_arrays, place
-from etastar.law._uncertainty import end_misfit, end_spread
 from etastar.model import PowerLaw, loss
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
@@ -107,7 +107,7 @@ def test_the_average_law_is_the_mean_of_its_members(resampled, law):
     np.testing.assert_allclose(average.each(schedules), each, rtol=1e-12)
     np.testing.assert_allclose(average.final_losses(schedules), np.mean(each, axis=0), rtol=1e-12)
     mesh = make_mesh(TARGET)
-    loss, slope, _ = average.final_loss_and_slopes(mesh.rate, mesh.length)
+    loss, slope, *_ = average.final_loss_and_slopes(mesh.rate, mesh.length)
     assert loss == pytest.approx(np.mean(each, axis=0)[0], rel=1e-9)
     slopes = [member.final_loss_and_slopes(mesh.rate, mesh.length)[1] for member in members]
     np.testing.assert_allclose(slope, np.mean(slopes, axis=0), rtol=1e-9, atol=1e-12)

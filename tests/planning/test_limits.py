@@ -172,7 +172,7 @@ def test_every_law_can_be_planned(any_law):
 def test_the_slope_of_every_law_is_that_of_its_losses(any_law):
     # A cosine falls and bends everywhere: neither the highest LR so far nor a limiter has a kink.
     mesh = make_mesh(parse_schedule("cosine:peak=1.5e-3,horizon=3000,warmup=100,final=0.1"))
-    _, slope, _ = any_law.final_loss_and_slopes(mesh.rate, mesh.length)
+    _, slope, *_ = any_law.final_loss_and_slopes(mesh.rate, mesh.length)
     for cell in (100, 130, 160):
         move = np.zeros_like(mesh.rate)
         move[cell] = 1e-5 * mesh.rate[cell]

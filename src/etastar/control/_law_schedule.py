@@ -166,7 +166,9 @@ class _Grid:
 
     def log_loss(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         rate = self.rates.rates(x)
-        loss, slope, _ = self.law.final_loss_and_slopes(self.done + self.spread @ rate, self.length)
+        loss, slope, *_ = self.law.final_loss_and_slopes(
+            self.done + self.spread @ rate, self.length
+        )
         if not loss > 0:  # beyond what the law describes: the line search steps back
             return np.inf, np.zeros_like(x)
         by_log = self.spread.T @ slope * (rate - self.rates.floor)

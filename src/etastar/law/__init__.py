@@ -4,7 +4,7 @@ from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
 from ._exponents import Exponents, exponents, exponents_of
 from ._fit import fit
-from ._forms import FLOOR_PRIOR, FORMS, At, Form, Mesh, NoiseMemory, Prior, form_named
+from ._forms import FLOOR_PRIOR, FORMS, At, Form, LossSlopes, Mesh, NoiseMemory, Prior, form_named
 from ._law import Difference, Forecast, Law
 from ._mesh import BatchSize, ScheduleMesh, make_mesh
 from ._misfit import misfit_features
@@ -25,6 +25,7 @@ __all__ = [
     "Form",
     "Law",
     "LossLaw",
+    "LossSlopes",
     "Mesh",
     "NoiseMemory",
     "Prior",

@@ -36,8 +36,9 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
         runs: from `read_runs`, with losses in nats (any unit serves) at steps.
         form: the law to fit, or its name in `etastar.law.FORMS`; ours by default.
         optimiser: how the batch size acts in our own law, where the runs have several: with "sgd"
-            it divides the noise of an update, with "normalised" (Adam, AdamW, Lion, Muon) it changes
-            the progress too (`NormalisedForm`), and "auto" takes what makes the runs more likely.
+            it divides the noise of an update, with "normalised" (Adam, AdamW, Lion, Muon) it
+            changes the progress too (`NormalisedForm`), and "auto" takes what makes the runs more
+            likely.
 
     Returns: a `Law`, which knows what the runs leave open.
     Raises: InputError with fewer than 12 points in all, where every run has diverged, or for an

@@ -16,7 +16,7 @@ from etastar._errors import InputError
 from etastar.schedule import Schedule
 
 from ._draws import Refit, nuts, randomised
-from ._forms import OWN, Form, Mesh, NoiseMemory
+from ._forms import OWN, Form, LossSlopes, Mesh, NoiseMemory
 from ._mesh import BatchSize, make_mesh
 from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
@@ -261,8 +261,8 @@ class Law:
 
     def final_loss_and_slopes(
         self, rate: Array, length: Array, batch: Array | None = None
-    ) -> tuple[float, Array, Array]:
-        """Predicted final loss of a run in cells, its slopes by the rate and batch of every cell.
+    ) -> LossSlopes:
+        """Predicted final loss of a run in cells, and its slopes by what every cell holds.
 
         Arguments: `rate`, `length` and `batch` (CELLS,) in the runs' units, as in
         `etastar.law.make_mesh`; the cells of a run of that mesh, so that a solver sees the loss
@@ -295,16 +295,18 @@ def final_losses_of(
 
 def mean_loss_and_slopes(
     laws: Sequence[Law], rate: Array, length: Array, batch: Array | None
-) -> tuple[float, Array, Array]:
-    """Final loss of a run in cells averaged over laws, and its slopes by rate and batch."""
+) -> LossSlopes:
+    """Final loss of a run in cells averaged over laws, and its slopes by what every cell holds."""
     units = laws[0].units
     theta, linear = (np.stack([getattr(law, name) for law in laws]) for name in ("theta", "linear"))
     ratio = np.ones(len(rate)) if batch is None else units.batch_ratio(batch)
     mesh = Mesh(
         float(units.steps), rate[None] / units.rate, length[None] / units.steps, ratio[None]
     )
-    loss, by_rate, by_batch = laws[0].form.mean_final_loss_and_slopes(theta, linear, mesh)
-    return loss, by_rate / units.rate, by_batch / (units.batch or 1.0)
+    found = laws[0].form.mean_final_loss_and_slopes(theta, linear, mesh)
+    scales = units.rate, units.steps, units.batch or 1.0
+    slopes = (slope / scale for slope, scale in zip(found[1:], scales, strict=True))
+    return LossSlopes(found.loss, *slopes)
 
 
 def _check(level: float, batch_size: BatchSize) -> None:

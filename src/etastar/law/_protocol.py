@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from etastar.schedule import Schedule
 
-from ._forms import NoiseMemory
+from ._forms import LossSlopes, NoiseMemory
 from ._mesh import BatchSize
 from ._points import Units
 
@@ -51,8 +51,8 @@ class LossLaw(Protocol):
         rate: Float[np.ndarray, " cells"],
         length: Float[np.ndarray, " cells"],
         batch: Float[np.ndarray, " cells"] | None = None,
-    ) -> tuple[float, Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
-        """The final loss of a run in the cells of `make_mesh`, its slopes by each rate and batch.
+    ) -> LossSlopes:
+        """The final loss of a run in the cells of `make_mesh`, and its slopes.
 
         `rate` is the mean LR of every cell in the runs' unit, `length` its number of updates,
         `batch` its batch size, by default the reference's.

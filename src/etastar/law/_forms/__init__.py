@@ -10,7 +10,7 @@ from ._last_iterate import LastIterateForm
 from ._multi_power import MultiPowerForm
 from ._power import PowerForm
 from ._solvable import SolvableForm
-from ._steps import At, Mesh
+from ._steps import At, LossSlopes, Mesh
 
 FORMS: dict[str, Form] = {
     form.name: form
@@ -57,6 +57,7 @@ __all__ = [
     "SOLVABLE",
     "At",
     "Form",
+    "LossSlopes",
     "Mesh",
     "NoiseMemory",
     "Prior",

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from ._steps import At, Mesh
+from ._steps import At, LossSlopes, Mesh
 
 Array = np.ndarray
 
@@ -124,9 +124,8 @@ class Form(ABC):
     @abstractmethod
     def mean_final_loss_and_slopes(
         self, theta: Float[Array, "laws n"], linear: Float[Array, "laws k"], mesh: Mesh
-    ) -> tuple[float, Float[Array, " cells"], Float[Array, " cells"]]:
-        """Final loss of the one run of a mesh, averaged over laws, and its slopes by the rate and
-        the batch of every cell."""
+    ) -> LossSlopes:
+        """Final loss of the one run of a mesh, averaged over laws, and its slopes."""
 
     def noise_memory(self, theta: Array, linear: Array) -> NoiseMemory | None:
         """How the fitted law forgets noise; None for a law without a kernel."""

@@ -34,6 +34,20 @@ class At(NamedTuple):
     fraction: Any
 
 
+class LossSlopes(NamedTuple):
+    """A final loss, and its slopes by the rate, the length and the batch size of every cell.
+
+    Attributes:
+        loss: the final loss.
+        rate, length, batch: (CELLS,), each with the other two kept as they are.
+    """
+
+    loss: Any
+    rate: Any
+    length: Any
+    batch: Any
+
+
 def from_start(increments):
     """Sums up to every node, shape (R, CELLS + 1)."""
     return jnp.concatenate(

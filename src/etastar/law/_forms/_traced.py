@@ -14,7 +14,7 @@ import numpy as np
 import etastar._precision  # noqa: F401  # first: double precision
 
 from ._form import Form
-from ._steps import At, Mesh
+from ._steps import At, LossSlopes, Mesh
 
 
 class TracedForm(Form):
@@ -32,8 +32,8 @@ class TracedForm(Form):
         return np.asarray(value), np.asarray(slope)
 
     def mean_final_loss_and_slopes(self, theta, linear, mesh):
-        loss, by_rate, by_batch = self._compiled_mean(theta, linear, mesh)
-        return float(loss), np.asarray(by_rate), np.asarray(by_batch)
+        loss, slopes = self._compiled_mean(theta, linear, mesh)
+        return LossSlopes(float(loss), *(np.asarray(slope)[0] for slope in slopes))
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
@@ -56,12 +56,11 @@ class TracedForm(Form):
         def mean_final_loss_and_slopes(theta, linear, mesh):
             last = At(jnp.full((1, 1), mesh.rate.shape[1] - 1), jnp.ones((1, 1)))
 
-            def loss(rate, batch):
-                here = mesh._replace(rate=rate, batch=batch)
+            def loss(rate, length, batch):
+                here = Mesh(mesh.steps, rate, length, batch)
                 columns = jax.vmap(self.formula, (0, None, None))(theta, here, last)
                 return jnp.mean(jnp.sum(columns[:, 0, 0] * linear, axis=1))
 
-            value, (by_rate, by_batch) = jax.value_and_grad(loss, (0, 1))(mesh.rate, mesh.batch)
-            return value, by_rate[0], by_batch[0]
+            return jax.value_and_grad(loss, (0, 1, 2))(*mesh[1:])
 
         return jax.jit(mean_final_loss_and_slopes)

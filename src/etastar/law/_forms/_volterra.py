@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from ._form import Form
-from ._steps import At, Mesh
+from ._steps import At, LossSlopes, Mesh
 
 Array = np.ndarray
 
@@ -242,8 +242,8 @@ class VolterraForm(Form):
         laws = len(theta)
         same = (np.broadcast_to(x, (laws, x.shape[1])) for x in mesh[1:])
         found = final_loss_slopes(Rows(self._constants(theta), *same), linear, fed=self.fed)
-        loss, by_rate, by_batch = (x.mean(axis=0) for x in found)
-        return float(loss), by_rate, by_batch
+        loss, *slopes = (x.mean(axis=0) for x in found)
+        return LossSlopes(float(loss), *slopes)
 
     def _at(self, theta: Array, mesh: Mesh, at: At, slope: dict[str, Array]) -> Array:
         """The columns (K, R, N, k); fills in what `slope` holds of that shape for a constant."""
@@ -368,8 +368,8 @@ def _log_drive_slopes(rows: Rows, by_log_rate: dict[str, Array]) -> dict[str, Ar
     return found
 
 
-def final_loss_slopes(rows: Rows, linear: Array, *, fed: bool) -> tuple[Array, Array, Array]:
-    """Final loss of every row, and its slopes by the rate and by the batch of every cell.
+def final_loss_slopes(rows: Rows, linear: Array, *, fed: bool) -> LossSlopes:
+    """Final loss of every row (Q,), and its slopes by rate, length and batch of every cell.
 
     `linear` (Q, k) are the factors of the columns. The slopes go backwards through the formula.
     """
@@ -403,13 +403,16 @@ def final_loss_slopes(rows: Rows, linear: Array, *, fed: bool) -> tuple[Array, A
     there = (rows.length > 0) & (rows.rate > 0)
     by_log_rate = np.where(there, by_log_rate, 0.0)
     by_rate = by_log_rate / np.where(there, rows.rate, 1.0)
+    by_length = by_step * np.exp(rows.time_power * rows.log_effective)
     if not rows.plain:
-        by_rate = by_rate + _through_norm(rows, by_log_rate)
-    return loss, by_rate, np.where(there, by_log_batch / rows.batch, 0.0)
+        more, more_by_length = _through_norm(rows, by_log_rate)
+        by_rate, by_length = by_rate + more, by_length + more_by_length
+    by_batch = np.where(there, by_log_batch / rows.batch, 0.0)
+    return LossSlopes(loss, by_rate, by_length, by_batch)
 
 
-def _through_norm(rows: Rows, by_log_rate: Array) -> Array:
-    """Slopes by the rates of what the log effective rates change by the squared norm."""
+def _through_norm(rows: Rows, by_log_rate: Array) -> tuple[Array, Array]:
+    """Slopes by rates and lengths of what the log effective rates change by the squared norm."""
     kept, _, norm = rows.squared_norm
     # -1/2 log of the mean of a cell's two nodes: half of the slope goes to each.
     to_each = -0.5 * by_log_rate / (norm[:, :-1] + norm[:, 1:])
@@ -419,6 +422,7 @@ def _through_norm(rows: Rows, by_log_rate: Array) -> Array:
     # The slope by n at node i + 1 is its own and what of it is kept later.
     later = affine(own[:, -1], kept[:, :0:-1], own[:, -2:0:-1])[:, ::-1]
     omega, kappa = np.exp(rows.constants.log_decay), np.exp(rows.constants.log_growth)
-    by_kept = -omega * rows.length * kept
-    by_grown = kappa / omega * (1 - kept) + kappa * rows.rate * rows.length * kept
-    return later * (norm[:, :-1] * by_kept + by_grown)
+    added = kappa * rows.rate * kept
+    by_rate = kappa / omega * (1 - kept) + (added - omega * norm[:, :-1] * kept) * rows.length
+    by_length = (added - omega * norm[:, :-1] * kept) * rows.rate
+    return later * by_rate, later * by_length
