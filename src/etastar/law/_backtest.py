@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
 
 from etastar._errors import InputError
 from etastar.runs import Run
@@ -131,6 +130,8 @@ def backtest(
         predicted = np.array([row.predicted[-1] for row in rows])
         measured = np.array([row.measured[-1] for row in rows])
         if np.ptp(predicted) > 0 and np.ptp(measured) > 0:
+            from scipy.stats import spearmanr  # takes as long to import as all the rest of a fit
+
             rank = float(spearmanr(predicted, measured)[0])  # type: ignore[arg-type]
         regret = float(measured[predicted.argmin()] - measured.min())
     return Backtest(rows, rank, regret, law.seconds, law)

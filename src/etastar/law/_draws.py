@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from etastar._errors import InputError
@@ -128,7 +126,10 @@ def nuts(refit: Refit, posterior: Posterior, count: int, seed: int) -> np.ndarra
     Source: Hoffman and Gelman, "The No-U-Turn sampler" (2014), as numpyro has it.
     """
     try:
+        import jax
         from numpyro.infer import MCMC, NUTS
+
+        import etastar._precision  # noqa: F401
     except ImportError:
         raise InputError(
             "sampling the posterior needs numpyro: pip install 'etastar[bayes]'"
@@ -153,7 +154,7 @@ def nuts(refit: Refit, posterior: Posterior, count: int, seed: int) -> np.ndarra
         num_samples=count,
         progress_bar=False,
     )
-    sampler.run(jax.random.PRNGKey(seed), init_params=jnp.zeros(size))
+    sampler.run(jax.random.PRNGKey(seed), init_params=np.zeros(size))
     drawn = refit.centre + np.asarray(sampler.get_samples()) @ scale.T
     return np.clip(drawn, *refit.problem.bounds)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from etastar._checks import one_of
 from etastar._errors import InputError
@@ -198,7 +198,7 @@ class Law:
         _check(level, batch_size)
         step = _steps(schedule, at)
         found = self._open([schedule], [step], [batch_size])
-        width = norm.ppf(0.5 + level / 2) * found.mean * np.sqrt(found.variance + found.luck)
+        width = ndtri(0.5 + level / 2) * found.mean * np.sqrt(found.variance + found.luck)
         return Forecast(step, found.mean, np.maximum(found.mean - width, 0.0), found.mean + width)
 
     def difference(
@@ -231,7 +231,7 @@ class Law:
         luck = found.luck * float(found.mean @ found.mean) if schedule != other else 0.0
         variance = sign @ found.covariance @ sign + luck
         mean = float(sign.sum())
-        width = float(norm.ppf(0.5 + level / 2) * np.sqrt(max(variance, 0.0)))
+        width = float(ndtri(0.5 + level / 2) * np.sqrt(max(variance, 0.0)))
         return Difference(mean, mean - width, mean + width)
 
     def _open(

@@ -6,13 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-
-from ._steps import At, LossSlopes, Mesh
 
 Array = np.ndarray
 
@@ -69,6 +67,43 @@ class NoiseMemory:
     def kernel(self, to_go: ArrayLike) -> Float[Array, "*times"]:
         """K(u) at intrinsic times u, `to_go`, of any shape and in reference units."""
         return (1.0 + np.asarray(to_go) / self.lag) ** -self.exponent
+
+
+class Mesh(NamedTuple):
+    """The cells of R runs, in a law's reference units.
+
+    Attributes:
+        steps: how many updates of the reference batch size a unit of length is.
+        rate: mean LR of every cell, (R, CELLS).
+        length: of every cell, in reference steps, (R, CELLS); 0 for padding.
+        batch: batch size in every cell over the reference, (R, CELLS).
+    """
+
+    steps: Any
+    rate: Any
+    length: Any
+    batch: Any
+
+
+class At(NamedTuple):
+    """Where N points of each of R runs lie: in which cell, (R, N), and which part of it is done."""
+
+    cell: Any
+    fraction: Any
+
+
+class LossSlopes(NamedTuple):
+    """A final loss, and its slopes by the rate, the length and the batch size of every cell.
+
+    Attributes:
+        loss: the final loss.
+        rate, length, batch: (CELLS,), each with the other two kept as they are.
+    """
+
+    loss: Any
+    rate: Any
+    length: Any
+    batch: Any
 
 
 class Form(ABC):

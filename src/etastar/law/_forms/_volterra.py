@@ -12,8 +12,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from ._form import Form
-from ._steps import At, LossSlopes, Mesh
+from ._form import At, Form, LossSlopes, Mesh
 
 Array = np.ndarray
 
