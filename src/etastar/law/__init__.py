@@ -3,7 +3,7 @@
 from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
 from ._exponents import Exponents, exponents, exponents_of
-from ._fit import fit
+from ._fit import fit, forecast_running
 from ._forms import FLOOR_PRIOR, FORMS, At, Form, LossSlopes, Mesh, NoiseMemory, Prior, form_named
 from ._law import Difference, Forecast, Law
 from ._mesh import BatchSize, ScheduleMesh, make_mesh
@@ -35,6 +35,7 @@ __all__ = [
     "exponents",
     "exponents_of",
     "fit",
+    "forecast_running",
     "form_named",
     "make_mesh",
     "misfit_features",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from etastar._checks import one_of
 from etastar._errors import InputError
@@ -15,7 +17,7 @@ from etastar.runs import Run
 from ._draws import Refit
 from ._ends import end_misfit, end_spread, hindcast
 from ._forms import NORMALISED, OWN, Form, form_named
-from ._law import Law
+from ._law import Forecast, Law
 from ._least_squares import LeastSquares, best_fit, polish
 from ._points import FEW_POINTS, Arrays, make_arrays
 from ._posterior import Posterior, posterior_of
@@ -57,13 +59,57 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
     """
     form = form_named(form) if isinstance(form, str) else form
     one_of("optimiser", optimiser, OPTIMISERS)
+    return _law_of(runs, form, optimiser)
+
+
+def forecast_running(
+    run: Run, law: Law, at: ArrayLike | None = None, level: float = 0.9
+) -> Forecast:
+    """The loss to expect of a run under way, from its own log beside the runs of a law.
+
+    The law is fitted again to its runs and the run so far, from the constants that it has: so its
+    forecast of this run gets sharper with every log. Takes some tenths of a second.
+
+    Arguments:
+        run: the run so far, with the schedule that it is to follow.
+        law: fitted to other runs, such as pilots.
+        at: steps, increasing, in [0, horizon]; by default the horizon alone.
+        level: probability that the measured loss lies between low and high.
+
+    Returns: a `Forecast`, in the unit of the runs. That of the law alone while the run has no
+        points after the transient, or where it has diverged.
+    Raises: InputError as `Law.predict` does.
+
+    >>> import numpy as np
+    >>> from etastar.runs import Run
+    >>> from etastar.schedule import parse_schedule
+    >>> steps = np.arange(100, 2001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=4000")) for lr in (0.01, 0.02)]
+    >>> found = forecast_running(runs[1], fit(runs[:1]))
+    >>> bool(found.step[-1] == 4000 and found.low[-1] < found.mean[-1] < found.high[-1])
+    True
+    """
+    wanted = [float(run.schedule.horizon)] if at is None else at
+    others = [each for each in law.runs if each.name != run.name]
+    if not run.diverged and others:
+        again = _law_of([*others, run], law.form, before=law)
+        law = again if run.name in again.residuals else law
+    return law.predict(run.schedule, wanted, level, run.batch_size)
+
+
+def _law_of(
+    runs: Sequence[Run], form: Form, optimiser: str = "auto", before: Law | None = None
+) -> Law:
+    """The law fitted to runs; where there is one before, in its units and from its constants."""
     started = time.perf_counter()
     good = [run for run in runs if not run.diverged]
-    if runs and not good:
+    if len(runs) > 0 and not good:
         raise InputError("every run diverged: lower the learning rates and log at least one run")
-    arrays, kept = make_arrays(good, form.transient)
+    units = None if before is None else before.units
+    arrays, kept = make_arrays(good, form.transient, units=units)
     found = max(
-        (_fitted(arrays, kept, each) for each in _variants(form, kept, optimiser)),
+        (_fitted(arrays, kept, each, before) for each in _variants(form, kept, optimiser)),
         key=lambda fitted: fitted.evidence,
     )
     problem, constants, posterior = found.problem, found.constants, found.posterior
@@ -83,6 +129,7 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
         caveats=_left_out(runs, kept),
         form=form,
         refit=Refit.of(problem, constants, kept, posterior),
+        runs=tuple(kept),
     )
 
 
@@ -100,13 +147,17 @@ class _Fitted(NamedTuple):
         return self.posterior.log_evidence - 0.5 * float(far @ far)
 
 
-def _fitted(arrays: Arrays, runs: list[Run], form: Form) -> _Fitted:
-    few, _ = make_arrays(runs, form.transient, FEW_POINTS)
-    problem, constants = _minimised(arrays, few, form)
+def _fitted(arrays: Arrays, runs: list[Run], form: Form, before: Law | None) -> _Fitted:
+    few, _ = make_arrays(runs, form.transient, FEW_POINTS, arrays.units)
+    if before is None or before.refit is None:
+        problem, constants = _minimised(arrays, few, form)
+    else:
+        problem = LeastSquares(arrays, {}, form, before.refit.problem.noise)
+        constants = polish(problem, np.append(before.theta, before.linear)).x
     return _Fitted(problem, few, constants, posterior_of(problem, constants, runs))
 
 
-def _variants(form: Form, runs: list[Run], optimiser: str) -> list[Form]:
+def _variants(form: Form, runs: Sequence[Run], optimiser: str) -> list[Form]:
     """The forms to try: of our own law with several batch sizes how these may act."""
     sizes = {run.batch_size for run in runs}
     if form is not OWN or len(sizes) < 2 or None in sizes:
@@ -134,7 +185,7 @@ def _searched(problem: LeastSquares, few: Arrays) -> np.ndarray:
     return polish(problem, first).x
 
 
-def _left_out(runs: list[Run], kept: list[Run]) -> tuple[str, ...]:
+def _left_out(runs: Sequence[Run], kept: Sequence[Run]) -> tuple[str, ...]:
     lines = []
     for run in runs:
         if run.diverged:

@@ -174,11 +174,11 @@ def units_of(runs: Sequence[Run]) -> Units:
 
 
 def make_arrays(
-    runs: Sequence[Run], transient: float, most: int = MOST_POINTS
+    runs: Sequence[Run], transient: float, most: int = MOST_POINTS, units: Units | None = None
 ) -> tuple[Arrays, list[Run]]:
     """Arrays, and the runs in them, with two points after the transient or one in all.
 
-    A run has `most` points at the most.
+    A run has `most` points at the most. The units are those given, or those of the runs.
 
     Raises: InputError where nothing is left to fit.
     """
@@ -202,7 +202,7 @@ def make_arrays(
             f"too few points to fit: {points} after warmup and the first {transient:.0%} of the "
             "longest run; log the loss more often or add runs (12 points are the least)"
         )
-    units = units_of(kept)
+    units = units_of(kept) if units is None else units
     batch_sizes = [run.batch_size for run in kept]
     placed = place([run.schedule for run in kept], steps, units, batch_sizes)
     step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))
