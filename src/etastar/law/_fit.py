@@ -22,6 +22,10 @@ from ._least_squares import LeastSquares, best_fit, polish
 from ._points import FEW_POINTS, Arrays, make_arrays
 from ._posterior import Posterior, posterior_of
 
+FEW_RUNS = 12
+"""Up to so many runs the search from many starts sees all points: few runs have several optima that
+are nearly as good as each other, and it costs little."""
+
 OPTIMISERS = ("auto", "sgd", "normalised")
 """How the batch size acts, where the runs have several: see `fit`."""
 
@@ -148,7 +152,9 @@ class _Fitted(NamedTuple):
 
 
 def _fitted(arrays: Arrays, runs: list[Run], form: Form, before: Law | None) -> _Fitted:
-    few, _ = make_arrays(runs, form.transient, FEW_POINTS, arrays.units)
+    few = arrays
+    if len(runs) > FEW_RUNS:
+        few, _ = make_arrays(runs, form.transient, FEW_POINTS, arrays.units)
     if before is None or before.refit is None:
         problem, constants = _minimised(arrays, few, form)
     else:
