@@ -135,7 +135,8 @@ def test_what_is_left_open_is_what_conditioning_by_hand_leaves(law):
     assert found.luck == size.luck**2
 
 
-def test_a_run_under_way_is_forecast_better_the_longer_it_runs(law):
+def test_a_run_under_way_is_forecast_better_the_longer_it_runs(sweep):
+    law = fit(sweep[:3])
     run = make_run("cosine:peak=1e-3,horizon=12000,warmup=100", seed=5)
     run = replace(run, loss=run.loss * np.exp(OFFSET))
     errors, halves = [], []
