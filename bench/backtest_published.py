@@ -8,8 +8,9 @@ LR, horizon and cooldown of arXiv 2501.18965. Prints one row a set; with `--figu
 predicted over the measured final losses.
 
 No run is both fitted and tested, but a test run may share its beginning with a fitted one, of which
-it is a branch. So errors are printed twice: over all points after the warmup, as `backtest`
-does, and over the new ones, those after the LR has departed from that of every fitted run.
+it is a branch. So errors are printed twice: over all points from where the law claims to hold, as
+`backtest` does, and over the new ones, those after the LR has departed from that of every fitted
+run.
 """
 
 from __future__ import annotations

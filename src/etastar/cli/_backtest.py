@@ -38,6 +38,7 @@ def backtest_command(
     fit: Fit,
     test: Test,
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     plot: Plot = None,
     as_json: option.AsJson = False,
     step: option.StepColumn = None,
@@ -50,6 +51,7 @@ def backtest_command(
     A run named by both --fit and --test is fitted and not tested.
     """
     option.check_law(law_name)
+    option.check_transient(transient)
     option.check_plot(plot)
     columns = (step, loss, lr, runs_schedule)
     with working("reading the logs"):
@@ -58,7 +60,7 @@ def backtest_command(
     with working("fitting the law and predicting"):
         from etastar import law
 
-        result = law.backtest(fitted, tested, form=law_name)
+        result = law.backtest(fitted, tested, form=law_name, transient=transient)
     if plot is not None:
         from etastar.report import backtest_figure
 

@@ -53,6 +53,7 @@ def plan_command(
     warmup: Warmup = None,
     going_on: Continue = None,
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
@@ -62,6 +63,7 @@ def plan_command(
     steps = option.count_of("--horizon", horizon)
     warmup_steps = None if warmup is None else option.count_of("--warmup", warmup, least=0)
     option.check_law(law_name)
+    option.check_transient(transient)
     columns = (step, loss, lr, runs_schedule)
     with working("reading the logs"):
         logs, continued = option.read_logs(runs, *columns), None
@@ -80,6 +82,7 @@ def plan_command(
             warmup=warmup_steps,
             continued=continued,
             form=law_name,
+            transient=transient,
         )
         report = None
         if out is not None:

@@ -14,11 +14,15 @@ from etastar.runs import Run
 from ._fit import fit
 from ._forms import OWN, Form
 from ._law import Law
+from ._points import transient_end
 
 
 @dataclass(frozen=True)
 class BacktestRun:
-    """Errors of one test run, over its points from the end of warmup on.
+    """Errors of one test run, over its points from where the law claims to hold.
+
+    That is from the end of its warmup on, and after the part `Law.transient` of the longest run
+    fitted, which the fit left out too.
 
     Attributes:
         run: its name.
@@ -93,18 +97,24 @@ def backtest(
     law: Law | None = None,
     *,
     form: Form | str = OWN,
+    transient: float | None = None,
 ) -> Backtest:
     """Fit a law on `fit_runs` and measure its errors on `test_runs`.
+
+    Errors are measured where the law claims to hold: from the end of a run's warmup on, and beyond
+    the part of the longest fitted run that the fit leaves out.
 
     Arguments:
         fit_runs: runs to fit.
         test_runs: runs to test; none of them may be among those to fit.
         law: a law fitted to `fit_runs` before; None to fit it here.
         form: the law to fit here, or its name in `etastar.law.FORMS`.
+        transient: the part of the longest run that the fit here leaves out, as in `fit`; a law
+            fitted before has its own.
 
     Returns: a `Backtest`. Losses and errors in the unit of the logs.
-    Raises: InputError where a run is in both, or there is no test run with points after warmup, and
-        as `fit` does.
+    Raises: InputError where a run is in both, there is no test run with points where the law holds,
+        or both a law and a transient are given, and as `fit` does.
 
     >>> from etastar.schedule import parse_schedule
     >>> steps = np.arange(100, 1001, 50)
@@ -114,17 +124,22 @@ def backtest(
     >>> found.runs[0].run, round(found.runs[0].final_error, 3)  # this law does not see the LR
     ('lr 0.2', -0.01)
     """
-    both = {_identity(run) for run in fit_runs} & {_identity(run) for run in test_runs}
-    if both:
-        raise InputError(
-            f"run {sorted(both)[0][0]} is fitted and tested: a test on fitted runs proves nothing, "
-            "leave it out of one"
-        )
-    tested = [run for run in test_runs if not run.diverged and run.final_step >= run.warmup]
+    if law is not None and transient is not None:
+        raise InputError("transient is a choice of the fit: give it to `fit`, which made the law")
+    _check_held_out(fit_runs, test_runs)
+    law = fit(list(fit_runs), form, transient=transient) if law is None else law
+    begins = [transient_end(run, law.transient, law.units) for run in test_runs]
+    tested = [
+        (run, begin)
+        for run, begin in zip(test_runs, begins, strict=True)
+        if not run.diverged and run.final_step >= begin
+    ]
     if not tested:
-        raise InputError("no test run to measure: each has diverged or ends before its warmup")
-    law = fit(list(fit_runs), form) if law is None else law
-    rows = tuple(_measure(law, run) for run in tested)
+        raise InputError(
+            "no test run to measure: each has diverged, or ends before its warmup or the first "
+            f"{law.transient:.0%} of the longest fitted run"
+        )
+    rows = tuple(_measure(law, run, begin) for run, begin in tested)
     rank = regret = None
     if len(rows) > 1:
         predicted = np.array([row.predicted[-1] for row in rows])
@@ -137,12 +152,21 @@ def backtest(
     return Backtest(rows, rank, regret, law.seconds, law)
 
 
+def _check_held_out(fit_runs: Sequence[Run], test_runs: Sequence[Run]) -> None:
+    both = {_identity(run) for run in fit_runs} & {_identity(run) for run in test_runs}
+    if both:
+        raise InputError(
+            f"run {sorted(both)[0][0]} is fitted and tested: a test on fitted runs proves nothing, "
+            "leave it out of one"
+        )
+
+
 def _identity(run: Run) -> tuple:
     return run.name, run.schedule.spec, run.step.tobytes(), run.loss.tobytes()
 
 
-def _measure(law: Law, run: Run) -> BacktestRun:
-    after = run.step >= run.warmup
+def _measure(law: Law, run: Run, begin: float) -> BacktestRun:
+    after = run.step >= begin
     step, measured = run.step[after], run.loss[after]
     forecast = law.predict(run.schedule, at=step, batch_size=run.batch_size)
     error = forecast.mean - measured

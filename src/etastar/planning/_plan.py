@@ -31,6 +31,7 @@ def plan(
     monotone: bool = True,
     continued: Run | None = None,
     form: Form | str = "etastar",
+    transient: float | None = None,
 ) -> Plan:
     """Plan a training of `horizon` updates from the logs of pilot runs.
 
@@ -50,6 +51,8 @@ def plan(
         continued: a run that is under way, or has ended: the plan keeps what it has done up to its
             last logged step, and goes on from there with a warmup from the LR it has come to.
         form: the law to fit, or its name in `etastar.law.FORMS`.
+        transient: the part of the longest pilot, from 0 to below 1, that the fit leaves out at the
+            start of every run; by default the law's own, for most 0.05.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
     Raises: InputError for a horizon that is not a whole number in 8..1e13, or what `fit` and
@@ -64,7 +67,7 @@ def plan(
     if continued is not None and not any(run is continued for run in runs):
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
-    law = fit(runs, form)
+    law = fit(runs, form, transient=transient)
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     past = None if continued is None else past_of(continued, horizon)
     cap = law.peak_range[1] if peak_cap is None else peak_cap
