@@ -72,7 +72,7 @@ def cut(run: Run, end: int) -> Run:
 
 def measure(folder: Path) -> Row:
     fitted, tested = split(folder.name, read_runs(folder))
-    jax.clear_caches()  # each row pays for its own compilation
+    jax.clear_caches()
     started = time.process_time()
     result = backtest(fitted, tested)
     cpu_seconds = time.process_time() - started
@@ -201,6 +201,8 @@ def main() -> int:
     if not folders:
         print(f"{given.folder}: no published curves there; name their folder", file=sys.stderr)
         return 2
+    # Each row pays for its own compilation.
+    jax.config.update("jax_enable_compilation_cache", False)
     rows = [measure(folder) for folder in folders]
     print_table(rows)
     if given.figure:
