@@ -15,6 +15,7 @@ from ._fit import fit
 from ._forms import OWN, Form
 from ._law import Law
 from ._points import transient_end
+from ._progress import Progress
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def backtest(
     *,
     form: Form | str = OWN,
     transient: float | None = None,
+    progress: Progress | None = None,
 ) -> Backtest:
     """Fit a law on `fit_runs` and measure its errors on `test_runs`.
 
@@ -111,6 +113,7 @@ def backtest(
         form: the law to fit here, or its name in `etastar.law.FORMS`.
         transient: the part of the longest run that the fit here leaves out, as in `fit`; a law
             fitted before has its own.
+        progress: is told of the stages, see `Progress`.
 
     Returns: a `Backtest`. Losses and errors in the unit of the logs.
     Raises: InputError where a run is in both, there is no test run with points where the law holds,
@@ -127,19 +130,21 @@ def backtest(
     if law is not None and transient is not None:
         raise InputError("transient is a choice of the fit: give it to `fit`, which made the law")
     _check_held_out(fit_runs, test_runs)
-    law = fit(list(fit_runs), form, transient=transient) if law is None else law
-    begins = [transient_end(run, law.transient, law.units) for run in test_runs]
-    tested = [
-        (run, begin)
-        for run, begin in zip(test_runs, begins, strict=True)
-        if not run.diverged and run.final_step >= begin
-    ]
-    if not tested:
-        raise InputError(
-            "no test run to measure: each has diverged, or ends before its warmup or the first "
-            f"{law.transient:.0%} of the longest fitted run"
-        )
-    rows = tuple(_measure(law, run, begin) for run, begin in tested)
+    tell: Progress = (lambda *_: None) if progress is None else progress
+    if law is None:
+        tell("fitting the law", 0, 1)
+        law = fit(list(fit_runs), form, transient=transient)
+        tell("fitting the law", 1, 1)
+    tested, rows = _testable(test_runs, law), []
+    for run, begin in tested:
+        tell("predicting", len(rows), len(tested))
+        rows.append(_measure(law, run, begin))
+    tell("predicting", len(rows), len(tested))
+    return Backtest(tuple(rows), *_ranks(rows), law.seconds, law)
+
+
+def _ranks(rows: Sequence[BacktestRun]) -> tuple[float | None, float | None]:
+    """Rank correlation and selection regret."""
     rank = regret = None
     if len(rows) > 1:
         predicted = np.array([row.predicted[-1] for row in rows])
@@ -149,7 +154,26 @@ def backtest(
 
             rank = float(spearmanr(predicted, measured)[0])  # type: ignore[arg-type]
         regret = float(measured[predicted.argmin()] - measured.min())
-    return Backtest(rows, rank, regret, law.seconds, law)
+    return rank, regret
+
+
+def _testable(runs: Sequence[Run], law: Law) -> list[tuple[Run, float]]:
+    """The runs to measure, each with the step from which on the law claims to describe it.
+
+    Raises: InputError where there is none.
+    """
+    begins = [transient_end(run, law.transient, law.units) for run in runs]
+    tested = [
+        (run, begin)
+        for run, begin in zip(runs, begins, strict=True)
+        if not run.diverged and run.final_step >= begin
+    ]
+    if not tested:
+        raise InputError(
+            "no test run to measure: each has diverged, or ends before its warmup or the first "
+            f"{law.transient:.0%} of the longest fitted run"
+        )
+    return tested
 
 
 def _check_held_out(fit_runs: Sequence[Run], test_runs: Sequence[Run]) -> None:
