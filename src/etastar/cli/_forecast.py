@@ -30,6 +30,7 @@ def forecast_command(
     schedule: Spec,
     at: At = None,
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     as_json: option.AsJson = False,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
@@ -39,15 +40,16 @@ def forecast_command(
     """Predict the loss of a run with a given schedule."""
     wanted = option.parsed_schedule(schedule)
     steps = _steps(at, wanted)
-    option.check_law(law_name)
+    option.check_transient(transient)
     with working("reading the logs"):
+        option.check_law(law_name)
         logs = option.read_logs(runs, step, loss, lr, runs_schedule)
     with working("fitting the law"):
         import numpy as np
 
         from etastar import law
 
-        fitted = law.fit(logs, law_name)
+        fitted = law.fit(logs, law_name, transient=transient)
         result = fitted.predict(wanted, np.array(steps, dtype=np.float64))
     say_doubts(logs)
     note([*fitted.caveats, *_reach(fitted, wanted)])

@@ -43,6 +43,11 @@ Continue = Annotated[
 ]
 
 
+WRITING = "writing the report"
+# Beside the weights of `etastar.planning.STAGES`, and measured with them.
+WRITING_WEIGHT = 2.0
+
+
 def plan_command(
     runs: option.Runs,
     horizon: Horizon,
@@ -53,6 +58,7 @@ def plan_command(
     warmup: Warmup = None,
     going_on: Continue = None,
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
@@ -61,17 +67,21 @@ def plan_command(
     """Say which schedule to train with, and the loss to expect."""
     steps = option.count_of("--horizon", horizon)
     warmup_steps = None if warmup is None else option.count_of("--warmup", warmup, least=0)
-    option.check_law(law_name)
+    option.check_transient(transient)
     columns = (step, loss, lr, runs_schedule)
     with working("reading the logs"):
+        option.check_law(law_name)
+        from etastar import planning
+
         logs, continued = option.read_logs(runs, *columns), None
         if going_on is not None:
             logs, continued = _with_continued(logs, option.read_logs([going_on], *columns))
     if out is not None:
         prepare_folder(out)
-    with working("fitting the law and solving for the schedule"):
-        from etastar import planning
-
+    stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
+    # The seconds of other laws are divided in other ways.
+    known = law_name == "etastar"
+    with working(stages if known else dict.fromkeys(stages, 0.0)) as progress:
         result = planning.plan(
             logs,
             steps,
@@ -80,9 +90,12 @@ def plan_command(
             warmup=warmup_steps,
             continued=continued,
             form=law_name,
+            transient=transient,
+            progress=progress,
         )
         report = None
         if out is not None:
+            progress(WRITING, 0, 1)
             from etastar.report import write_plan
 
             report = write_plan(result, out)

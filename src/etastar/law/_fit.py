@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from etastar._checks import one_of
+from etastar._checks import one_of, part
 from etastar._errors import InputError
 from etastar.runs import Run
 
@@ -30,13 +30,19 @@ OPTIMISERS = ("auto", "sgd", "normalised")
 """How the batch size acts, where the runs have several: see `fit`."""
 
 
-def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> Law:
+def fit(
+    runs: list[Run],
+    form: Form | str = OWN,
+    *,
+    optimiser: str = "auto",
+    transient: float | None = None,
+) -> Law:
     """Fit the law to the logs of training runs.
 
     Minimises sum_runs sum_points w^2 rho(prediction / loss - 1): every run counts the same, later
     points of a run more (w^2 ~ step), rho is soft-L1 with scale 0.002. Points before the end of
-    warmup, or in the first 5% of the longest run's steps, are left out (`Form.transient`). Diverged
-    runs are left out and named in `caveats`.
+    warmup, or in the first `transient` part of the longest run's steps, are left out. Diverged runs
+    are left out and named in `caveats`.
 
     Arguments:
         runs: from `read_runs`, with losses in nats (any unit serves) at steps.
@@ -45,10 +51,12 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
             it divides the noise of an update, with "normalised" (Adam, AdamW, Lion, Muon) it
             changes the progress too (`NormalisedForm`), and "auto" takes what makes the runs more
             likely.
+        transient: the part of the longest run, from 0 to below 1, that is left out at the start of
+            every run; by default the form's own (`Form.transient`, for most 0.05).
 
     Returns: a `Law`, which knows what the runs leave open.
-    Raises: InputError with fewer than 12 points in all, where every run has diverged, or for an
-        unknown form or optimiser.
+    Raises: InputError with fewer than 12 points in all, where every run has diverged, for an
+        unknown form or optimiser, or a transient outside 0 to below 1.
     Source: each form's own, see `Form.source`.
 
     >>> import numpy as np
@@ -63,7 +71,8 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
     """
     form = form_named(form) if isinstance(form, str) else form
     one_of("optimiser", optimiser, OPTIMISERS)
-    return _law_of(runs, form, optimiser)
+    transient = form.transient if transient is None else part("transient", transient)
+    return _law_of(runs, form, transient, optimiser)
 
 
 def forecast_running(
@@ -97,13 +106,17 @@ def forecast_running(
     wanted = [float(run.schedule.horizon)] if at is None else at
     others = [each for each in law.runs if each.name != run.name]
     if not run.diverged and others:
-        again = _law_of([*others, run], law.form, before=law)
+        again = _law_of([*others, run], law.form, law.transient, before=law)
         law = again if run.name in again.residuals else law
     return law.predict(run.schedule, wanted, level, run.batch_size)
 
 
 def _law_of(
-    runs: Sequence[Run], form: Form, optimiser: str = "auto", before: Law | None = None
+    runs: Sequence[Run],
+    form: Form,
+    transient: float,
+    optimiser: str = "auto",
+    before: Law | None = None,
 ) -> Law:
     """The law fitted to runs; where there is one before, in its units and from its constants."""
     started = time.perf_counter()
@@ -111,9 +124,12 @@ def _law_of(
     if len(runs) > 0 and not good:
         raise InputError("every run diverged: lower the learning rates and log at least one run")
     units = None if before is None else before.units
-    arrays, kept = make_arrays(good, form.transient, units=units)
+    arrays, kept = make_arrays(good, transient, units=units)
+    few = arrays
+    if len(kept) > FEW_RUNS:
+        few, _ = make_arrays(kept, transient, FEW_POINTS, arrays.units)
     found = max(
-        (_fitted(arrays, kept, each, before) for each in _variants(form, kept, optimiser)),
+        (_fitted(arrays, few, kept, each, before) for each in _variants(form, kept, optimiser)),
         key=lambda fitted: fitted.evidence,
     )
     problem, constants, posterior = found.problem, found.constants, found.posterior
@@ -124,7 +140,7 @@ def _law_of(
         posterior=posterior,
         units=arrays.units,
         spread=end_spread(problem, constants),
-        trend=hindcast(replace(problem, arrays=found.few, cache={}), constants),
+        trend=hindcast(replace(problem, arrays=few, cache={}), constants),
         run_count=len(kept),
         steps_fitted=arrays.units.steps,
         peak_range=(min(run.schedule.peak for run in kept), arrays.units.rate),
@@ -132,6 +148,7 @@ def _law_of(
         seconds=time.perf_counter() - started,
         caveats=_left_out(runs, kept),
         form=form,
+        transient=transient,
         refit=Refit.of(problem, constants, kept, posterior),
         runs=tuple(kept),
     )
@@ -139,7 +156,6 @@ def _law_of(
 
 class _Fitted(NamedTuple):
     problem: LeastSquares
-    few: Arrays
     constants: np.ndarray
     posterior: Posterior
 
@@ -151,16 +167,15 @@ class _Fitted(NamedTuple):
         return self.posterior.log_evidence - 0.5 * float(far @ far)
 
 
-def _fitted(arrays: Arrays, runs: list[Run], form: Form, before: Law | None) -> _Fitted:
-    few = arrays
-    if len(runs) > FEW_RUNS:
-        few, _ = make_arrays(runs, form.transient, FEW_POINTS, arrays.units)
+def _fitted(
+    arrays: Arrays, few: Arrays, runs: list[Run], form: Form, before: Law | None
+) -> _Fitted:
     if before is None or before.refit is None:
         problem, constants = _minimised(arrays, few, form)
     else:
         problem = LeastSquares(arrays, {}, form, before.refit.problem.noise)
         constants = polish(problem, np.append(before.theta, before.linear)).x
-    return _Fitted(problem, few, constants, posterior_of(problem, constants, runs))
+    return _Fitted(problem, constants, posterior_of(problem, constants, runs))
 
 
 def _variants(form: Form, runs: Sequence[Run], optimiser: str) -> list[Form]:

@@ -128,6 +128,8 @@ class Law:
         seconds: what the fit took.
         caveats: a line for each run left out.
         form: the formula.
+        transient: the part of the longest run that the fit left out at the start of every run, and
+            that the law does not describe.
         refit: what other fits of the same runs are made from, for `draws`.
         runs: the runs fitted.
 
@@ -155,6 +157,7 @@ class Law:
     seconds: float
     caveats: tuple[str, ...] = ()
     form: Form = OWN
+    transient: float = OWN.transient
     refit: Refit | None = None
     runs: tuple[Run, ...] = ()
 

@@ -2,8 +2,10 @@
 
 from ._plan import plan
 from ._results import Alternative, Continuation, Estimate, OtherHorizon, PhaseEstimate, Plan
+from ._stages import STAGES
 
 __all__ = [
+    "STAGES",
     "Alternative",
     "Continuation",
     "Estimate",

@@ -10,10 +10,11 @@ from etastar.control import (
     optimal_schedule,
     steps_to_match,
 )
-from etastar.law import AverageLaw
+from etastar.law import AverageLaw, Progress
 from etastar.schedule import Schedule
 
 from ._results import Alternative, OtherHorizon
+from ._stages import HORIZONS, tell
 
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 """Other horizons, over that of the plan."""
@@ -37,7 +38,7 @@ def alternatives_of(
 
 
 def other_horizons_of(
-    law: AverageLaw, solution: Solution, limits: Limits, most: int
+    law: AverageLaw, solution: Solution, limits: Limits, most: int, progress: Progress | None
 ) -> tuple[OtherHorizon, ...]:
     """The optimal schedule's peak at other horizons up to `most`, and the loss it would reach.
 
@@ -49,10 +50,12 @@ def other_horizons_of(
         return OtherHorizon(schedule.horizon, last_piece(schedule).peak, loss)
 
     rows = [row(solution.schedule)]
-    for factor in FACTORS:
+    for done, factor in enumerate(FACTORS):
+        tell(progress, HORIZONS, done, len(FACTORS))
         other = round(solution.schedule.horizon * factor)
         if other - limits.done >= 8 * 4 and other <= most:
             rows.append(
                 row(optimal_schedule(law, other, limits.at(other), tolerance=1e-9).schedule)
             )
+    tell(progress, HORIZONS, len(FACTORS), len(FACTORS))
     return tuple(sorted(rows, key=lambda row: row.horizon))

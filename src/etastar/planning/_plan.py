@@ -9,7 +9,7 @@ import numpy as np
 
 from etastar._errors import InputError
 from etastar.control import Limits, Past, least_losses, optimal_schedule
-from etastar.law import AverageLaw, Form, fit, form_named
+from etastar.law import AverageLaw, Form, Progress, fit, form_named
 from etastar.runs import Run
 
 from ._caveats import Evidence, caveats_of
@@ -17,6 +17,7 @@ from ._comparison import alternatives_of, other_horizons_of
 from ._continuation import continuation_of, past_of
 from ._phase import phase_of
 from ._results import Estimate, Plan
+from ._stages import AGAIN, COMPARING, FITTING, SOLVING, stage
 
 MOST_STEPS = 10**13
 
@@ -31,6 +32,8 @@ def plan(
     monotone: bool = True,
     continued: Run | None = None,
     form: Form | str = "etastar",
+    transient: float | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """Plan a training of `horizon` updates from the logs of pilot runs.
 
@@ -50,6 +53,8 @@ def plan(
         continued: a run that is under way, or has ended: the plan keeps what it has done up to its
             last logged step, and goes on from there with a warmup from the LR it has come to.
         form: the law to fit, or its name in `etastar.law.FORMS`.
+        transient: the part of the longest pilot that the fit leaves out, as in `etastar.law.fit`.
+        progress: is told of the stages, which `etastar.planning.STAGES` lists.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
     Raises: InputError for a horizon that is not a whole number in 8..1e13, or what `fit` and
@@ -64,32 +69,42 @@ def plan(
     if continued is not None and not any(run is continued for run in runs):
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
-    law = fit(runs, form)
+    with stage(progress, FITTING):
+        law = fit(runs, form, transient=transient)
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     past = None if continued is None else past_of(continued, horizon)
     cap = law.peak_range[1] if peak_cap is None else peak_cap
     limits = Limits(cap, floor, _warmup(used, horizon, warmup, past), monotone, past)
     fresh = replace(limits, warmup=_warmup(used, horizon, warmup, None), past=None)
-    average = AverageLaw(law, (law, *law.draws(form.draws)))
-    solution = optimal_schedule(average, horizon, limits)
+    with stage(progress, AGAIN):
+        average = AverageLaw(law, (law, *law.draws(form.draws)))
+    with stage(progress, SOLVING):
+        solution = optimal_schedule(average, horizon, limits)
     evidence = Evidence(law, solution, runs, used, horizon, limits, peak_cap is not None)
-    return _decided(evidence, average, continued, fresh)
+    return _decided(evidence, average, continued, fresh, progress)
 
 
-def _decided(evidence: Evidence, average: AverageLaw, run: Run | None, fresh: Limits) -> Plan:
+def _decided(
+    evidence: Evidence,
+    average: AverageLaw,
+    run: Run | None,
+    fresh: Limits,
+    progress: Progress | None,
+) -> Plan:
     """The plan that follows from the solution, with what it is compared with.
 
     Arguments: what it was made from; the law that the solution minimises; the run that it goes on
-    from, and the limits of a run planned from its first update.
+    from, and the limits of a run planned from its first update; who is told of the stages.
     """
     law, solution, limits = evidence.law, evidence.solution, evidence.limits
-    least = least_losses(average.members, solution.schedule, limits)
-    forecast = law.predict(solution.schedule)
-    loss = Estimate(*forecast.final)
-    alternatives = alternatives_of(average, solution, loss.value, limits)
-    going_on = None
-    if run is not None:
-        going_on = continuation_of(average, run, solution, loss.value, limits, fresh)
+    with stage(progress, COMPARING):
+        least = least_losses(average.members, solution.schedule, limits)
+        forecast = law.predict(solution.schedule)
+        loss = Estimate(*forecast.final)
+        alternatives = alternatives_of(average, solution, loss.value, limits)
+        going_on = None
+        if run is not None:
+            going_on = continuation_of(average, run, solution, loss.value, limits, fresh)
     return Plan(
         horizon=evidence.horizon,
         schedule=solution.schedule,
@@ -100,7 +115,7 @@ def _decided(evidence: Evidence, average: AverageLaw, run: Run | None, fresh: Li
         comparison=alternatives,
         # Where all fits agree, rounding alone would make it negative.
         expected_regret=max(solution.loss - float(least.mean()), 0.0),
-        other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS),
+        other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS, progress),
         caveats=tuple(caveats_of(evidence)),
         runs=tuple(evidence.used),
         left_out=tuple(
