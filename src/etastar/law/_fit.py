@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from etastar._checks import one_of, part
 from etastar._errors import InputError
+from etastar._threads import one_thread
 from etastar.runs import Run
 
 from ._draws import Refit
@@ -30,6 +31,7 @@ OPTIMISERS = ("auto", "sgd", "normalised")
 """How the batch size acts, where the runs have several: see `fit`."""
 
 
+@one_thread
 def fit(
     runs: list[Run],
     form: Form | str = OWN,
@@ -75,6 +77,7 @@ def fit(
     return _law_of(runs, form, transient, optimiser)
 
 
+@one_thread
 def forecast_running(
     run: Run, law: Law, at: ArrayLike | None = None, level: float = 0.9
 ) -> Forecast:

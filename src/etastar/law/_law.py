@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from etastar._checks import one_of
 from etastar._errors import InputError
+from etastar._threads import one_thread
 from etastar.runs import Run
 from etastar.schedule import Schedule
 
@@ -166,6 +167,7 @@ class Law:
         """Of theta and the linear constants together."""
         return self.posterior.covariance
 
+    @one_thread
     def draws(self, count: int, seed: int = 0, sampler: str = "refits") -> list[Law]:
         """Laws that fit the runs about as well, with other constants.
 

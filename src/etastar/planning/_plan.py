@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from etastar._errors import InputError
+from etastar._threads import one_thread
 from etastar.control import Limits, Past, least_losses, optimal_schedule
 from etastar.law import AverageLaw, Form, Progress, fit, form_named
 from etastar.runs import Run
@@ -22,6 +23,7 @@ from ._stages import AGAIN, COMPARING, FITTING, SOLVING, stage
 MOST_STEPS = 10**13
 
 
+@one_thread
 def plan(
     runs: Sequence[Run],
     horizon: int,
