@@ -73,6 +73,7 @@ def working(stages: str | Mapping[str, float]) -> Iterator[Progress]:
 
     weights = {stages: 0.0} if isinstance(stages, str) else stages
     told = Stages(weights)
+    told(next(iter(weights)), 0, 1)
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.TimeElapsedColumn())
     screen = console(stderr=True)
     bar = bars.Progress(
@@ -84,8 +85,7 @@ def working(stages: str | Mapping[str, float]) -> Iterator[Progress]:
         bar.update(task, description=told.title, completed=told.done, total=told.total or None)
 
     with contextlib.redirect_stdout(sys.stderr), bar:
-        task = bar.add_task("", total=None)
-        progress(next(iter(weights)), 0, 1)
+        task = bar.add_task(told.title, total=told.total or None)
         yield progress
 
 
