@@ -128,9 +128,7 @@ def _law_of(
         raise InputError("every run diverged: lower the learning rates and log at least one run")
     units = None if before is None else before.units
     arrays, kept = make_arrays(good, transient, units=units)
-    few = arrays
-    if len(kept) > FEW_RUNS:
-        few, _ = make_arrays(kept, transient, FEW_POINTS, arrays.units)
+    few, _ = make_arrays(kept, transient, FEW_POINTS, arrays.units)
     found = max(
         (_fitted(arrays, few, kept, each, before) for each in _variants(form, kept, optimiser)),
         key=lambda fitted: fitted.evidence,
@@ -192,21 +190,17 @@ def _variants(form: Form, runs: Sequence[Run], optimiser: str) -> list[Form]:
 def _minimised(arrays: Arrays, few: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
     """The least squares, their prior weighed by the law's own misfit, and the constants.
 
-    `few` are the same runs with few points, for the search from many starts.
+    `few` are the same runs with few points: they tell the misfit, and of many runs where the
+    optimum is.
     """
-    problem = LeastSquares(arrays, {}, form, form.noise)
-    found = _searched(problem, few)
-    misfit = end_misfit(problem, found)
-    if misfit > 2 * form.noise:
-        # A law that fits badly must not overrule the prior.
-        problem = replace(problem, noise=misfit, cache={})
-        found = _searched(problem, few)
-    return problem, found
-
-
-def _searched(problem: LeastSquares, few: Arrays) -> np.ndarray:
-    first = best_fit(replace(problem, arrays=few, cache={})).x
-    return polish(problem, first).x
+    rough = LeastSquares(few, {}, form, form.noise)
+    misfit = end_misfit(LeastSquares(arrays, {}, form, form.noise), best_fit(rough).x)
+    # A law that fits badly must not overrule the prior.
+    noise = misfit if misfit > 2 * form.noise else form.noise
+    problem = LeastSquares(arrays, {}, form, noise)
+    many = int(arrays.points.run.max()) + 1 > FEW_RUNS
+    searched = replace(rough, noise=noise, cache={}) if many else problem
+    return problem, polish(problem, best_fit(searched).x).x
 
 
 def _left_out(runs: Sequence[Run], kept: Sequence[Run]) -> tuple[str, ...]:
