@@ -190,17 +190,18 @@ def _variants(form: Form, runs: Sequence[Run], optimiser: str) -> list[Form]:
 def _minimised(arrays: Arrays, few: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
     """The least squares, their prior weighed by the law's own misfit, and the constants.
 
-    `few` are the same runs with few points: they tell the misfit, and of many runs where the
-    optimum is.
+    `few` are the same runs with few points, for a search from many starts.
     """
-    rough = LeastSquares(few, {}, form, form.noise)
-    misfit = end_misfit(LeastSquares(arrays, {}, form, form.noise), best_fit(rough).x)
-    # A law that fits badly must not overrule the prior.
-    noise = misfit if misfit > 2 * form.noise else form.noise
-    problem = LeastSquares(arrays, {}, form, noise)
-    many = int(arrays.points.run.max()) + 1 > FEW_RUNS
-    searched = replace(rough, noise=noise, cache={}) if many else problem
-    return problem, polish(problem, best_fit(searched).x).x
+    problem = LeastSquares(arrays, {}, form, form.noise)
+    rough = replace(problem, arrays=few, cache={})
+    many = int(problem.run.max()) + 1 > FEW_RUNS
+    found = best_fit(rough).x
+    misfit = end_misfit(problem, found if many else polish(problem, found).x)
+    if misfit > 2 * form.noise:
+        # A law that fits badly must not overrule the prior.
+        problem, rough = (replace(each, noise=misfit, cache={}) for each in (problem, rough))
+        found = best_fit(rough if many else problem).x
+    return problem, polish(problem, found).x
 
 
 def _left_out(runs: Sequence[Run], kept: Sequence[Run]) -> tuple[str, ...]:
