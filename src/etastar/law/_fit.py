@@ -16,8 +16,8 @@ from ._draws import Refit
 from ._ends import end_misfit, end_spread, hindcast
 from ._forms import NORMALISED, OWN, Form, form_named
 from ._law import Law
-from ._least_squares import LeastSquares, best_fit
-from ._points import Arrays, make_arrays
+from ._least_squares import LeastSquares, best_fit, polish
+from ._points import FEW_POINTS, Arrays, make_arrays
 from ._posterior import Posterior, posterior_of
 
 OPTIMISERS = ("auto", "sgd", "normalised")
@@ -74,7 +74,7 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
         posterior=posterior,
         units=arrays.units,
         spread=end_spread(problem, constants),
-        trend=hindcast(problem, constants),
+        trend=hindcast(replace(problem, arrays=found.few, cache={}), constants),
         run_count=len(kept),
         steps_fitted=arrays.units.steps,
         peak_range=(min(run.schedule.peak for run in kept), arrays.units.rate),
@@ -88,6 +88,7 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
 
 class _Fitted(NamedTuple):
     problem: LeastSquares
+    few: Arrays
     constants: np.ndarray
     posterior: Posterior
 
@@ -100,8 +101,9 @@ class _Fitted(NamedTuple):
 
 
 def _fitted(arrays: Arrays, runs: list[Run], form: Form) -> _Fitted:
-    problem, constants = _minimised(arrays, form)
-    return _Fitted(problem, constants, posterior_of(problem, constants, runs))
+    few, _ = make_arrays(runs, form.transient, FEW_POINTS)
+    problem, constants = _minimised(arrays, few, form)
+    return _Fitted(problem, few, constants, posterior_of(problem, constants, runs))
 
 
 def _variants(form: Form, runs: list[Run], optimiser: str) -> list[Form]:
@@ -112,16 +114,24 @@ def _variants(form: Form, runs: list[Run], optimiser: str) -> list[Form]:
     return {"sgd": [OWN], "normalised": [NORMALISED], "auto": [OWN, NORMALISED]}[optimiser]
 
 
-def _minimised(arrays: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
-    """The least squares, their prior weighed by the law's own misfit, and the constants."""
+def _minimised(arrays: Arrays, few: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
+    """The least squares, their prior weighed by the law's own misfit, and the constants.
+
+    `few` are the same runs with few points, for the search from many starts.
+    """
     problem = LeastSquares(arrays, {}, form, form.noise)
-    found = best_fit(problem)
-    misfit = end_misfit(problem, found.x)
+    found = _searched(problem, few)
+    misfit = end_misfit(problem, found)
     if misfit > 2 * form.noise:
         # A law that fits badly must not overrule the prior.
         problem = replace(problem, noise=misfit, cache={})
-        found = best_fit(problem)
-    return problem, found.x
+        found = _searched(problem, few)
+    return problem, found
+
+
+def _searched(problem: LeastSquares, few: Arrays) -> np.ndarray:
+    first = best_fit(replace(problem, arrays=few, cache={})).x
+    return polish(problem, first).x
 
 
 def _left_out(runs: list[Run], kept: list[Run]) -> tuple[str, ...]:

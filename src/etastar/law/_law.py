@@ -20,7 +20,7 @@ from ._forms import OWN, Form, LossSlopes, Mesh, NoiseMemory
 from ._mesh import BatchSize, make_mesh
 from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
-from ._posterior import SHIFT, Posterior, with_log_slopes
+from ._posterior import ABOVE, SHIFT, TREND, USUAL_TREND, Posterior, with_log_slopes
 
 Array = np.ndarray
 
@@ -155,7 +155,7 @@ class Law:
         one_of("sampler", sampler, ("refits", "nuts"))
         assert self.refit is not None
         sample = randomised if sampler == "refits" else nuts
-        drawn, size = sample(self.refit, self.posterior, count, seed), self.form.size
+        drawn, size = sample(self.refit, count, seed), self.form.size
         return [replace(self, theta=row[:size], linear=row[size:], refit=None) for row in drawn]
 
     @property
@@ -244,13 +244,21 @@ class Law:
         points = place(schedules, steps, self.units, batch_sizes)
         value, slope = points.columns_and_slopes(self.form, self.theta)
         mean, by_constants = with_log_slopes(value, slope, self.linear)
-        places = []
+        places, ahead, above = [], [], []
         for schedule, step, size in zip(schedules, steps, batch_sizes, strict=True):
             # Of a ramp the batch size at each step.
             here = size(np.maximum(step - 1, 0)) if isinstance(size, Schedule) else size
-            places.append(misfit_place(schedule, step, self.units.batch_ratio(here)))
+            ratio = np.broadcast_to(self.units.batch_ratio(here), len(step))
+            places.append(misfit_place(schedule, step, ratio))
+            ahead.append(np.log2(np.maximum(step * ratio / self.units.steps, 1.0)))
+            beyond = np.log2(max(schedule.peak / self.peak_range[1], 1.0))
+            above.append(np.full(len(step), beyond))
         moments = self.posterior.moments(by_constants, np.concatenate(places))
-        covariance = moments.covariance + SHIFT * np.outer(moments.shift, moments.shift)
+        transient = TREND * max(self.trend - USUAL_TREND, 0.0) * np.concatenate(ahead)
+        unstable = ABOVE * np.concatenate(above)
+        covariance = moments.covariance + sum(
+            np.outer(each, each) for each in (np.sqrt(SHIFT) * moments.shift, transient, unstable)
+        )
         return Open(mean, covariance, moments.luck)
 
     def final_losses(

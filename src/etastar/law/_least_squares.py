@@ -173,11 +173,12 @@ def _project_from(problem: LeastSquares, theta: np.ndarray):
         jac=lambda th: problem.projected(th)[1],  # type: ignore[arg-type]
         bounds=(form.lower, form.upper),
         x_scale=form.spread,
+        ftol=1e-4,
         max_nfev=40,
     )
 
 
-def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-8) -> OptimizeResult:
+def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-6) -> OptimizeResult:
     form = problem.form
     lower, upper = problem.bounds
     scale = np.append(form.spread, np.maximum(np.abs(constants[form.size :]), 1e-3))

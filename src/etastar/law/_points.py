@@ -19,6 +19,9 @@ from ._mesh import CELLS, BatchSize, ScheduleMesh, make_mesh
 MOST_POINTS = 64
 """Points of one run that the fit sees; a longer log is averaged in bins."""
 
+FEW_POINTS = 16
+"""The same of a first fit from many starts, which the final one goes on from."""
+
 
 @dataclass(frozen=True)
 class Units:
@@ -122,7 +125,8 @@ def place(
     """The points at `steps` of each schedule; without batch sizes each run has the reference's."""
     if batch_sizes is None:
         batch_sizes = [None] * len(schedules)
-    places = 1 if max(len(step) for step in steps) == 1 else MOST_POINTS
+    longest = max(len(step) for step in steps)
+    places = next((size for size in (1, 8, FEW_POINTS) if longest <= size), MOST_POINTS)
     meshes, cells, fractions, row_of, place_of = [], [], [], [], []
     for schedule, step, batch in zip(schedules, steps, batch_sizes, strict=True):
         mesh = make_mesh(schedule, max(float(step[-1]), 1.0), batch)
@@ -169,8 +173,12 @@ def units_of(runs: Sequence[Run]) -> Units:
     return Units(rate=rate, steps=longest / (batch or 1.0), batch=batch)
 
 
-def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
+def make_arrays(
+    runs: Sequence[Run], transient: float, most: int = MOST_POINTS
+) -> tuple[Arrays, list[Run]]:
     """Arrays, and the runs in them, with two points after the transient or one in all.
+
+    A run has `most` points at the most.
 
     Raises: InputError where nothing is left to fit.
     """
@@ -182,7 +190,7 @@ def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
         # A row of a sweep's summary is a run with one point.
         if usable.sum() < min(2, len(run.step)):
             continue
-        step, loss = thinned(run.step[usable], run.loss[usable])
+        step, loss = thinned(run.step[usable], run.loss[usable], most)
         squared = np.clip(step / step[-1], 0.02, 1.0)
         kept.append(run)
         steps.append(step)
@@ -201,14 +209,16 @@ def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
     return Arrays(units, placed, step, loss, weight), kept
 
 
-def thinned(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most MOST_POINTS points: means over bins of equal count, the last point kept as it is.
+def thinned(
+    step: np.ndarray, loss: np.ndarray, most: int = MOST_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` points: means over bins of equal count, the last point kept as it is.
 
     The mean of the logarithm, because the fit measures relative errors.
     """
-    if len(step) <= MOST_POINTS:
+    if len(step) <= most:
         return step, loss
-    edges = np.linspace(0, len(step) - 1, MOST_POINTS).astype(int)
+    edges = np.linspace(0, len(step) - 1, most).astype(int)
     count = np.diff(edges)
     mean_step = np.add.reduceat(step[:-1], edges[:-1]) / count
     mean_loss = np.exp(np.add.reduceat(np.log(loss[:-1]), edges[:-1]) / count)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from etastar.runs import Run
 
@@ -39,6 +39,14 @@ SHIFT = 0.7
 """How much of the variance is the square of what conditioning would move a forecast by: where the
 residuals contradict the fit, neither is to be trusted. Set with the priors above on half of the
 tasks of `bench/intervals.py`, and tested on the others."""
+
+USUAL_TREND, TREND = 0.01, 0.7
+"""Beyond this error of a hindcast over one doubling of the steps, pilots are still in a transient
+that no power law describes; this part of what is more is added for every doubling ahead."""
+
+ABOVE = 0.01
+"""Relative error added for every doubling of the peak LR beyond the highest one fitted: noise near
+the largest stable LR grows as no pilot has shown."""
 
 _MOST_BINS, _MOST_OBSERVATIONS = 8, 320
 
@@ -113,16 +121,22 @@ class Posterior:
             luck += size.probability * size.luck**2
         return Moments(shift, covariance, luck)
 
+    def covariance_at(self, size: Sizes) -> np.ndarray:
+        """Covariance of the constants for one pair of sizes, in their own units, (d, d)."""
+        slope = self.observed.slope
+        left = np.eye(len(self.width)) - slope.T @ cho_solve((size.factor, True), slope)
+        return left * self.width[:, None] * self.width
+
     @property
     def covariance(self) -> np.ndarray:
-        """Of the constants, in their own units, (d, d)."""
+        """Covariance of the constants, in their own units, (d, d)."""
         total = np.zeros((len(self.width), len(self.width)))
         for size in self.sizes:
-            solved = cho_solve((size.factor, True), self.observed.slope)
-            left = np.eye(len(self.width)) - self.observed.slope.T @ solved
-            moved = solved.T @ self.observed.residual
-            total += size.probability * (left + SHIFT * np.outer(moved, moved))
-        return total * self.width[:, None] * self.width
+            solved = cho_solve((size.factor, True), self.observed.residual)
+            moved = (self.observed.slope.T @ solved) * self.width
+            total += size.probability * self.covariance_at(size)
+            total += size.probability * SHIFT * np.outer(moved, moved)
+        return total
 
     def noise(self, size: Sizes) -> np.ndarray:
         """Covariance of all that the constants do not explain, at the observations, (m, m)."""
@@ -145,7 +159,9 @@ def posterior_of(problem: LeastSquares, constants: np.ndarray, runs: Sequence[Ru
     found: list[tuple[float, float, float, np.ndarray]] = []
     for misfit in MISFIT:
         for luck in LUCK:
-            factor = np.linalg.cholesky(fixed + misfit**2 * near + luck**2 * same)
+            factor = cholesky(
+                fixed + misfit**2 * near + luck**2 * same, lower=True, check_finite=False
+            )
             found.append((_log_probability(factor, observed, misfit, luck), misfit, luck, factor))
     logs = np.array([each[0] for each in found])
     weight = np.exp(logs - logs.max())
@@ -163,7 +179,7 @@ def posterior_of(problem: LeastSquares, constants: np.ndarray, runs: Sequence[Ru
 def _log_probability(
     factor: np.ndarray, observed: Observations, misfit: float, luck: float
 ) -> float:
-    white = np.linalg.solve(factor, observed.residual)
+    white = solve_triangular(factor, observed.residual, lower=True, check_finite=False)
     likelihood = -0.5 * white @ white - np.log(np.diag(factor)).sum()
     (at, spread), (at_luck, spread_luck) = MISFIT_PRIOR, LUCK_PRIOR
     prior = (np.log(misfit / at) / spread) ** 2 + (np.log(luck / at_luck) / spread_luck) ** 2
