@@ -7,7 +7,7 @@ from ._budget import Budget
 from ._law_batch import BatchSolution, fixed_solution, optimal_controls, sizes_between
 from ._law_families import best_members, steps_to_match
 from ._law_schedule import least_losses, optimal_schedule
-from ._limits import Limits, Past, last_piece
+from ._limits import FEWEST, Limits, Past, last_piece
 from ._solution import Member, Solution
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _FILES = {
 
 __all__ = [
     "FAMILIES",
+    "FEWEST",
     "Allocation",
     "BatchSolution",
     "Budget",

@@ -72,6 +72,6 @@ class Budget:
         """What an update of each of some batch sizes costs."""
         return self.per_update + self.per_sample * batch_size
 
-    def updates(self, batch_size: float) -> float:
-        """How many updates of one batch size there are, not rounded."""
+    def updates(self, batch_size: Any) -> Any:
+        """How many updates of each of some batch sizes there are, not rounded."""
         return self.total / self.cost(batch_size)

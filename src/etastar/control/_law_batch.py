@@ -209,8 +209,8 @@ def _ramped(
     joint = JointGrid.make(law, budget, sizes, limits_at, size, rising=True)
     knots = joint.spread.shape[1]
     # A little of a ramp, so that there is a slope at the ends of the range too.
-    around = np.log(np.clip([size / 1.5, size * 1.5], *sizes))
-    start = joint.variables(fixed.schedule, np.linspace(*around, knots))
+    low, high = np.log(np.clip([size / 1.5, size * 1.5], *sizes)).tolist()
+    start = joint.variables(fixed.schedule, np.linspace(low, high, knots))
     controls = joint.controls(joint.minimise(start).x)
     ramp = _in_steps(budget, joint.share, controls.batch, sizes)
     if ramp is None or ramp.horizon < FEWEST:

@@ -111,7 +111,7 @@ FACTORS = np.array([1, 1.03, 1.07, 1.12, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 30, 
 
 
 def steps_to_match(
-    law: LossLaw, member: Member, loss: float, limits: Limits, batch_size: float | None = None
+    law: LossLaw, member: Member, loss: float, limits: Limits, batch_size: BatchSize = None
 ) -> float | None:
     """Steps at which the family of `member`, its peak re-tuned, reaches `loss`; None beyond 100x.
 
@@ -124,7 +124,8 @@ def steps_to_match(
         member: a standard schedule within the limits, and its loss under the law.
         loss: the loss to reach, in the unit of the runs.
         limits: what the LR may be.
-        batch_size: of the runs, by default the law's reference.
+        batch_size: of the runs, a number or a schedule that goes on as it ends; by default the
+            law's reference.
 
     Returns: a number of updates of the whole run, at least that of `member`; or None.
     Raises: InputError where a hundred times its horizon is 1e15 updates or more and the loss is not

@@ -92,7 +92,8 @@ class JointGrid:
         return np.minimum(free, self.high), free <= self.high
 
     def _split(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.split(x, [len(self.grid.step)])
+        knots = len(self.grid.step)
+        return x[:knots], x[knots:]
 
     def controls(self, x: np.ndarray) -> _Controls:
         """What the variables stand for."""
