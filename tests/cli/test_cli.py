@@ -71,6 +71,11 @@ def test_plan_prints_one_json_object_and_nothing_else(capsys, planning, logs):
         "nearest",
         "loss",
         "expected_regret",
+        "batch_size",
+        "samples",
+        "seconds",
+        "critical_batch",
+        "within",
         "comparison",
         "caveats",
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from etastar.control import Limits, Past, optimal_schedule
-from etastar.law import fit
+from etastar.law import FORMS, fit
 from etastar.planning import plan
 from etastar.planning._caveats import Evidence, caveats_of
 from etastar.runs import Run
@@ -108,12 +108,20 @@ def test_a_rise_on_going_on_is_said(law, pilots, rate, jumps):
 
 def test_what_was_left_out_on_reading_and_in_the_fit_is_said(law, pilots):
     doubtful = replace(pilots[0], caveats=("a.csv:3: a line is left out",))
-    other = replace(pilots[1], batch_size=16)
+    other = replace(pilots[1], batch_size=None)
     given = evidence(replace(law, caveats=("b: too short",)), pilots, 8000)
     lines = caveats_of(replace(given, runs=[doubtful, doubtful, other, *pilots[2:]]))
     assert lines.count("a.csv:3: a line is left out") == 1
     assert any(line.startswith("runs differ in batch size") for line in lines)
     assert lines[-1] == "b: too short"
+
+
+def test_runs_of_several_batch_sizes_are_said_where_the_law_does_not_see_them(law, pilots):
+    runs = [replace(pilots[0], batch_size=16), *pilots[1:]]
+    assert not said(evidence(law, runs, 8000), "runs differ in batch size")
+    blind = replace(law, form=FORMS["power"], theta=law.theta[:1], linear=law.linear[:2])
+    given = replace(evidence(law, runs, 8000), law=blind)
+    assert said(given, "runs differ in batch size")
 
 
 @pytest.mark.slow

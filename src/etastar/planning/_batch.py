@@ -54,9 +54,9 @@ class Task:
     sizes: tuple[float, float] | None
     given: bool
     limits: Limits
-    warmup: int | None
-    capped: bool
-    step_time: tuple[float, float] | None
+    warmup: int | None = None
+    capped: bool = False
+    step_time: tuple[float, float] | None = None
 
     @cached_property
     def piloted(self) -> tuple[float, ...]:

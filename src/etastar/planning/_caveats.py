@@ -87,7 +87,7 @@ def _at_the_edge(evidence: Evidence) -> Iterator[str]:
     peak = last_piece(evidence.solution.schedule).peak
     if peak >= 0.999 * cap:
         source = "the cap that was given" if evidence.was_given else "the largest of the pilots"
-        if not evidence.was_given and cap < 0.999 * highest:
+        if not evidence.was_given and evidence.sizes is not None and cap < 0.999 * highest:
             source = "the largest that the pilots show to be stable at this batch size"
         yield (
             f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot "

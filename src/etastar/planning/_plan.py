@@ -9,7 +9,7 @@ import numpy as np
 
 from etastar._errors import InputError
 from etastar.control import BatchSolution, Budget, Limits, least_losses
-from etastar.law import AverageLaw, Form, fit, form_named
+from etastar.law import AverageLaw, Form, Law, fit, form_named
 from etastar.runs import Run
 
 from ._batch import BatchSizes, Task, best_controls, sizes_asked
@@ -42,30 +42,27 @@ def plan(
     """Plan a training from the logs of pilot runs.
 
     Fits the loss law, finds the schedule with the lowest expected final loss over that law and
-    others that fit the runs about as well, and compares it with constant, linear, cosine and WSD
-    schedules, each at its own best peak LR and within the same limits. Where the batch size is free
-    it finds the best one, and a ramp where that is better and the law can tell the two apart.
+    others that fit the runs about as well, and compares it with standard schedules, each at its own
+    best peak LR and within the same limits. Where the batch size is free it finds the best one, and
+    a ramp where the law can tell that it is better.
 
     Arguments:
         runs: pilots, from `read_runs`; one kind of loss, at one or several batch sizes.
         horizon, samples, seconds: the budget, one of the three: updates, samples in the unit of the
             batch sizes, or time.
-        step_time: (T0, T1), an update of B samples takes T0 + T1 B seconds; needed with `seconds`.
+        step_time: (T0, T1), an update of B samples takes T0 + T1 B seconds.
         batch_size: of the training, or (lowest, highest) where it is free; by default the pilots'.
-        optimiser: how the batch size acts, "auto", "sgd" or "normalised", see `fit`.
-        peak_cap: largest LR allowed; by default the largest that pilots show to be stable at that
-            batch size: beyond it the logs say nothing.
-        floor: smallest LR allowed after the warmup.
-        warmup: updates of linear warmup; by default the pilots' median, and at most a tenth of the
-            run.
+        optimiser: how the batch size acts: "auto", "sgd" or "normalised", see `fit`.
+        peak_cap: largest LR; by default the largest that pilots show to be stable.
+        floor: smallest LR after the warmup.
+        warmup: updates of it; by default the pilots' median, and at most a tenth of the run.
         monotone: whether the LR may not rise after the warmup.
-        continued: a run under way, or ended: the plan keeps what it has done up to its last logged
-            step, and goes on from there with a warmup from the LR it has come to.
+        continued: a run under way, or ended: what it did is kept, and the plan goes on from its
+            last logged step with a warmup from the LR it has come to.
         form: the law to fit, or its name in `etastar.law.FORMS`.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
-    Raises: InputError for a budget or a batch size out of range, or what `fit` and
-        `optimal_schedule` refuse.
+    Raises: InputError for what is out of range, or as `fit` and `optimal_schedule` do.
 
     >>> from etastar.runs import read_runs
     >>> decision = plan(read_runs("examples/gpt/pilots"), 56_000, form="power")
@@ -77,17 +74,33 @@ def plan(
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
     law = fit(runs, form, optimiser=optimiser)
-    used = [run for run in runs if run.name in law.residuals and not run.diverged]
-    sizes = sizes_asked(batch_size, used, law, budget, continued)
-    past = None if continued is None else past_of(continued)
-    limits = Limits(law.peak_range[1] if peak_cap is None else peak_cap, floor, 0, monotone, past)
-    given = batch_size is not None
-    capped = peak_cap is not None
-    task = Task(law, used, budget, sizes, given, limits, warmup, capped, step_time)
-    if continued is not None:
-        check_left(continued, task.horizon(None if sizes is None else sizes[0]), budget.name)
+    limits = Limits(
+        law.peak_range[1] if peak_cap is None else peak_cap,
+        floor,
+        monotone=monotone,
+        past=None if continued is None else past_of(continued),
+    )
+    task = _task(law, runs, budget, batch_size, limits, continued)
+    task = replace(task, warmup=warmup, capped=peak_cap is not None, step_time=step_time)
     average = AverageLaw(law, (law, *law.draws(form.draws)))
     return _decided(task, average, best_controls(task, average), runs, continued)
+
+
+def _task(
+    law: Law,
+    runs: Sequence[Run],
+    budget: Budget,
+    batch_size: BatchSizes,
+    limits: Limits,
+    continued: Run | None,
+) -> Task:
+    """What is to be trained, with the warmup and the cap of the pilots."""
+    used = [run for run in runs if run.name in law.residuals and not run.diverged]
+    sizes = sizes_asked(batch_size, used, law, budget, continued)
+    task = Task(law, used, budget, sizes, batch_size is not None, limits)
+    if continued is not None:
+        check_left(continued, task.horizon(None if sizes is None else sizes[0]), budget.name)
+    return task
 
 
 def _decided(
