@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from etastar.law import Law
+from etastar.law import Form, Law
 from etastar.law._forms import NORMALISED, OWN
 from etastar.law._points import Units, place
 from etastar.runs import Run
@@ -47,7 +47,7 @@ BATCH_UNITS = Units(2e-3, 4000.0, 32.0)
 NORMALISED_TRUTH = np.append(TRUTH, [1.2, 0.9])
 
 
-def true_law(form=NORMALISED, theta=NORMALISED_TRUTH, linear=LINEAR) -> Law:
+def true_law(form: Form = NORMALISED, theta=NORMALISED_TRUTH, linear=LINEAR) -> Law:
     """The law itself as if it were fitted, with nothing open about it."""
     nothing: Any = None
     return Law(theta, linear, nothing, BATCH_UNITS, 0.0, 0.0, 9, 4000.0, (5e-4, 2e-3), {}, 0.0, (),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from etastar.law import Difference, Forecast
+from etastar.law import Difference, Forecast, Units, form_named
 from etastar.planning import (
     Alternative,
     BatchMap,
@@ -25,6 +25,8 @@ from etastar.schedule import Schedule, join, parse_schedule, table
 class PowerOfTime:
     """Stands for a fitted law: loss 2 + 3 tau^-0.5 whatever the noise, within 1%."""
 
+    form = form_named("etastar")
+    units = Units(0.02, 2000.0, 32.0)
     steps_fitted = 2000.0
     peak_range = (0.01, 0.02)
     caveats = ()
@@ -33,7 +35,9 @@ class PowerOfTime:
         default_factory=lambda: {"floor": 2.0, "source": 0.5, "capacity": 1.5}
     )
 
-    def predict(self, schedule: Schedule, at: Any = None, level: float = 0.9) -> Forecast:
+    def predict(
+        self, schedule: Schedule, at: Any = None, level: float = 0.9, batch_size: Any = None
+    ) -> Forecast:
         step = np.linspace(1, schedule.horizon, 50) if at is None else np.asarray(at, float)
         mean = 2 + 3 / np.sqrt(0.1 + schedule.intrinsic_time(step))
         return Forecast(step, mean, 0.99 * mean, 1.01 * mean)

@@ -8,6 +8,8 @@ from typing import Any
 
 from etastar._errors import InputError
 
+from ._limits import FEWEST
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -75,3 +77,15 @@ class Budget:
     def updates(self, batch_size: Any) -> Any:
         """How many updates of each of some batch sizes there are, not rounded."""
         return self.total / self.cost(batch_size)
+
+    def check(self, batch_size: float) -> None:
+        """Refuse a budget that leaves no run.
+
+        Raises: InputError where it leaves fewer than 8 updates of the batch size.
+        """
+        if self.updates(batch_size) < FEWEST:
+            raise InputError(
+                f"{self.name} {self.total:g} leaves {int(self.updates(batch_size))} updates of"
+                f" batch size {batch_size:g}, and a schedule needs {FEWEST}: raise {self.name} or"
+                " lower the batch size"
+            )

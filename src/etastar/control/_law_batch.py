@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from etastar._errors import InputError
 from etastar.law import LossLaw
 from etastar.schedule import Schedule, join, make_schedule
 
@@ -106,7 +105,7 @@ def fixed_solution(law: LossLaw, budget: Budget, size: float, limits_at: LimitsA
 
     Raises: InputError where these are fewer than 8.
     """
-    _affordable(budget, size, size)
+    budget.check(size)
     horizon = int(budget.updates(size))
     found = optimal_schedule(law, horizon, limits_at(size), batch_size=size)
     return replace(found, batch_size=make_schedule("constant", peak=size, horizon=horizon))
@@ -114,11 +113,7 @@ def fixed_solution(law: LossLaw, budget: Budget, size: float, limits_at: LimitsA
 
 def _affordable(budget: Budget, low: float, high: float) -> tuple[float, float]:
     """The range of batch sizes of which the budget leaves 8 updates."""
-    if budget.updates(low) < FEWEST:
-        raise InputError(
-            f"{budget.name} {budget.total:g} leaves {int(budget.updates(low))} updates of batch"
-            f" size {low:g}, and a schedule needs {FEWEST}: raise {budget.name} or lower batch_size"
-        )
+    budget.check(low)
     if budget.updates(high) >= FEWEST:
         return low, high
     high = (budget.total / FEWEST - budget.per_update) / budget.per_sample

@@ -35,7 +35,7 @@ class Evidence:
     Attributes: the fitted `law`; the `solution`; all `runs` given and those `used` in the fit; the
     `horizon` in updates; the `limits` of the LR, and whether its cap `was_given` by the user; the
     lowest and highest batch size allowed, `sizes`, and whether these were `asked` for; the name of
-    the `budget`.
+    the `budget`; and how much more loss the best constant batch size is expected to end with.
     """
 
     law: Law
@@ -48,6 +48,7 @@ class Evidence:
     sizes: tuple[float, float] | None = None
     asked: bool = False
     budget: str = "horizon"
+    gain: float = 0.0
 
     @property
     def piloted(self) -> list[float]:
@@ -110,7 +111,7 @@ def _batch_size(evidence: Evidence) -> Iterator[str]:
         yield f"not all logs say their batch size: what {_sizes(sizes)} would do is not known"
         return
     batch = evidence.solution.batch_size
-    planned = sizes[1] if batch is None else batch.peak
+    planned = sizes if batch is None else (float(batch(0)), batch.peak)
     if len(piloted) == 1 and sizes != (piloted[0], piloted[0]):
         yield (
             f"all pilots have the batch size {piloted[0]:g}: what {_sizes(sizes)} does is guessed;"
@@ -119,12 +120,18 @@ def _batch_size(evidence: Evidence) -> Iterator[str]:
     elif len(piloted) > 1 and not evidence.asked:
         yield (
             f"the pilots have batch sizes from {piloted[0]:g} to {piloted[-1]:g} and none was asked"
-            f" for: planned for {planned:g}, near their median; give --batch"
+            f" for: planned for {_sizes(planned)}, near their median; give --batch"
         )
-    elif len(piloted) > 1 and not piloted[0] <= planned <= piloted[-1]:
+    elif len(piloted) > 1 and not piloted[0] <= planned[0] <= planned[1] <= piloted[-1]:
+        beyond = planned[1] if planned[1] > piloted[-1] else planned[0]
         yield (
-            f"the planned batch size {planned:g} lies outside the pilots', {piloted[0]:g} to"
-            f" {piloted[-1]:g}: what it does is extrapolated; a pilot at {planned:g} would tell"
+            f"the planned batch size {_sizes(planned)} lies outside the pilots', {piloted[0]:g} to"
+            f" {piloted[-1]:g}: what it does is extrapolated; a pilot at {beyond:g} would tell"
+        )
+    if planned[0] < planned[1] and evidence.limits.past is None:
+        yield (
+            f"the batch size rises from {_sizes(planned)}, which no pilot does: by the law it ends"
+            f" {evidence.gain:.4f} below the best constant one"
         )
     if evidence.budget == "horizon" and sizes[0] < sizes[1]:
         yield (

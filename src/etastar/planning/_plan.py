@@ -74,12 +74,8 @@ def plan(
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
     law = fit(runs, form, optimiser=optimiser)
-    limits = Limits(
-        law.peak_range[1] if peak_cap is None else peak_cap,
-        floor,
-        monotone=monotone,
-        past=None if continued is None else past_of(continued),
-    )
+    past = None if continued is None else past_of(continued)
+    limits = Limits(law.peak_range[1] if peak_cap is None else peak_cap, floor, 0, monotone, past)
     task = _task(law, runs, budget, batch_size, limits, continued)
     task = replace(task, warmup=warmup, capped=peak_cap is not None, step_time=step_time)
     average = AverageLaw(law, (law, *law.draws(form.draws)))
@@ -97,6 +93,8 @@ def _task(
     """What is to be trained, with the warmup and the cap of the pilots."""
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     sizes = sizes_asked(batch_size, used, law, budget, continued)
+    if sizes is not None and continued is None:
+        budget.check(sizes[0])
     task = Task(law, used, budget, sizes, batch_size is not None, limits)
     if continued is not None:
         check_left(continued, task.horizon(None if sizes is None else sizes[0]), budget.name)
@@ -131,7 +129,7 @@ def _decided(
         going_on = continuation_of(average, continued, solution, loss.value, limits, fresh)
     evidence = Evidence(
         law, solution, runs, task.runs, horizon, limits, task.capped, task.sizes, task.given,
-        task.budget.name,
+        task.budget.name, fixed.loss - solution.loss,
     )  # fmt: skip
     return Plan(
         horizon=horizon,

@@ -59,15 +59,15 @@ def within_of(
     tried: list[Schedule] = [limits.whole(rest.scaled(peak=float(peak))) for peak in peaks]
     losses = average.final_losses(tried, [solution.batch_size] * len(tried))
     at = int(np.flatnonzero(peaks == rest.peak)[0])
-    peak_lr = _range(peaks, losses - solution.loss, at)
+    peak_lr = range_within(peaks, losses - solution.loss, at)
     assert peak_lr is not None
     if charted is None:
         return Within(LOSS, peak_lr, None)
     best = np.nanmin(charted.loss, axis=1) - loss
-    return Within(LOSS, peak_lr, _range(charted.batch_size, best, int(np.argmin(best))))
+    return Within(LOSS, peak_lr, range_within(charted.batch_size, best, int(np.argmin(best))))
 
 
-def _range(
+def range_within(
     place: Float[np.ndarray, " n"], above: Float[np.ndarray, " n"], at: int
 ) -> tuple[float, float] | None:
     """The places around one up to which a curve stays within 0.002, between points by lines in the
@@ -80,7 +80,7 @@ def _range(
         while 0 <= i + step < len(place) and above[i + step] <= LOSS:
             i += step
         end = np.log(place[i])
-        if 0 <= i + step < len(place):
+        if 0 <= i + step < len(place) and np.isfinite(above[i + step]):
             part = (LOSS - above[i]) / (above[i + step] - above[i])
             end += part * (np.log(place[i + step]) - end)
         ends.append(float(np.exp(end)))
