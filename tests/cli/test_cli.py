@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from etastar import cli
 from etastar.schedule import InputError, Schedule, parse_schedule
 
 SPEC = "cosine:peak=0.02,horizon=4000,warmup=20"
+FIELDS_OF_LAW = ("form", "units", "steps_fitted", "peak_range", "caveats")
 
 
 def run(capsys, *words: object) -> tuple[int, str, str]:
@@ -71,6 +73,11 @@ def test_plan_prints_one_json_object_and_nothing_else(capsys, planning, logs):
         "nearest",
         "loss",
         "expected_regret",
+        "batch_size",
+        "samples",
+        "seconds",
+        "critical_batch",
+        "within",
         "comparison",
         "caveats",
     ]
@@ -91,7 +98,67 @@ def test_plan_hands_its_options_on(capsys, planning, logs):
     run(capsys, "plan", logs, "--horizon", 8000, *words)
     expected = {"peak_cap": 0.05, "floor": 1e-4, "warmup": 7, "continued": None, "form": "etastar"}
     assert callable(planning[0][2].pop("progress"))
-    assert planning[0][2] == expected | {"transient": 0.1}
+    expected |= {"samples": None, "seconds": None, "step_time": None, "batch_size": None}
+    assert planning[0][2] == expected | {"optimiser": "auto", "transient": 0.1}
+
+
+def test_plan_hands_budget_and_batch_size_on(capsys, planning, logs):
+    words = ["--samples", "1e6", "--batch", "16,512", "--optimiser", "normalised"]
+    assert run(capsys, "plan", logs, *words)[0] == 0
+    _, horizon, options = planning[0]
+    assert horizon is None
+    assert options["samples"] == 1e6
+    assert options["batch_size"] == (16.0, 512.0)
+    assert options["optimiser"] == "normalised"
+    words = ["--seconds", 3600, "--step-time", "0.1,0.002", "--batch", 64]
+    assert run(capsys, "plan", logs, *words)[0] == 0
+    options = planning[1][2]
+    assert (options["seconds"], options["step_time"]) == (3600.0, (0.1, 0.002))
+    assert options["batch_size"] == 64.0
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ([], ["Missing", "--horizon, --samples or --seconds"]),
+        (["--horizon", 9, "--samples", 9], ["--horizon and --samples"]),
+        (["--seconds", 9], ["--seconds needs --step-time"]),
+        (["--seconds", 9, "--step-time", "0,0"], ["--step-time", "not both 0"]),
+        (["--seconds", 9, "--step-time", "1"], ["--step-time", "two numbers"]),
+        (["--samples", "many"], ["--samples 'many'"]),
+        (["--horizon", 80, "--batch", "0"], ["--batch '0'"]),
+        (["--horizon", 80, "--batch", "64,16"], ["--batch '64,16'"]),
+        (["--horizon", 80, "--batch", "1,2,3"], ["--batch '1,2,3'"]),
+        (["--horizon", 80, "--optimiser", "adam"], ["--optimiser 'adam'", "normalised"]),
+    ],
+)
+def test_budgets_and_batch_sizes_that_are_none_name_the_option(capsys, logs, words, parts):
+    assert_wrong_input(run(capsys, "plan", logs, *words), *parts)
+
+
+def test_forecast_takes_the_batch_size_asked_or_that_of_the_file(
+    capsys, monkeypatch, fitting, logs, tmp_path, plan_of
+):
+    asked = []
+    law = plan_of().law
+
+    def predict(schedule, at, batch_size):
+        asked.append(batch_size)
+        return law.predict(schedule, at)
+
+    fake = SimpleNamespace(**{name: getattr(law, name) for name in FIELDS_OF_LAW}, predict=predict)
+    monkeypatch.setattr(etastar.law, "fit", lambda *_, **__: fake)
+    for words in ([], ["--batch", "64"]):
+        assert run(capsys, "forecast", logs, "--schedule", SPEC, *words)[0] == 0
+    assert asked == [None, 64.0]
+    path, size = tmp_path / "schedule.json", parse_schedule("constant:peak=16,horizon=4000")
+    parse_schedule(SPEC).save(path, batch_size=size)
+    code, _, _ = run(capsys, "forecast", logs, "--schedule", path)
+    assert code == 0
+    assert asked[2] == size
+    assert_wrong_input(
+        run(capsys, "forecast", logs, "--schedule", SPEC, "--batch", "-1"), "--batch '-1'"
+    )
 
 
 def test_plan_writes_its_files(capsys, planning, logs, tmp_path, plan_of):

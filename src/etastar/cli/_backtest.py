@@ -69,7 +69,7 @@ def backtest_command(
         from etastar.report import backtest_figure
 
         write_text(plot, backtest_figure(result).to_html(include_plotlyjs=True))
-    say_doubts(fitted)
+    say_doubts(fitted, sees_batch=result.law.form.sees_batch)
     measured = {run.run for run in result.runs}
     note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)
     if as_json:

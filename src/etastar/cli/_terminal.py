@@ -41,12 +41,12 @@ def note(lines: Iterable[str]) -> None:
         print(f"note: {line}", file=sys.stderr)
 
 
-def say_doubts(runs: list[Run]) -> None:
-    """Say on stderr what is doubtful about the runs of a fit."""
+def say_doubts(runs: list[Run], *, sees_batch: bool = False) -> None:
+    """Say on stderr what is doubtful about the runs of a fit, to a law that may see batch sizes."""
     from etastar.runs import check_together
 
     note(dict.fromkeys(caveat for run in runs for caveat in run.caveats))
-    note(check_together(runs))
+    note(check_together(runs, sees_batch=sees_batch))
 
 
 def print_json(document: object) -> None:

@@ -123,6 +123,7 @@ class Form(ABC):
         noise: the least relative error of a run's mean residual, against which the prior is
             weighed.
         draws: how many other fits a plan averages over; fewer for a law whose losses cost much.
+        sees_batch: whether its losses depend on the batch size.
 
     >>> from etastar.law import FORMS
     >>> FORMS["power"].names, FORMS["power"].linear, FORMS["power"].size
@@ -137,6 +138,7 @@ class Form(ABC):
     transient: ClassVar[float] = 0.05
     noise: ClassVar[float] = 3e-4
     draws: ClassVar[int] = 32
+    sees_batch: ClassVar[bool] = False
 
     @abstractmethod
     def columns(

@@ -87,6 +87,7 @@ class SolvableForm(TracedForm):
     transient = 0.0
     noise = 1e-4  # the error of the mesh
     draws = 4
+    sees_batch = True
 
     def formula(self, theta, mesh, at):
         """The columns 1, bias and noise of the solvable model, straight lines inside a cell.

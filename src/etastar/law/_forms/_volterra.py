@@ -225,6 +225,7 @@ class VolterraForm(Form):
     """A law of these terms: 1, bias, noise; where `fed` the noise times the bias at its step."""
 
     fed: ClassVar[bool] = False
+    sees_batch: ClassVar[bool] = True
 
     def columns(self, theta, mesh, at):
         return self._at(theta, mesh, at, {})
