@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from etastar.law import Law, fit
@@ -71,6 +72,8 @@ def peak_memory() -> float:
 
 
 def main() -> None:
+    # What an earlier process compiled is not to be loaded.
+    jax.config.update("jax_enable_compilation_cache", False)
     print("fit against points a run, six runs; 'first' includes compilation")
     print(f"{'points':>7} {'first s':>8} {'again s':>8} {'again CPU s':>12} {'ratio':>6}")
     base = None

@@ -46,7 +46,7 @@ def planning(monkeypatch, plan_of):
 @pytest.fixture
 def fitting(monkeypatch, plan_of):
     """Make `fit` answer at once."""
-    monkeypatch.setattr(etastar.law, "fit", lambda runs, form, **_: plan_of().law)
+    monkeypatch.setattr(etastar.law, "fit", lambda *_, **__: plan_of().law)
 
 
 def assert_wrong_input(result: tuple[int, str, str], *parts: str) -> None:
@@ -94,11 +94,12 @@ def test_plan_prints_tables(capsys, planning, logs):
 
 
 def test_plan_hands_its_options_on(capsys, planning, logs):
-    words = ["--peak-cap", "0.05", "--floor", "1e-4", "--warmup", "7"]
+    words = ["--peak-cap", "0.05", "--floor", "1e-4", "--warmup", "7", "--transient", "0.1"]
     run(capsys, "plan", logs, "--horizon", 8000, *words)
     expected = {"peak_cap": 0.05, "floor": 1e-4, "warmup": 7, "continued": None, "form": "etastar"}
     expected |= {"samples": None, "seconds": None, "step_time": None, "batch_size": None}
-    assert planning[0][2] == expected | {"optimiser": "auto"}
+    assert callable(planning[0][2].pop("progress"))
+    assert planning[0][2] == expected | {"transient": 0.1, "optimiser": "auto"}
 
 
 def test_plan_hands_budget_and_batch_size_on(capsys, planning, logs):
@@ -224,6 +225,18 @@ def test_forecast_takes_the_file_that_plan_writes(capsys, fitting, logs, tmp_pat
     assert from_file == from_spec
 
 
+def test_forecast_hands_its_transient_on(capsys, monkeypatch, logs, plan_of):
+    asked = []
+
+    def fake(runs, form, **options):
+        asked.append(options)
+        return plan_of().law
+
+    monkeypatch.setattr(etastar.law, "fit", fake)
+    run(capsys, "forecast", logs, "--schedule", SPEC, "--transient", "0.2")
+    assert asked[0]["transient"] == 0.2
+
+
 BACKTEST_KEYS = ["r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered"]
 
 
@@ -263,6 +276,20 @@ def test_backtest_of_another_law_draws_its_plot(capsys, logs, tmp_path):
     assert_wrong_input(wrong, "--law 'chinchilla'", "annealing")
     wrong = run(capsys, "backtest", *words, "--plot", tmp_path / "plot.png")
     assert_wrong_input(wrong, "plot.png", ".html")
+
+
+def test_backtest_measures_where_its_transient_ends(capsys, logs):
+    words = ["--fit", logs / "low.csv", "--fit", logs / "high.csv", "--test", logs]
+    words += ["--law", "power", "--json"]
+    _, first, _ = run(capsys, "backtest", *words)
+    _, given, _ = run(capsys, "backtest", *words, "--transient", "0.05")
+    _, later, _ = run(capsys, "backtest", *words, "--transient", "0.5")
+    first, given, later = (json.loads(text)["runs"] for text in (first, given, later))
+    assert given == first
+    # In the second half alone the losses vary less.
+    assert later[0]["r2"] != first[0]["r2"]
+    wrong = run(capsys, "backtest", *words, "--transient", "2")
+    assert_wrong_input(wrong, "--transient", "from 0 to below 1")
 
 
 @pytest.mark.slow
@@ -318,6 +345,10 @@ def test_help_imports_nothing_slow():
         (["--horizon", "10.5"], ["--horizon", "whole number"]),
         (["--horizon", "100", "--warmup", "x"], ["--warmup"]),
         (["--horizon", "100", "--floor", "x"], ["--floor"]),
+        (["--horizon", "100", "--transient", "x"], ["--transient"]),
+        (["--horizon", "100", "--transient", "-0.1"], ["--transient", "from 0 to below 1"]),
+        (["--horizon", "100", "--transient", "1"], ["--transient", "0.05 is 5%"]),
+        (["--horizon", "100", "--transient", "nan"], ["--transient"]),
         (["--horizon", "100", "--nonsense"], ["--nonsense"]),
         (["--horizon", "100", "--loss", "perplexity"], ["perplexity"]),
         (["--horizon", "100", "--runs-schedule", "cosin:peak=1"], ["did you mean 'cosine'"]),
@@ -349,6 +380,7 @@ def test_bad_sources_are_one_line_and_exit_2(capsys, tmp_path, logs):
         (["--schedule", SPEC, "--at", "4001"], ["--at 4001", "beyond the horizon"]),
         (["--schedule", SPEC, "--at", "1,,2"], ["--at ''"]),
         (["--schedule", SPEC, "--at", "-1"], ["--at"]),
+        (["--schedule", SPEC, "--transient", "5"], ["--transient", "0.05 is 5%"]),
     ],
 )
 def test_bad_forecasts_are_one_line_and_exit_2(capsys, logs, fitting, words, parts):

@@ -33,6 +33,7 @@ def forecast_command(
     batch: option.Batch = None,
     optimiser: option.Optimiser = "auto",
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     as_json: option.AsJson = False,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
@@ -43,16 +44,17 @@ def forecast_command(
     wanted = option.parsed_schedule(schedule)
     steps = _steps(at, wanted)
     size = _batch_size(schedule, batch)
-    option.check_law(law_name)
     option.check_optimiser(optimiser)
+    option.check_transient(transient)
     with working("reading the logs"):
+        option.check_law(law_name)
         logs = option.read_logs(runs, step, loss, lr, runs_schedule)
     with working("fitting the law"):
         import numpy as np
 
         from etastar import law
 
-        fitted = law.fit(logs, law_name, optimiser=optimiser)
+        fitted = law.fit(logs, law_name, optimiser=optimiser, transient=transient)
         result = fitted.predict(wanted, np.array(steps, dtype=np.float64), batch_size=size)
     say_doubts(logs, sees_batch=fitted.form.sees_batch)
     note([*fitted.caveats, *_reach(fitted, wanted), *_sizes(fitted, logs, size)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from etastar._checks import part
 from etastar._errors import InputError
 from etastar._files import prepare_folder
 from etastar.schedule import Schedule, parse_schedule
@@ -52,6 +53,15 @@ LawName = Annotated[
         metavar="NAME",
         help="The law to fit: etastar, solvable, power, annealing, multi-power, functional or"
         " last-iterate.",
+    ),
+]
+Transient = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PART",
+        help="Part of the longest run, from 0 to below 1, that the fit leaves out at the start of"
+        " every run; by default the law's own, for most 0.05.",
+        show_default=False,
     ),
 ]
 Capacity = Annotated[
@@ -207,6 +217,12 @@ def batch_of(text: str) -> float | tuple[float, float]:
             f"--batch {text[:80]!r} must be one batch size, or the lowest and the highest: 16,512"
         )
     return parts[0], parts[1]
+
+
+def check_transient(value: float | None) -> None:
+    """Refuse a part of the longest run that is none, before any long work."""
+    if value is not None:
+        part("--transient", value)
 
 
 def check_plot(path: Path | None) -> None:

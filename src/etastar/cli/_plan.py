@@ -15,6 +15,7 @@ from . import _options as option
 from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
+    from etastar.planning import Plan
     from etastar.runs import Run
 
 Horizon = Annotated[
@@ -66,6 +67,11 @@ Continue = Annotated[
 ]
 
 
+WRITING = "writing the report"
+# Beside the weights of `etastar.planning.STAGES`, and measured with them.
+WRITING_WEIGHT = 2.0
+
+
 def plan_command(
     runs: option.Runs,
     horizon: Horizon = None,
@@ -81,6 +87,7 @@ def plan_command(
     warmup: Warmup = None,
     going_on: Continue = None,
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
@@ -90,17 +97,18 @@ def plan_command(
     asked = _asked(horizon, samples, seconds, step_time, batch)
     option.check_optimiser(optimiser)
     warmup_steps = None if warmup is None else option.count_of("--warmup", warmup, least=0)
-    option.check_law(law_name)
-    columns = (step, loss, lr, runs_schedule)
+    option.check_transient(transient)
     with working("reading the logs"):
-        logs, continued = option.read_logs(runs, *columns), None
-        if going_on is not None:
-            logs, continued = _with_continued(logs, option.read_logs([going_on], *columns))
-    if out is not None:
-        prepare_folder(out)
-    with working("fitting the law and solving for the schedule"):
+        option.check_law(law_name)
         from etastar import planning
 
+        logs, continued = _read(runs, going_on, (step, loss, lr, runs_schedule))
+    if out is not None:
+        prepare_folder(out)
+    stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
+    # The seconds of other laws are divided in other ways.
+    known = law_name == "etastar"
+    with working(stages if known else dict.fromkeys(stages, 0.0)) as progress:
         result = planning.plan(
             logs,
             **asked,
@@ -110,12 +118,19 @@ def plan_command(
             warmup=warmup_steps,
             continued=continued,
             form=law_name,
+            transient=transient,
+            progress=progress,
         )
         report = None
         if out is not None:
+            progress(WRITING, 0, 1)
             from etastar.report import write_plan
 
             report = write_plan(result, out)
+    _print(result, report, as_json)
+
+
+def _print(result: Plan, report: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
@@ -124,6 +139,16 @@ def plan_command(
     show(plan_summary(result))
     if report is not None:
         print(f"\nreport: {report}")
+
+
+def _read(
+    runs: list[str], going_on: str | None, columns: tuple[str | None, ...]
+) -> tuple[list[Run], Run | None]:
+    """The logs, and the run to go on from where there is one."""
+    logs = option.read_logs(runs, *columns)
+    if going_on is None:
+        return logs, None
+    return _with_continued(logs, option.read_logs([going_on], *columns))
 
 
 def _asked(

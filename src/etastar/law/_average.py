@@ -34,7 +34,7 @@ class AverageLaw:
     >>> steps = np.arange(100, 2001, 50)
     >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
     ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
-    >>> law = fit(runs, draws=2)
+    >>> law = fit(runs)
     >>> average = AverageLaw(law, (law, *law.draws(2)))
     >>> average.each([run.schedule for run in runs]).shape
     (3, 2)

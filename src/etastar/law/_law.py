@@ -13,6 +13,8 @@ from scipy.special import ndtri
 
 from etastar._checks import one_of
 from etastar._errors import InputError
+from etastar._threads import one_thread
+from etastar.runs import Run
 from etastar.schedule import Schedule
 
 from ._draws import Refit, nuts, randomised
@@ -20,7 +22,15 @@ from ._forms import OWN, Form, LossSlopes, Mesh, NoiseMemory
 from ._mesh import BatchSize, make_mesh
 from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
-from ._posterior import ABOVE, SHIFT, TREND, USUAL_TREND, Posterior, with_log_slopes
+from ._posterior import (
+    ABOVE,
+    SHIFT,
+    TREND,
+    USUAL_TREND,
+    Moments,
+    Posterior,
+    with_log_slopes,
+)
 
 Array = np.ndarray
 
@@ -84,6 +94,17 @@ class Open(NamedTuple):
         return np.maximum(np.diag(self.covariance), 0.0)
 
 
+class _Targets(NamedTuple):
+    """Predicted losses (t,) and the slopes of their logarithms by the constants (t, d); places
+    among the misfits (t, 4), and doublings of the longest run and of the highest peak LR (t,)."""
+
+    mean: np.ndarray
+    slope: np.ndarray
+    place: np.ndarray
+    ahead: np.ndarray
+    above: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Law:
     """The loss law with its constants fitted to runs.
@@ -108,7 +129,10 @@ class Law:
         seconds: what the fit took.
         caveats: a line for each run left out.
         form: the formula.
+        transient: the part of the longest run that the fit left out at the start of every run, and
+            that the law does not describe.
         refit: what other fits of the same runs are made from, for `draws`.
+        runs: the runs fitted.
 
     >>> from etastar.runs import Run
     >>> from etastar.schedule import parse_schedule
@@ -134,13 +158,16 @@ class Law:
     seconds: float
     caveats: tuple[str, ...] = ()
     form: Form = OWN
+    transient: float = OWN.transient
     refit: Refit | None = None
+    runs: tuple[Run, ...] = ()
 
     @property
     def covariance(self) -> Float[np.ndarray, "n+k n+k"]:
         """Of theta and the linear constants together."""
         return self.posterior.covariance
 
+    @one_thread
     def draws(self, count: int, seed: int = 0, sampler: str = "refits") -> list[Law]:
         """Laws that fit the runs about as well, with other constants.
 
@@ -241,6 +268,23 @@ class Law:
         batch_sizes: Sequence[BatchSize],
     ) -> Open:
         """Predicted losses at steps of some schedules, and what is open about their logarithms."""
+        targets = self._targets(schedules, steps, batch_sizes)
+        moments = self.posterior.moments(targets.slope, targets.place)
+        return Open(targets.mean, self._widened(moments, targets), moments.luck)
+
+    def _widened(self, moments: Moments, targets: _Targets) -> np.ndarray:
+        """The covariance at targets with what conditioning does not know of."""
+        transient = TREND * max(self.trend - USUAL_TREND, 0.0) * targets.ahead
+        further = (np.sqrt(SHIFT) * moments.shift, transient, ABOVE * targets.above)
+        return moments.covariance + sum(np.outer(each, each) for each in further)
+
+    def _targets(
+        self,
+        schedules: Sequence[Schedule],
+        steps: Sequence[np.ndarray],
+        batch_sizes: Sequence[BatchSize],
+    ) -> _Targets:
+        """Predicted losses, their slopes by the constants, and how far they are from the runs."""
         points = place(schedules, steps, self.units, batch_sizes)
         value, slope = points.columns_and_slopes(self.form, self.theta)
         mean, by_constants = with_log_slopes(value, slope, self.linear)
@@ -253,13 +297,8 @@ class Law:
             ahead.append(np.log2(np.maximum(step * ratio / self.units.steps, 1.0)))
             beyond = np.log2(max(schedule.peak / self.peak_range[1], 1.0))
             above.append(np.full(len(step), beyond))
-        moments = self.posterior.moments(by_constants, np.concatenate(places))
-        transient = TREND * max(self.trend - USUAL_TREND, 0.0) * np.concatenate(ahead)
-        unstable = ABOVE * np.concatenate(above)
-        covariance = moments.covariance + sum(
-            np.outer(each, each) for each in (np.sqrt(SHIFT) * moments.shift, transient, unstable)
-        )
-        return Open(mean, covariance, moments.luck)
+        far = (np.concatenate(each) for each in (places, ahead, above))
+        return _Targets(mean, by_constants, *far)
 
     def final_losses(
         self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None

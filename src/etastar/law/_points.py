@@ -145,15 +145,13 @@ def place(
     return Points(stacked, at, run, row, column)
 
 
-def transient_end(runs: Sequence[Run], transient: float) -> list[float]:
-    """The step of each run before which its points are left out of the fit.
+def transient_end(run: Run, transient: float, units: Units) -> float:
+    """The step of a run from which on a law fitted in some units claims to describe it.
 
-    The part `transient` of the longest run, counted in samples where all say their batch size.
+    The larger of the end of its warmup and the part `transient` of the longest run fitted, counted
+    in samples where all say their batch size.
     """
-    size = _samples_per_step(runs)
-    longest = max(float(run.step[-1]) * by for run, by in zip(runs, size, strict=True))
-    pairs = zip(runs, size, strict=True)
-    return [max(run.warmup, transient * longest / by) for run, by in pairs]
+    return max(run.warmup, transient * units.steps / units.batch_ratio(run.batch_size))
 
 
 def _samples_per_step(runs: Sequence[Run]) -> list[float]:
@@ -174,19 +172,20 @@ def units_of(runs: Sequence[Run]) -> Units:
 
 
 def make_arrays(
-    runs: Sequence[Run], transient: float, most: int = MOST_POINTS
+    runs: Sequence[Run], transient: float, most: int = MOST_POINTS, units: Units | None = None
 ) -> tuple[Arrays, list[Run]]:
     """Arrays, and the runs in them, with two points after the transient or one in all.
 
-    A run has `most` points at the most.
+    A run has `most` points at the most. The units are those given, or those of the runs.
 
     Raises: InputError where nothing is left to fit.
     """
     if not runs:
         raise InputError("no runs to fit: name at least one training log")
     kept, steps, losses, weights = [], [], [], []
-    for run, begin in zip(runs, transient_end(runs, transient), strict=True):
-        usable = run.step >= begin
+    of_all = units_of(runs)
+    for run in runs:
+        usable = run.step >= transient_end(run, transient, of_all)
         # A row of a sweep's summary is a run with one point.
         if usable.sum() < min(2, len(run.step)):
             continue
@@ -200,9 +199,10 @@ def make_arrays(
     if points < 12:
         raise InputError(
             f"too few points to fit: {points} after warmup and the first {transient:.0%} of the "
-            "longest run; log the loss more often or add runs (12 points are the least)"
+            "longest run; log the loss more often, add runs, or leave out a smaller part"
+            " (12 points are the least)"
         )
-    units = units_of(kept)
+    units = units_of(kept) if units is None else units
     batch_sizes = [run.batch_size for run in kept]
     placed = place([run.schedule for run in kept], steps, units, batch_sizes)
     step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))

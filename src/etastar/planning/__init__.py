@@ -11,8 +11,10 @@ from ._results import (
     Plan,
     Within,
 )
+from ._stages import STAGES
 
 __all__ = [
+    "STAGES",
     "Alternative",
     "BatchMap",
     "Continuation",

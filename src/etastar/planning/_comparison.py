@@ -14,11 +14,12 @@ from etastar.control import (
     optimal_schedule,
     steps_to_match,
 )
-from etastar.law import AverageLaw, BatchSize
+from etastar.law import AverageLaw, BatchSize, Progress
 from etastar.schedule import Schedule
 
 from ._batch import Task
 from ._results import Alternative, OtherHorizon
+from ._stages import HORIZONS, tell
 
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 """Other horizons, over that of the plan."""
@@ -74,7 +75,7 @@ def _at_other_sizes(
         sizes = [sizes[i] for i in np.linspace(0, len(sizes) - 1, MOST_OTHERS).round().astype(int)]
     found = []
     for size in sizes:
-        horizon = int(budget.updates(size))
+        horizon = budget.whole_updates(size)
         limits = task.limits_at(size).at(horizon)
         members = best_members(average, horizon, limits, size)
         batch = task.batch(size, horizon)
@@ -83,7 +84,7 @@ def _at_other_sizes(
 
 
 def other_horizons_of(
-    average: AverageLaw, solution: Solution, limits: Limits, most: int
+    average: AverageLaw, solution: Solution, limits: Limits, most: int, progress: Progress | None
 ) -> tuple[OtherHorizon, ...]:
     """The optimal schedule's peak at other horizons up to `most`, and the loss it would reach.
 
@@ -97,7 +98,8 @@ def other_horizons_of(
 
     own = solution.batch_size
     rows = [row(solution.schedule, own)]
-    for factor in FACTORS:
+    for done, factor in enumerate(FACTORS):
+        tell(progress, HORIZONS, done, len(FACTORS))
         other = round(solution.schedule.horizon * factor)
         if other - limits.done >= 8 * 4 and other <= most:
             # After a past the last batch size is held on.
@@ -107,4 +109,5 @@ def other_horizons_of(
                 average, other, limits.at(other), tolerance=1e-9, batch_size=batch
             )
             rows.append(row(found.schedule, batch))
+    tell(progress, HORIZONS, len(FACTORS), len(FACTORS))
     return tuple(sorted(rows, key=lambda row: row.horizon))

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from etastar._errors import InputError
+from etastar._threads import one_thread
 from etastar.control import BatchSolution, Budget, Limits, least_losses
-from etastar.law import AverageLaw, Form, Law, fit, form_named
+from etastar.law import AverageLaw, Form, Law, Progress, fit, form_named
 from etastar.runs import Run
 
 from ._batch import BatchSizes, Task, best_controls, sizes_asked
@@ -18,11 +19,13 @@ from ._comparison import alternatives_of, other_horizons_of
 from ._continuation import check_left, continuation_of, past_of
 from ._phase import critical_batch_of, phase_of
 from ._results import Estimate, Plan
+from ._stages import AGAIN, COMPARING, FITTING, SOLVING, stage
 from ._stray import batch_map_of, within_of
 
 MOST_STEPS = 10**13
 
 
+@one_thread
 def plan(
     runs: Sequence[Run],
     horizon: int | None = None,
@@ -38,13 +41,14 @@ def plan(
     monotone: bool = True,
     continued: Run | None = None,
     form: Form | str = "etastar",
+    transient: float | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """Plan a training from the logs of pilot runs.
 
-    Fits the loss law, finds the schedule with the lowest expected final loss over that law and
-    others that fit the runs about as well, and compares it with standard schedules, each at its own
-    best peak LR and within the same limits. Where the batch size is free it finds the best one, and
-    a ramp where the law can tell that it is better.
+    Fits the loss law, finds the schedule, and the batch size where it is free, with the lowest
+    expected final loss over that law and others that fit the runs about as well, and compares it
+    with standard schedules within the same limits. The batch size rises where that surely pays.
 
     Arguments:
         runs: pilots, from `read_runs`; one kind of loss, at one or several batch sizes.
@@ -59,7 +63,8 @@ def plan(
         monotone: whether the LR may not rise after the warmup.
         continued: a run under way, or ended: what it did is kept, and the plan goes on from its
             last logged step with a warmup from the LR it has come to.
-        form: the law to fit, or its name in `etastar.law.FORMS`.
+        form, transient: the law and what its fit leaves out, see `fit`.
+        progress: is told of the stages, which `etastar.planning.STAGES` lists.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
     Raises: InputError for what is out of range, or as `fit` and `optimal_schedule` do.
@@ -73,13 +78,15 @@ def plan(
     if continued is not None and not any(run is continued for run in runs):
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
-    law = fit(runs, form, optimiser=optimiser)
-    past = None if continued is None else past_of(continued)
-    limits = Limits(law.peak_range[1] if peak_cap is None else peak_cap, floor, 0, monotone, past)
-    task = _task(law, runs, budget, batch_size, limits, continued)
-    task = replace(task, warmup=warmup, capped=peak_cap is not None, step_time=step_time)
-    average = AverageLaw(law, (law, *law.draws(form.draws)))
-    return _decided(task, average, best_controls(task, average), runs, continued)
+    with stage(progress, FITTING):
+        law = fit(runs, form, optimiser=optimiser, transient=transient)
+    task = _task(law, runs, budget, batch_size, peak_cap, floor, monotone, continued)
+    task = replace(task, warmup=warmup, step_time=step_time)
+    with stage(progress, AGAIN):
+        average = AverageLaw(law, (law, *law.draws(form.draws)))
+    with stage(progress, SOLVING):
+        found = best_controls(task, average)
+    return _decided(task, average, found, runs, continued, progress)
 
 
 def _task(
@@ -87,15 +94,21 @@ def _task(
     runs: Sequence[Run],
     budget: Budget,
     batch_size: BatchSizes,
-    limits: Limits,
+    peak_cap: float | None,
+    floor: float,
+    monotone: bool,
     continued: Run | None,
 ) -> Task:
-    """What is to be trained, with the warmup and the cap of the pilots."""
+    """What is to be trained, with the warmup of the pilots and without a time of updates."""
+    past = None if continued is None else past_of(continued)
+    limits = Limits(law.peak_range[1] if peak_cap is None else peak_cap, floor, 0, monotone, past)
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     sizes = sizes_asked(batch_size, used, law, budget, continued)
     if sizes is not None and continued is None:
         budget.check(sizes[0])
-    task = Task(law, used, budget, sizes, batch_size is not None, limits)
+    task = Task(
+        law, used, budget, sizes, batch_size is not None, limits, capped=peak_cap is not None
+    )
     if continued is not None:
         check_left(continued, task.horizon(None if sizes is None else sizes[0]), budget.name)
     return task
@@ -107,26 +120,29 @@ def _decided(
     found: BatchSolution,
     runs: Sequence[Run],
     continued: Run | None,
+    progress: Progress | None,
 ) -> Plan:
     """The plan that follows from the solution, with what it is compared with.
 
     Arguments: what is to be trained; the law that the solution minimises; the solution; all runs
-    given, and the one that it goes on from.
+    given, and the one that it goes on from; who is told of the stages.
     """
     law, fixed = task.law, found.fixed
     solution = fixed if found.ramp is None else found.ramp
     batch, horizon = solution.batch_size, solution.schedule.horizon
     limits = task.limits_of(solution)
-    least = least_losses(average.members, solution.schedule, limits, batch)
-    forecast = law.predict(solution.schedule, batch_size=batch)
-    loss = Estimate(*forecast.final)
-    of_fixed = loss.value + fixed.loss - solution.loss
-    charted = batch_map_of(task, average, fixed, of_fixed)
-    alternatives = alternatives_of(task, average, solution, fixed, loss.value)
-    going_on = None
-    if continued is not None:
-        fresh = replace(limits, warmup=task.warmup_at(horizon, None), past=None)
-        going_on = continuation_of(average, continued, solution, loss.value, limits, fresh)
+    with stage(progress, COMPARING):
+        least = least_losses(average.members, solution.schedule, limits, batch)
+        forecast = law.predict(solution.schedule, batch_size=batch)
+        loss = Estimate(*forecast.final)
+        of_fixed = loss.value + fixed.loss - solution.loss
+        charted = batch_map_of(task, average, fixed, of_fixed)
+        within = within_of(task, average, solution, loss.value, charted)
+        alternatives = alternatives_of(task, average, solution, fixed, loss.value)
+        going_on = None
+        if continued is not None:
+            fresh = replace(limits, warmup=task.warmup_at(horizon, None), past=None)
+            going_on = continuation_of(average, continued, solution, loss.value, limits, fresh)
     evidence = Evidence(
         law, solution, runs, task.runs, horizon, limits, task.capped, task.sizes, task.given,
         task.budget.name, fixed.loss - solution.loss,
@@ -141,12 +157,12 @@ def _decided(
         comparison=alternatives,
         # Where all fits agree, rounding alone would make it negative.
         expected_regret=max(solution.loss - float(least.mean()), 0.0),
-        other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS),
+        other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS, progress),
         caveats=tuple(caveats_of(evidence)),
         runs=tuple(task.runs),
         left_out=tuple(run for run in runs if not any(run is other for other in task.runs)),
         law=law,
-        within=within_of(task, average, solution, loss.value, charted),
+        within=within,
         batch_size=batch,
         samples=None if batch is None else float(batch.intrinsic_time(horizon)),
         seconds=task.seconds_of(batch, horizon),

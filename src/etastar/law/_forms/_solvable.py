@@ -114,9 +114,7 @@ class SolvableForm(TracedForm):
         of_bias = _sums(capacity * source + 1 + capacity) / target
         first = jnp.exp(log_unit) / steps
 
-        def still(
-            x, noise
-        ):  # the noise of each mode where what it gains in a step is what it loses
+        def still(x, noise):  # noise of a mode that gains in a step what it loses
             return x**2 * noise * square / _kept(x * of_noise, jnp.ones(len(x)), noise)[1]
 
         def cell(state, inputs):
