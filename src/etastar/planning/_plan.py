@@ -56,14 +56,13 @@ def plan(
             batch sizes, or time.
         step_time: (T0, T1), an update of B samples takes T0 + T1 B seconds.
         batch_size: of the training, or (lowest, highest) where it is free; by default the pilots'.
-        optimiser: how the batch size acts: "auto", "sgd" or "normalised", see `fit`.
         peak_cap: largest LR; by default the largest that pilots show to be stable.
         floor: smallest LR after the warmup.
         warmup: updates of it; by default the pilots' median, and at most a tenth of the run.
         monotone: whether the LR may not rise after the warmup.
         continued: a run under way, or ended: what it did is kept, and the plan goes on from its
             last logged step with a warmup from the LR it has come to.
-        form, transient: the law and what its fit leaves out, see `fit`.
+        optimiser, form, transient: of the fit, see `etastar.law.fit`.
         progress: is told of the stages, which `etastar.planning.STAGES` lists.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
