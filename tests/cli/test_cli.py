@@ -97,9 +97,9 @@ def test_plan_hands_its_options_on(capsys, planning, logs):
     words = ["--peak-cap", "0.05", "--floor", "1e-4", "--warmup", "7", "--transient", "0.1"]
     run(capsys, "plan", logs, "--horizon", 8000, *words)
     expected = {"peak_cap": 0.05, "floor": 1e-4, "warmup": 7, "continued": None, "form": "etastar"}
-    assert callable(planning[0][2].pop("progress"))
     expected |= {"samples": None, "seconds": None, "step_time": None, "batch_size": None}
-    assert planning[0][2] == expected | {"optimiser": "auto", "transient": 0.1}
+    assert callable(planning[0][2].pop("progress"))
+    assert planning[0][2] == expected | {"transient": 0.1, "optimiser": "auto"}
 
 
 def test_plan_hands_budget_and_batch_size_on(capsys, planning, logs):

@@ -43,9 +43,9 @@ def forecast_command(
     """Predict the loss of a run with a given schedule."""
     wanted = option.parsed_schedule(schedule)
     steps = _steps(at, wanted)
-    option.check_transient(transient)
     size = _batch_size(schedule, batch)
     option.check_optimiser(optimiser)
+    option.check_transient(transient)
     with working("reading the logs"):
         option.check_law(law_name)
         logs = option.read_logs(runs, step, loss, lr, runs_schedule)

@@ -176,12 +176,6 @@ def check_law(name: str) -> None:
         raise InputError(f"--law {name!r} is not known; choose one of {', '.join(FORMS)}")
 
 
-def check_transient(value: float | None) -> None:
-    """Refuse a part of the longest run that is none, before any long work."""
-    if value is not None:
-        part("--transient", value)
-
-
 def check_optimiser(name: str) -> None:
     """Refuse an optimiser that there is not, before any long work."""
     if name not in OPTIMISERS:
@@ -223,6 +217,12 @@ def batch_of(text: str) -> float | tuple[float, float]:
             f"--batch {text[:80]!r} must be one batch size, or the lowest and the highest: 16,512"
         )
     return parts[0], parts[1]
+
+
+def check_transient(value: float | None) -> None:
+    """Refuse a part of the longest run that is none, before any long work."""
+    if value is not None:
+        part("--transient", value)
 
 
 def check_plot(path: Path | None) -> None:

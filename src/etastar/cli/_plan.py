@@ -15,7 +15,6 @@ from . import _options as option
 from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
-    from etastar.law import Progress
     from etastar.planning import Plan
     from etastar.runs import Run
 
@@ -99,17 +98,17 @@ def plan_command(
     option.check_optimiser(optimiser)
     warmup_steps = None if warmup is None else option.count_of("--warmup", warmup, least=0)
     option.check_transient(transient)
-    columns = (step, loss, lr, runs_schedule)
     with working("reading the logs"):
         option.check_law(law_name)
         from etastar import planning
 
-        logs, continued = option.read_logs(runs, *columns), None
-        if going_on is not None:
-            logs, continued = _with_continued(logs, option.read_logs([going_on], *columns))
+        logs, continued = _read(runs, going_on, (step, loss, lr, runs_schedule))
     if out is not None:
         prepare_folder(out)
-    with working(_stages(law_name, out)) as progress:
+    stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
+    # The seconds of other laws are divided in other ways.
+    known = law_name == "etastar"
+    with working(stages if known else dict.fromkeys(stages, 0.0)) as progress:
         result = planning.plan(
             logs,
             **asked,
@@ -122,7 +121,16 @@ def plan_command(
             transient=transient,
             progress=progress,
         )
-        report = None if out is None else _written(result, out, progress)
+        report = None
+        if out is not None:
+            progress(WRITING, 0, 1)
+            from etastar.report import write_plan
+
+            report = write_plan(result, out)
+    _print(result, report, as_json)
+
+
+def _print(result: Plan, report: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
@@ -133,20 +141,14 @@ def plan_command(
         print(f"\nreport: {report}")
 
 
-def _written(result: Plan, out: Path, progress: Progress) -> Path:
-    """Write a plan and its report to a folder; returns where the report is."""
-    progress(WRITING, 0, 1)
-    from etastar.report import write_plan
-
-    return write_plan(result, out)
-
-
-def _stages(law_name: str, out: Path | None) -> dict[str, float]:
-    """The stages to show, with their weights, which are known for our own law alone."""
-    from etastar.planning import STAGES
-
-    stages = STAGES if out is None else {**STAGES, WRITING: WRITING_WEIGHT}
-    return stages if law_name == "etastar" else dict.fromkeys(stages, 0.0)
+def _read(
+    runs: list[str], going_on: str | None, columns: tuple[str | None, ...]
+) -> tuple[list[Run], Run | None]:
+    """The logs, and the run to go on from where there is one."""
+    logs = option.read_logs(runs, *columns)
+    if going_on is None:
+        return logs, None
+    return _with_continued(logs, option.read_logs([going_on], *columns))
 
 
 def _asked(

@@ -21,8 +21,8 @@ class Budget:
         name: what the budget is called in messages: horizon, samples or seconds.
 
     >>> budget = Budget.of(None, None, 3600.0, (0.1, 0.01))
-    >>> budget.updates(20.0), budget.name
-    (12000.0, 'seconds')
+    >>> budget.whole_updates(20.0), budget.name
+    (12000, 'seconds')
     """
 
     total: float
@@ -78,14 +78,18 @@ class Budget:
         """How many updates of each of some batch sizes there are, not rounded."""
         return self.total / self.cost(batch_size)
 
+    def whole_updates(self, batch_size: float) -> int:
+        """How many whole updates of one batch size there are."""
+        return int(self.updates(batch_size) * (1 + 1e-12))
+
     def check(self, batch_size: float) -> None:
         """Refuse a budget that leaves no run.
 
         Raises: InputError where it leaves fewer than 8 updates of the batch size.
         """
-        if self.updates(batch_size) < FEWEST:
+        if self.whole_updates(batch_size) < FEWEST:
             raise InputError(
-                f"{self.name} {self.total:g} leaves {int(self.updates(batch_size))} updates of"
+                f"{self.name} {self.total:g} leaves {self.whole_updates(batch_size)} updates of"
                 f" batch size {batch_size:g}, and a schedule needs {FEWEST}: raise {self.name} or"
                 " lower the batch size"
             )

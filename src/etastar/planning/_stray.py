@@ -39,7 +39,7 @@ def batch_map_of(task: Task, average: AverageLaw, fixed: Solution, loss: float) 
     peaks = np.unique([*(peak * 2.0 ** (steps / _PER_DOUBLING)), cap])
     schedules, batch = [], []
     for size in sizes:
-        shape = fixed.schedule.stretched(horizon=int(budget.updates(size)))
+        shape = fixed.schedule.stretched(horizon=budget.whole_updates(size))
         schedules += [shape.scaled(peak=float(each)) for each in peaks]
         batch += [float(size)] * len(peaks)
     found = average.final_losses(schedules, batch).reshape(len(sizes), len(peaks))
