@@ -17,7 +17,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from etastar.law import Law, fit
+from etastar.law import Law, Posterior, fit
 from etastar.law._points import Units
 from etastar.planning import plan
 from etastar.runs import Run
@@ -35,7 +35,7 @@ SPECS = (
 TRUTH = Law(
     theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.0, 1.0]),
     linear=np.array([2.6, 0.15, 0.3]),
-    covariance=np.zeros((12, 12)),
+    posterior=Posterior.known(12),
     units=Units(rate=4e-3, steps=40000.0),
     spread=0.0,
     trend=0.0,

@@ -9,6 +9,7 @@ from ._law import Difference, Forecast, Law
 from ._mesh import BatchSize, ScheduleMesh, make_mesh
 from ._misfit import misfit_features
 from ._points import Units
+from ._posterior import Posterior
 from ._progress import Progress
 from ._protocol import LossLaw
 
@@ -29,6 +30,7 @@ __all__ = [
     "LossSlopes",
     "Mesh",
     "NoiseMemory",
+    "Posterior",
     "Prior",
     "Progress",
     "ScheduleMesh",

@@ -105,6 +105,13 @@ class Posterior:
     sizes: tuple[Sizes, ...]
     log_evidence: float
 
+    @classmethod
+    def known(cls, size: int) -> Posterior:
+        """Of so many constants that are known, of a law that misses nothing."""
+        none = np.zeros(0)
+        observed = Observations(none, np.zeros((0, size)), none, np.zeros((0, 4)), none, none)
+        return cls(observed, np.zeros(size), (), 0.0)
+
     def moments(self, slope: np.ndarray, place: np.ndarray) -> Moments:
         """At targets with slopes (t, d) of the log loss by the constants, and places (t, 4)."""
         observed = self.observed
