@@ -69,7 +69,7 @@ def test_errors_are_measured_on_the_steps_that_a_fit_would_use(pilots):
 
 def test_a_transient_is_counted_in_samples_where_batch_sizes_are_known(pilots):
     test = make_run("linear:peak=1e-3,horizon=4000,warmup=100", 9)
-    large = replace(test, batch_size=4 * test.batch_size)
+    large = replace(test, batch_size=32)
     result = backtest(pilots, [test, large], form="power", transient=0.5)
     assert [run.step[0] for run in result.runs] == [2000, 500]
 

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_the_order_of_the_runs_does_not_matter(law, pilots):
 
 
 def test_fits_of_one_size_share_one_compilation(pilots):
-    form = FORMS["annealing"]
+    form: Any = FORMS["annealing"]
     fit(pilots[:9], form)
     before = compilations(form._compiled_with_slopes), compilations(form._compiled)
     for i in range(3):

@@ -128,9 +128,7 @@ def _law_of(
         raise InputError("every run diverged: lower the learning rates and log at least one run")
     units = None if before is None else before.units
     arrays, kept = make_arrays(good, transient, units=units)
-    few = arrays
-    if len(kept) > FEW_RUNS:
-        few, _ = make_arrays(kept, transient, FEW_POINTS, arrays.units)
+    few, _ = make_arrays(kept, transient, FEW_POINTS, arrays.units)
     found = max(
         (_fitted(arrays, few, kept, each, before) for each in _variants(form, kept, optimiser)),
         key=lambda fitted: fitted.evidence,
@@ -192,21 +190,18 @@ def _variants(form: Form, runs: Sequence[Run], optimiser: str) -> list[Form]:
 def _minimised(arrays: Arrays, few: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
     """The least squares, their prior weighed by the law's own misfit, and the constants.
 
-    `few` are the same runs with few points, for the search from many starts.
+    `few` are the same runs with few points, for a search from many starts.
     """
     problem = LeastSquares(arrays, {}, form, form.noise)
-    found = _searched(problem, few)
-    misfit = end_misfit(problem, found)
+    rough = replace(problem, arrays=few, cache={})
+    many = int(problem.run.max()) + 1 > FEW_RUNS
+    found = best_fit(rough).x
+    misfit = end_misfit(problem, found if many else polish(problem, found).x)
     if misfit > 2 * form.noise:
         # A law that fits badly must not overrule the prior.
-        problem = replace(problem, noise=misfit, cache={})
-        found = _searched(problem, few)
-    return problem, found
-
-
-def _searched(problem: LeastSquares, few: Arrays) -> np.ndarray:
-    first = best_fit(replace(problem, arrays=few, cache={})).x
-    return polish(problem, first).x
+        problem, rough = (replace(each, noise=misfit, cache={}) for each in (problem, rough))
+        found = best_fit(rough if many else problem).x
+    return problem, polish(problem, found).x
 
 
 def _left_out(runs: Sequence[Run], kept: Sequence[Run]) -> tuple[str, ...]:

@@ -42,7 +42,9 @@ class Units:
 
     def batch_ratio(self, batch_size: ArrayLike | None) -> Any:
         """`batch_size` over the reference, 1 where either is not known."""
-        return 1.0 if batch_size is None or self.batch is None else batch_size / self.batch
+        return (
+            1.0 if batch_size is None or self.batch is None else np.divide(batch_size, self.batch)
+        )
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,7 @@ class SolvableForm(TracedForm):
         and `noise`, each with the noise that it feeds. In a cell of n steps of one LR the sums over
         steps are geometric, with L in the middle of the cell from one scalar equation.
 
-        `theta`: source s, memory 1 - 1/a, log of lambda_1 (per reference rate and the reference's
-        steps), log of 1/B.
+        `theta`: s, 1 - 1/a, log lambda_1 (per reference rate and reference steps), log 1/B.
 
         Source: arXiv 2602.04774, section 2; `etastar.model` has it for given constants.
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -34,14 +34,14 @@ class VolterraConstants(NamedTuple):
     source: Array
     memory: Array
     log_lag: Array
-    noise_power: Array | float
+    noise_power: Any
     log_origin: Array
-    log_growth: Array | None = None
-    log_decay: Array | None = None
-    time_power: Array | None = None
-    log_instability: Array | None = None
-    log_critical: Array | None = None
-    batch_power: Array | None = None
+    log_growth: Any = None
+    log_decay: Any = None
+    time_power: Any = None
+    log_instability: Any = None
+    log_critical: Any = None
+    batch_power: Any = None
 
 
 class Kernel(NamedTuple):
@@ -52,9 +52,9 @@ class Kernel(NamedTuple):
     """
 
     share: Array
-    by_time: Array | None = None
-    power: Array | None = None
-    moved: Array | None = None
+    by_time: Any = None
+    power: Any = None
+    moved: Any = None
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,6 @@ class Rows:
 
     def noise_by_kernel(self, kernel: Kernel, drive: Array, noise: Array) -> tuple[Array, Array]:
         """Slopes of `noise` by the kernel's memory g and by log b."""
-        assert kernel.power is not None
-        assert kernel.moved is not None
         memory = np.maximum(self.constants.memory, _LEAST_MEMORY)
         lag = np.exp(self.constants.log_lag)
         whole = np.log1p(1 / lag)
@@ -375,7 +373,6 @@ def final_loss_slopes(rows: Rows, linear: Array, *, fed: bool) -> LossSlopes:
     """
     here = rows.time[:, -1:]
     kernel = rows.kernel(here, slopes=True)
-    assert kernel.by_time is not None
     noise = rows.noise(kernel, rows.drive)[:, 0]
     loss = linear[:, 0] + linear[:, 1] * rows.bias(here)[:, 0] + linear[:, 2] * noise
     share = np.concatenate([kernel.share[:, 0], np.zeros((len(loss), 1))], axis=1)
