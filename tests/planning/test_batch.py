@@ -1,14 +1,16 @@
 """Batch sizes in a plan: which are allowed, what was chosen, and how far one may stray from it."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from etastar import planning
-from etastar.control import Budget, Limits, Past
+from etastar.control import Budget, Limits, Past, solve
 from etastar.law._forms import NORMALISED, OWN
+from etastar.model import PowerLaw, loss
 from etastar.planning import _stray
 from etastar.planning._batch import Task, sizes_asked
 from etastar.schedule import InputError, parse_schedule
@@ -243,3 +245,39 @@ def test_one_batch_size_is_planned_as_without_one(pilots):
     assert alone.samples == told.samples == 24_000
     assert alone.batch_size == parse_schedule("constant:peak=8,horizon=3000")
     assert alone.batch_map is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("source", "best"), [(1.0, 256), (0.2, 32)])
+def test_a_plan_from_logs_of_the_exact_model_is_near_its_optimum(source, best):
+    """The example of docs/planning.md in the easy phase, and the same in the hard one.
+
+    `best` is the best power of two for this time by the solver of the model itself.
+    """
+    text = Path("docs/planning.md").read_text(encoding="utf-8")
+    code = text.split("An example to run:")[1].split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(code.replace("source=1.0", f"source={source}"), names)
+    found = names["plan"]
+    assert found.seconds <= 7200
+
+    def model(size):
+        return PowerLaw(1.5, source, 0.25, size)
+
+    def fixed(size):
+        return solve(model(size), int(7200 / (1 + 0.01 * size)), cap=cap(size), compare=False).loss
+
+    def cap(size):
+        return 0.6 * model(size).max_rate
+
+    exact = {size: fixed(size) for size in (8, 16, 32, 64, 128, 256)}
+    assert min(exact, key=lambda size: exact[size]) == best
+    assert best / 2 <= found.batch_size.peak <= 2 * best
+    reached = loss(model(8), found.schedule, batch_size=found.batch_size)
+    assert reached < 1.15 * exact[best]
+    # The model's own joint optimum has no cap but the stable rate.
+    joint = solve(
+        model(8), None, controls="lr,batch", seconds=7200, step_time=(1.0, 0.01), max_batch=256,
+        compare=False,
+    )  # fmt: skip
+    assert joint.loss * (1 - 1e-3) < reached < 1.35 * joint.loss
