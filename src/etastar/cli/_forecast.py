@@ -57,7 +57,8 @@ def forecast_command(
         fitted = law.fit(logs, law_name, optimiser=optimiser, transient=transient)
         result = fitted.predict(wanted, np.array(steps, dtype=np.float64), batch_size=size)
     say_doubts(logs, sees_batch=fitted.form.sees_batch)
-    note([*fitted.caveats, *_reach(fitted, wanted), *_sizes(fitted, logs, size)])
+    reach = [*_reach(fitted, wanted), *law.transient_of(fitted, wanted, size)]
+    note([*fitted.caveats, *reach, *_sizes(fitted, logs, size)])
     if as_json:
         print_json({"loss": _document(steps, result)})
     else:

@@ -12,6 +12,7 @@ from ._points import Units
 from ._posterior import Posterior
 from ._progress import Progress
 from ._protocol import LossLaw
+from ._reach import transient_of
 
 __all__ = [
     "FLOOR_PRIOR",
@@ -43,4 +44,5 @@ __all__ = [
     "form_named",
     "make_mesh",
     "misfit_features",
+    "transient_of",
 ]

@@ -40,7 +40,7 @@ SHIFT = 0.7
 residuals contradict the fit, neither is to be trusted. Set with the priors above on half of the
 tasks of `bench/intervals.py`, and tested on the others."""
 
-USUAL_TREND, TREND = 0.01, 0.7
+USUAL_TREND, TREND = 0.006, 0.8
 """Beyond this error of a hindcast over one doubling of the steps, pilots are still in a transient
 that no power law describes; this part of what is more is added for every doubling ahead."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etastar.control import Limits, Solution, last_piece
-from etastar.law import Law
+from etastar.law import Law, transient_of
 from etastar.runs import Run, check_together
 from etastar.schedule import Schedule, Table
 
@@ -81,6 +81,10 @@ def _far(evidence: Evidence) -> Iterator[str]:
             f"the horizon is {reach:.1f} times the longest pilot: forecasts were checked only to "
             f"twice it; a pilot of {horizon / FAR:.0f} steps would make the plan safer"
         )
+
+
+def _transient(evidence: Evidence) -> Iterator[str]:
+    yield from transient_of(evidence.law, evidence.solution.schedule, evidence.solution.batch_size)
 
 
 def _at_the_edge(evidence: Evidence) -> Iterator[str]:
@@ -222,6 +226,7 @@ def _reading(evidence: Evidence) -> Iterator[str]:
 
 CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     _far,
+    _transient,
     _at_the_edge,
     _batch_size,
     _law_without,
