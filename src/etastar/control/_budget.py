@@ -38,7 +38,14 @@ class Budget:
         seconds: float | None,
         step_time: tuple[float, float],
     ) -> Budget:
-        """The one budget that is given.
+        """The one budget that is given, the others None.
+
+        Arguments:
+            horizon: updates, a whole number.
+            samples: data, in the unit of the batch size.
+            seconds: time.
+            step_time: (T0, T1) in seconds: an update of batch size B takes T0 + T1 B. Used with
+                `seconds` alone.
 
         Raises: InputError where none or more than one is given, or its value is out of range.
         """
@@ -71,21 +78,21 @@ class Budget:
         return (self.per_update, self.per_sample) == (1.0, 0.0)
 
     def cost(self, batch_size: Any) -> Any:
-        """What an update of each of some batch sizes costs."""
+        """What an update costs of batch size B, `batch_size`: per_update + per_sample B."""
         return self.per_update + self.per_sample * batch_size
 
     def updates(self, batch_size: Any) -> Any:
-        """How many updates of each of some batch sizes there are, not rounded."""
+        """How many updates of `batch_size`, a number or an array, there are, not rounded."""
         return self.total / self.cost(batch_size)
 
     def whole_updates(self, batch_size: float) -> int:
-        """How many whole updates of one batch size there are."""
+        """How many whole updates of `batch_size` there are."""
         return int(self.updates(batch_size) * (1 + 1e-12))
 
     def check(self, batch_size: float) -> None:
         """Refuse a budget that leaves no run.
 
-        Raises: InputError where it leaves fewer than 8 updates of the batch size.
+        Raises: InputError where it leaves fewer than 8 updates of `batch_size`.
         """
         if self.whole_updates(batch_size) < FEWEST:
             raise InputError(

@@ -322,7 +322,13 @@ class Law:
     def final_losses(
         self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
     ) -> Float[np.ndarray, " schedules"]:
-        """Predicted final loss of each schedule, at the reference batch size or the given ones."""
+        """Predicted final loss of each schedule, in the unit of the runs.
+
+        Arguments:
+            schedules: R schedules, of any horizons.
+            batch_sizes: of each of these, a number or a schedule of it in the runs' unit; by
+                default the reference's, the median of the runs fitted.
+        """
         return final_losses_of([self], schedules, batch_sizes)[0]
 
     def final_loss_and_slopes(

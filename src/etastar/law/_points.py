@@ -32,7 +32,7 @@ class Units:
         steps: the longest run fitted, in updates of the reference batch size.
         batch: the median batch size, in the unit of the runs'; None where they do not say theirs.
 
-    >>> Units(rate=1e-3, steps=1000.0, batch=32.0).batch_ratio(64.0)
+    >>> float(Units(rate=1e-3, steps=1000.0, batch=32.0).batch_ratio(64.0))
     2.0
     """
 

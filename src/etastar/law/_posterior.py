@@ -94,10 +94,28 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the runs of a fit leave open.
+    """What the runs of a fit leave open of a law's d constants, and what the law itself misses.
 
-    `width` (d,) is that of the prior of every constant, in its own unit; `log_evidence` the log
-    probability of the residuals, up to a constant.
+    Formula: at M observations of the runs
+
+        log(measured / predicted) = J delta + m(place) + luck of the run + scatter
+
+    with J the slopes of the log loss by the constants, `delta` their error, with a normal prior,
+    and m the law's own misfit. Sizes of misfit and luck are averaged over, by how likely they make
+    the residuals.
+
+    Attributes:
+        observed: the residuals of the runs in M bins, with slopes, scatter and places.
+        width: of the prior of every constant, in its own unit, (d,).
+        sizes: pairs of sizes of misfit and luck, relative to the loss, each with its probability.
+        log_evidence: log probability of the residuals, up to a constant.
+
+    Source: Kennedy and O'Hagan, "Bayesian calibration of computer models" (2001).
+
+    >>> from etastar.law import Posterior
+    >>> Posterior.known(2).covariance
+    array([[0., 0.],
+           [0., 0.]])
     """
 
     observed: Observations
@@ -107,13 +125,22 @@ class Posterior:
 
     @classmethod
     def known(cls, size: int) -> Posterior:
-        """Of so many constants that are known, of a law that misses nothing."""
+        """That of a law that misses nothing and whose constants, `size` of them, are known."""
         none = np.zeros(0)
         observed = Observations(none, np.zeros((0, size)), none, np.zeros((0, 4)), none, none)
         return cls(observed, np.zeros(size), (), 0.0)
 
     def moments(self, slope: np.ndarray, place: np.ndarray) -> Moments:
-        """At targets with slopes (t, d) of the log loss by the constants, and places (t, 4)."""
+        """What is open of the log losses at T targets.
+
+        Arguments:
+            slope: of the log loss at each by the constants, in their own units, (T, d).
+            place: of each among the misfits, (T, 4): log2 of the step, log of the peak LR, LR over
+                peak and log of the batch size, over the distances at which misfits are alike.
+
+        Returns: by how much conditioning would move each forecast, (T,); the covariance of the log
+            losses without luck, (T, T); the variance of one run's luck.
+        """
         observed = self.observed
         slope = slope * self.width
         near, together = alike(place, observed.place), alike(place, place)
@@ -129,7 +156,7 @@ class Posterior:
         return Moments(shift, covariance, luck)
 
     def covariance_at(self, size: Sizes) -> np.ndarray:
-        """Covariance of the constants for one pair of sizes, in their own units, (d, d)."""
+        """Covariance of the constants in their own units, (d, d); `size` is one of `sizes`."""
         slope = self.observed.slope
         left = np.eye(len(self.width)) - slope.T @ cho_solve((size.factor, True), slope)
         return left * self.width[:, None] * self.width
@@ -146,7 +173,10 @@ class Posterior:
         return total
 
     def noise(self, size: Sizes) -> np.ndarray:
-        """Covariance of all that the constants do not explain, at the observations, (m, m)."""
+        """Covariance of all that the constants do not explain, at the observations, (M, M).
+
+        `size` is one of `sizes`.
+        """
         observed = self.observed
         of_law = size.misfit**2 * alike(observed.place, observed.place)
         return of_law + size.luck**2 * observed.same_run + np.diag(observed.scatter)

@@ -377,7 +377,13 @@ def load_batch_size(path: str | os.PathLike[str]) -> Schedule | None:
 
 
 def batch_size_in(text: str) -> Schedule | None:
-    """That of a JSON text, as `load_batch_size`.
+    """The batch size beside a schedule in the text of a JSON file, as `load_batch_size` reads it.
+
+    Arguments:
+        text: what the file holds.
+
+    Returns: the batch size of every update as a `Schedule`; None where the text has none.
+    Raises: InputError for a text that is no schedule file of ours, or a batch size that is none.
 
     >>> batch_size_in('{"format": "etastar.schedule", "version": 1, "kind": "constant"}') is None
     True

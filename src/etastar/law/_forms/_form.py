@@ -74,9 +74,19 @@ class Mesh(NamedTuple):
 
     Attributes:
         steps: how many updates of the reference batch size a unit of length is.
-        rate: mean LR of every cell, (R, CELLS).
+        rate: mean LR of every cell over the reference, (R, CELLS).
         length: of every cell, in reference steps, (R, CELLS); 0 for padding.
         batch: batch size in every cell over the reference, (R, CELLS).
+
+    CELLS is 192, as in `etastar.law.make_mesh`.
+
+    >>> import numpy as np
+    >>> from etastar.law import Mesh, make_mesh
+    >>> from etastar.schedule import parse_schedule
+    >>> cells = make_mesh(parse_schedule("constant:peak=0.1,horizon=1000"))
+    >>> mesh = Mesh(500.0, cells.rate[None] / 0.1, cells.length[None] / 500, np.ones((1, 192)))
+    >>> round(float((mesh.rate * mesh.length).sum()), 6)
+    2.0
     """
 
     steps: Any
@@ -86,7 +96,20 @@ class Mesh(NamedTuple):
 
 
 class At(NamedTuple):
-    """Where N points of each of R runs lie: in which cell, (R, N), and which part of it is done."""
+    """Where N points of each of R runs lie on a mesh.
+
+    Attributes:
+        cell: the cell of every point, from 0, (R, N).
+        fraction: the part of that cell's length that is done at the point, from 0 to 1, (R, N).
+
+    >>> import numpy as np
+    >>> from etastar.law import At, make_mesh
+    >>> from etastar.schedule import parse_schedule
+    >>> cells = make_mesh(parse_schedule("constant:peak=0.1,horizon=1000"))
+    >>> at = At(*cells.locate(np.array([[500.0, 1000.0]])))
+    >>> cells.node[at.cell] + at.fraction * cells.length[at.cell]
+    array([[ 500., 1000.]])
+    """
 
     cell: Any
     fraction: Any
@@ -98,6 +121,17 @@ class LossSlopes(NamedTuple):
     Attributes:
         loss: the final loss.
         rate, length, batch: (CELLS,), each with the other two kept as they are.
+
+    CELLS is 192, as in `etastar.law.make_mesh`. Units are those of the arguments: reference units
+    from a `Form`, the runs' from a fitted law.
+
+    >>> import numpy as np
+    >>> from etastar.law import FORMS, Mesh
+    >>> mesh = Mesh(100.0, np.ones((1, 192)), np.full((1, 192), 1 / 192), np.ones((1, 192)))
+    >>> theta, linear = np.array([[0.5]]), np.array([[2.0, 1.0]])
+    >>> found = FORMS["power"].mean_final_loss_and_slopes(theta, linear, mesh)
+    >>> round(float(found.loss), 3), found.rate.shape, bool((found.length < 0).all())
+    (3.0, (192,), True)
     """
 
     loss: Any
@@ -156,13 +190,16 @@ class Form(ABC):
     def columns_and_slopes(
         self, theta: Float[Array, "laws n"], mesh: Mesh, at: At
     ) -> tuple[Float[Array, "laws runs points k"], Float[Array, "laws runs points k n"]]:
-        """The columns, and their slopes by theta."""
+        """The columns, and their slopes by theta; theta, mesh and at are those of `columns`."""
 
     @abstractmethod
     def mean_final_loss_and_slopes(
         self, theta: Float[Array, "laws n"], linear: Float[Array, "laws k"], mesh: Mesh
     ) -> LossSlopes:
-        """Final loss of the one run of a mesh, averaged over laws, and its slopes."""
+        """Final loss of the one run of a mesh, averaged over laws, and its slopes.
+
+        Arguments: `theta` and `linear`, the constants of each law; `mesh`, of R = 1 run.
+        """
 
     def noise_memory(self, theta: Array, linear: Array) -> NoiseMemory | None:
         """How the fitted law forgets noise; None for a law without a kernel."""
