@@ -30,6 +30,7 @@ class PowerOfTime:
     steps_fitted = 2000.0
     peak_range = (0.01, 0.02)
     caveats = ()
+    trend, transient_error = 0.004, 0.0
     residuals: dict[str, Any] = field(default_factory=dict)
     constants: dict[str, float] = field(
         default_factory=lambda: {"floor": 2.0, "source": 0.5, "capacity": 1.5}
@@ -41,6 +42,9 @@ class PowerOfTime:
         step = np.linspace(1, schedule.horizon, 50) if at is None else np.asarray(at, float)
         mean = 2 + 3 / np.sqrt(0.1 + schedule.intrinsic_time(step))
         return Forecast(step, mean, 0.99 * mean, 1.01 * mean)
+
+    def doublings(self, schedule: Schedule, batch_size: Any = None) -> float:
+        return float(np.log2(max(schedule.horizon / self.steps_fitted, 1.0)))
 
 
 def pilot(name: str, spec: str) -> Run:
