@@ -17,10 +17,8 @@ import pytest
 # By default Keras asks for TensorFlow; it must be told before it is first imported.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-# What JAX compiled is kept for the next test process: half of the time of many tests.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# What JAX compiled is kept for the next test process, and never among the user's own files.
+os.environ.setdefault("ETASTAR_CACHE", str(Path(__file__).parent / ".cache"))
 
 FRAMEWORKS = (
     "accelerate",

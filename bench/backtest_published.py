@@ -8,8 +8,9 @@ LR, horizon and cooldown of arXiv 2501.18965. Prints one row a set; with `--figu
 predicted over the measured final losses.
 
 No run is both fitted and tested, but a test run may share its beginning with a fitted one, of which
-it is a branch. So errors are printed twice: over all points after the warmup, as `backtest`
-does, and over the new ones, those after the LR has departed from that of every fitted run.
+it is a branch. So errors are printed twice: over all points from where the law claims to hold, as
+`backtest` does, and over the new ones, those after the LR has departed from that of every fitted
+run.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def cut(run: Run, end: int) -> Run:
 
 def measure(folder: Path) -> Row:
     fitted, tested = split(folder.name, read_runs(folder))
-    jax.clear_caches()  # each row pays for its own compilation
+    jax.clear_caches()
     started = time.process_time()
     result = backtest(fitted, tested)
     cpu_seconds = time.process_time() - started
@@ -200,6 +201,8 @@ def main() -> int:
     if not folders:
         print(f"{given.folder}: no published curves there; name their folder", file=sys.stderr)
         return 2
+    # Each row pays for its own compilation.
+    jax.config.update("jax_enable_compilation_cache", False)
     rows = [measure(folder) for folder in folders]
     print_table(rows)
     if given.figure:

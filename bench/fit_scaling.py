@@ -14,9 +14,10 @@ import resource
 import time
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
-from etastar.law import Law, fit
+from etastar.law import Law, Posterior, fit
 from etastar.law._points import Units
 from etastar.planning import plan
 from etastar.runs import Run
@@ -34,7 +35,7 @@ SPECS = (
 TRUTH = Law(
     theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.0, 1.0]),
     linear=np.array([2.6, 0.15, 0.3]),
-    covariance=np.zeros((12, 12)),
+    posterior=Posterior.known(12),
     units=Units(rate=4e-3, steps=40000.0),
     spread=0.0,
     trend=0.0,
@@ -71,6 +72,8 @@ def peak_memory() -> float:
 
 
 def main() -> None:
+    # What an earlier process compiled is not to be loaded.
+    jax.config.update("jax_enable_compilation_cache", False)
     print("fit against points a run, six runs; 'first' includes compilation")
     print(f"{'points':>7} {'first s':>8} {'again s':>8} {'again CPU s':>12} {'ratio':>6}")
     base = None

@@ -127,10 +127,12 @@ def main() -> int:
         f"{'rank':>6} {'regret':>7} {'covered':>8} {'fit s':>6}"
     )
     covered: dict[str, list[bool]] = {}
+    # Each fit pays for its own compilation.
+    jax.config.update("jax_enable_compilation_cache", False)
     for part in (part for folder in folders for part in splits(folder) if given.split in part.name):
         print(f"{part.name}: {len(part.fitted)} fitted, {len(part.tested)} tested")
         for law in given.law or FORMS:
-            jax.clear_caches()  # each fit pays for its own compilation
+            jax.clear_caches()
             result = backtest(part.fitted, part.tested, form=law)
             covered.setdefault(law, []).extend(run.covered for run in result.runs)
             print(row(law, result), flush=True)

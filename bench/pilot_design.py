@@ -28,6 +28,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from etastar.control import Limits, best_member
@@ -201,6 +202,8 @@ def main() -> None:
     }
     if given.adaptive:
         sides["adaptive"] = adaptive
+    # What an earlier process compiled is not to be loaded.
+    jax.config.update("jax_enable_compilation_cache", False)
     timed()
     started = time.perf_counter()
     error: dict[str, list] = {name: [] for name in sides}

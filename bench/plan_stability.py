@@ -45,15 +45,12 @@ def main() -> None:
         table.add_column(name, justify="left" if name == "split" else "right")
     for split in (split for folder in folders for split in splits(folder)):
         horizon = max(run.schedule.horizon for run in split.tested)
-        law = fit(split.fitted, draws=DRAWS)
+        law = fit(split.fitted)
         average = AverageLaw(law, (law, *law.draws(DRAWS)))
         best = optimal_schedule(average, horizon, limits_of(law))
         least = least_losses(average.members, best.schedule, limits_of(law)).mean()
-        again = [
-            AverageLaw(law, (law, *fit(split.fitted, draws=DRAWS, seed=1 + i).draws(DRAWS)))
-            for i in range(SETS)
-        ]
-        alone = fit(split.fitted, draws=MOVED, seed=1 + SETS).draws(MOVED)
+        again = [AverageLaw(law, (law, *law.draws(DRAWS, seed=1 + i))) for i in range(SETS)]
+        alone = law.draws(MOVED, seed=1 + SETS)
         replanned, single = (
             average.final_losses([planned(each, horizon) for each in laws]) - best.loss
             for laws in (again, alone)

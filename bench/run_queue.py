@@ -36,16 +36,16 @@ class Training(NamedTuple):
 
 
 def gpt_batch() -> Iterator[Training]:
-    """Batch size x peak LR x budget in bytes: the model of `examples/gpt`, 75 runs and 6 repeats.
+    """Batch size x peak LR x budget in bytes: the model of `examples/gpt`, 100 runs and 6 repeats.
 
     Cosines to zero alternate with WSD that cools down over a quarter, and a warmup of 65,536 bytes
     (`w64k`) with one of 20 updates (`w20`), evenly at each batch size, peak and budget.
     """
-    context, budgets = 32, (655360, 1310720, 5242880)
+    context, budgets = 32, (655360, 1310720, 5242880, 20971520)
     ladder = ("2.5e-4", "5e-4", "1e-3", "2e-3", "4e-3", "8e-3", "1.6e-2")
     lowest = {1: 0, 4: 1, 16: 1, 32: 2, 64: 2}  # batch size: place of its first peak on the ladder
     repeated = {(1, 2, 0), (4, 2, 1), (16, 2, 0), (16, 2, 2), (32, 2, 1), (64, 2, 0)}
-    for (i, batch), j, k in itertools.product(enumerate(lowest), range(5), range(3)):
+    for (i, batch), j, k in itertools.product(enumerate(lowest), range(5), range(4)):
         peak, horizon, turn = ladder[lowest[batch] + j], budgets[k] // (batch * context), i + j + k
         shape, cooldown = ("cosine", "") if turn % 2 else ("wsd", ",cooldown=0.25")
         label, warmup = ("w20", 20) if turn // 2 % 2 else ("w64k", 65536 // (batch * context))

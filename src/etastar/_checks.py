@@ -79,6 +79,23 @@ def real_between(name: str, value: object, low: float, high: float) -> float:
     return number
 
 
+def part(name: str, value: object) -> float:
+    """Return a part of a whole, a number from 0 to below 1.
+
+    >>> part("transient", 0.05)
+    0.05
+    >>> try:
+    ...     part("transient", 5)
+    ... except InputError as error:
+    ...     print(error)
+    transient must be a part from 0 to below 1, got 5: 0.05 is 5%
+    """
+    number = real(name, value)
+    if not 0 <= number < 1:
+        raise InputError(f"{name} must be a part from 0 to below 1, got {shown(value)}: 0.05 is 5%")
+    return number
+
+
 def at_least(name: str, value: object, least: float, *, infinite: bool = False) -> float:
     """Return a number that is not below `least`, finite unless `infinite` is allowed.
 

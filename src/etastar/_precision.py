@@ -1,5 +1,11 @@
-"""The one place that sets JAX to double precision; import it before any other use of JAX."""
+"""The one place that configures JAX; import it before any other use of JAX.
+
+It sets double precision, and where compiled programs are kept.
+"""
 
 import jax
 
+from etastar._cache import keep_programs
+
 jax.config.update("jax_enable_x64", True)
+keep_programs()

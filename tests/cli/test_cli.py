@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from etastar import cli
 from etastar.schedule import InputError, Schedule, parse_schedule
 
 SPEC = "cosine:peak=0.02,horizon=4000,warmup=20"
+FIELDS_OF_LAW = ("form", "units", "steps_fitted", "peak_range", "caveats")
 
 
 def run(capsys, *words: object) -> tuple[int, str, str]:
@@ -44,7 +46,7 @@ def planning(monkeypatch, plan_of):
 @pytest.fixture
 def fitting(monkeypatch, plan_of):
     """Make `fit` answer at once."""
-    monkeypatch.setattr(etastar.law, "fit", lambda runs, form: plan_of().law)
+    monkeypatch.setattr(etastar.law, "fit", lambda *_, **__: plan_of().law)
 
 
 def assert_wrong_input(result: tuple[int, str, str], *parts: str) -> None:
@@ -71,6 +73,11 @@ def test_plan_prints_one_json_object_and_nothing_else(capsys, planning, logs):
         "nearest",
         "loss",
         "expected_regret",
+        "batch_size",
+        "samples",
+        "seconds",
+        "critical_batch",
+        "within",
         "comparison",
         "caveats",
     ]
@@ -87,10 +94,71 @@ def test_plan_prints_tables(capsys, planning, logs):
 
 
 def test_plan_hands_its_options_on(capsys, planning, logs):
-    words = ["--peak-cap", "0.05", "--floor", "1e-4", "--warmup", "7"]
+    words = ["--peak-cap", "0.05", "--floor", "1e-4", "--warmup", "7", "--transient", "0.1"]
     run(capsys, "plan", logs, "--horizon", 8000, *words)
     expected = {"peak_cap": 0.05, "floor": 1e-4, "warmup": 7, "continued": None, "form": "etastar"}
-    assert planning[0][2] == expected
+    expected |= {"samples": None, "seconds": None, "step_time": None, "batch_size": None}
+    assert callable(planning[0][2].pop("progress"))
+    assert planning[0][2] == expected | {"transient": 0.1, "optimiser": "auto"}
+
+
+def test_plan_hands_budget_and_batch_size_on(capsys, planning, logs):
+    words = ["--samples", "1e6", "--batch", "16,512", "--optimiser", "normalised"]
+    assert run(capsys, "plan", logs, *words)[0] == 0
+    _, horizon, options = planning[0]
+    assert horizon is None
+    assert options["samples"] == 1e6
+    assert options["batch_size"] == (16.0, 512.0)
+    assert options["optimiser"] == "normalised"
+    words = ["--seconds", 3600, "--step-time", "0.1,0.002", "--batch", 64]
+    assert run(capsys, "plan", logs, *words)[0] == 0
+    options = planning[1][2]
+    assert (options["seconds"], options["step_time"]) == (3600.0, (0.1, 0.002))
+    assert options["batch_size"] == 64.0
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ([], ["Missing", "--horizon, --samples or --seconds"]),
+        (["--horizon", 9, "--samples", 9], ["--horizon and --samples"]),
+        (["--seconds", 9], ["--seconds needs --step-time"]),
+        (["--seconds", 9, "--step-time", "0,0"], ["--step-time", "not both 0"]),
+        (["--seconds", 9, "--step-time", "1"], ["--step-time", "two numbers"]),
+        (["--samples", "many"], ["--samples 'many'"]),
+        (["--horizon", 80, "--batch", "0"], ["--batch '0'"]),
+        (["--horizon", 80, "--batch", "64,16"], ["--batch '64,16'"]),
+        (["--horizon", 80, "--batch", "1,2,3"], ["--batch '1,2,3'"]),
+        (["--horizon", 80, "--optimiser", "adam"], ["--optimiser 'adam'", "normalised"]),
+    ],
+)
+def test_budgets_and_batch_sizes_that_are_none_name_the_option(capsys, logs, words, parts):
+    assert_wrong_input(run(capsys, "plan", logs, *words), *parts)
+
+
+def test_forecast_takes_the_batch_size_asked_or_that_of_the_file(
+    capsys, monkeypatch, fitting, logs, tmp_path, plan_of
+):
+    asked = []
+    law = plan_of().law
+
+    def predict(schedule, at, batch_size):
+        asked.append(batch_size)
+        return law.predict(schedule, at)
+
+    fake = SimpleNamespace(**{name: getattr(law, name) for name in FIELDS_OF_LAW}, predict=predict)
+    monkeypatch.setattr(etastar.law, "fit", lambda *_, **__: fake)
+    for words in ([], ["--batch", "64"]):
+        assert run(capsys, "forecast", logs, "--schedule", SPEC, *words)[0] == 0
+    assert asked == [None, 64.0]
+    path, size = tmp_path / "schedule.json", parse_schedule("constant:peak=16,horizon=4000")
+    parse_schedule(SPEC).save(path, batch_size=size)
+    code, _, _ = run(capsys, "forecast", logs, "--schedule", path)
+    assert code == 0
+    assert asked[2] == size
+    assert_wrong_input(
+        run(capsys, "forecast", logs, "--schedule", SPEC, "--batch", "-1"), "--batch '-1'"
+    )
 
 
 def test_plan_writes_its_files(capsys, planning, logs, tmp_path, plan_of):
@@ -157,6 +225,18 @@ def test_forecast_takes_the_file_that_plan_writes(capsys, fitting, logs, tmp_pat
     assert from_file == from_spec
 
 
+def test_forecast_hands_its_transient_on(capsys, monkeypatch, logs, plan_of):
+    asked = []
+
+    def fake(runs, form, **options):
+        asked.append(options)
+        return plan_of().law
+
+    monkeypatch.setattr(etastar.law, "fit", fake)
+    run(capsys, "forecast", logs, "--schedule", SPEC, "--transient", "0.2")
+    assert asked[0]["transient"] == 0.2
+
+
 BACKTEST_KEYS = ["r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered"]
 
 
@@ -196,6 +276,20 @@ def test_backtest_of_another_law_draws_its_plot(capsys, logs, tmp_path):
     assert_wrong_input(wrong, "--law 'chinchilla'", "annealing")
     wrong = run(capsys, "backtest", *words, "--plot", tmp_path / "plot.png")
     assert_wrong_input(wrong, "plot.png", ".html")
+
+
+def test_backtest_measures_where_its_transient_ends(capsys, logs):
+    words = ["--fit", logs / "low.csv", "--fit", logs / "high.csv", "--test", logs]
+    words += ["--law", "power", "--json"]
+    _, first, _ = run(capsys, "backtest", *words)
+    _, given, _ = run(capsys, "backtest", *words, "--transient", "0.05")
+    _, later, _ = run(capsys, "backtest", *words, "--transient", "0.5")
+    first, given, later = (json.loads(text)["runs"] for text in (first, given, later))
+    assert given == first
+    # In the second half alone the losses vary less.
+    assert later[0]["r2"] != first[0]["r2"]
+    wrong = run(capsys, "backtest", *words, "--transient", "2")
+    assert_wrong_input(wrong, "--transient", "from 0 to below 1")
 
 
 @pytest.mark.slow
@@ -251,6 +345,10 @@ def test_help_imports_nothing_slow():
         (["--horizon", "10.5"], ["--horizon", "whole number"]),
         (["--horizon", "100", "--warmup", "x"], ["--warmup"]),
         (["--horizon", "100", "--floor", "x"], ["--floor"]),
+        (["--horizon", "100", "--transient", "x"], ["--transient"]),
+        (["--horizon", "100", "--transient", "-0.1"], ["--transient", "from 0 to below 1"]),
+        (["--horizon", "100", "--transient", "1"], ["--transient", "0.05 is 5%"]),
+        (["--horizon", "100", "--transient", "nan"], ["--transient"]),
         (["--horizon", "100", "--nonsense"], ["--nonsense"]),
         (["--horizon", "100", "--loss", "perplexity"], ["perplexity"]),
         (["--horizon", "100", "--runs-schedule", "cosin:peak=1"], ["did you mean 'cosine'"]),
@@ -282,6 +380,7 @@ def test_bad_sources_are_one_line_and_exit_2(capsys, tmp_path, logs):
         (["--schedule", SPEC, "--at", "4001"], ["--at 4001", "beyond the horizon"]),
         (["--schedule", SPEC, "--at", "1,,2"], ["--at ''"]),
         (["--schedule", SPEC, "--at", "-1"], ["--at"]),
+        (["--schedule", SPEC, "--transient", "5"], ["--transient", "0.05 is 5%"]),
     ],
 )
 def test_bad_forecasts_are_one_line_and_exit_2(capsys, logs, fitting, words, parts):

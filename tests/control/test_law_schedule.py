@@ -1,5 +1,7 @@
 """The optimal schedule of a law: never beaten by a standard one, within its constraints."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -107,7 +109,8 @@ def test_impossible_constraints_are_refused(law, keys):
 
 def test_many_solves_share_one_compilation(pilots):
     law = fit(pilots, "annealing")
-    compiled = law.form._compiled_mean, law.form._compiled
+    form: Any = law.form
+    compiled = form._compiled_mean, form._compiled
     optimal_schedule(law, 1000, limits(law, warmup=10))
     before = [compilations(each) for each in compiled]
     for horizon in (777, 3131, 10**7):

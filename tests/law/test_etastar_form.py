@@ -115,7 +115,7 @@ def test_the_slopes_by_rate_and_batch_are_those_of_finite_differences(name):
     assert loss == pytest.approx((columns * linear).sum(1).mean(), rel=1e-12)
 
     # The bound is cut off next to the last step, where finite differences are rough.
-    close = {"rel": 0.02 if name == "last-iterate" else 1e-3, "abs": 1e-7}
+    close = 0.02 if name == "last-iterate" else 1e-3
 
     def at(**changed):
         return form.mean_final_loss_and_slopes(theta, linear, mesh._replace(**changed))[0]
@@ -124,11 +124,11 @@ def test_the_slopes_by_rate_and_batch_are_those_of_finite_differences(name):
         move = np.zeros((1, CELLS))
         move[0, cell] = 1e-5
         by = at(rate=mesh.rate + move) - at(rate=mesh.rate - move)
-        assert by_rate[cell] == pytest.approx(by / 2e-5, **close)
+        assert by_rate[cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
         by = at(length=mesh.length + move) - at(length=mesh.length - move)
-        assert by_length[cell] == pytest.approx(by / 2e-5, **close)
+        assert by_length[cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
         by = at(batch=mesh.batch + move) - at(batch=mesh.batch - move)
-        assert by_batch[cell] == pytest.approx(by / 2e-5, **close)
+        assert by_batch[cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
 
 
 def test_the_recursion_by_doubling_is_that_of_one_cell_after_another():

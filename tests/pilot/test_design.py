@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from etastar.law import FORMS, Law, fit
+from etastar.law import FORMS, Law, Posterior, fit
 from etastar.law._points import Units
 from etastar.pilot import Finished, InformationDesigner, Pilot, make_designer
 from etastar.pilot._candidates import PILOT_SHAPES, candidates_between
@@ -22,7 +22,7 @@ FORM = FORMS["etastar"]
 TRUTH = Law(
     theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.0, 1.0]),
     linear=np.array([2.6, 0.15, 0.3]),
-    covariance=np.zeros((12, 12)),
+    posterior=Posterior.known(12),
     units=Units(rate=3e-2, steps=10_000.0),
     spread=0.0,
     trend=0.0,

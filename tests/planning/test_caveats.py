@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from etastar.control import Limits, Past, optimal_schedule
-from etastar.law import fit
+from etastar.law import FORMS, fit
 from etastar.planning import plan
-from etastar.planning._caveats import Evidence, caveats_of
+from etastar.planning._caveats import Evidence, _batch_size, caveats_of
 from etastar.runs import Run
 from etastar.schedule import parse_schedule, table
 from tests.helpers.laws import make_run
@@ -108,12 +108,65 @@ def test_a_rise_on_going_on_is_said(law, pilots, rate, jumps):
 
 def test_what_was_left_out_on_reading_and_in_the_fit_is_said(law, pilots):
     doubtful = replace(pilots[0], caveats=("a.csv:3: a line is left out",))
-    other = replace(pilots[1], batch_size=16)
+    other = replace(pilots[1], batch_size=None)
     given = evidence(replace(law, caveats=("b: too short",)), pilots, 8000)
     lines = caveats_of(replace(given, runs=[doubtful, doubtful, other, *pilots[2:]]))
     assert lines.count("a.csv:3: a line is left out") == 1
     assert any(line.startswith("runs differ in batch size") for line in lines)
     assert lines[-1] == "b: too short"
+
+
+def test_runs_of_several_batch_sizes_are_said_where_the_law_does_not_see_them(law, pilots):
+    runs = [replace(pilots[0], batch_size=16), *pilots[1:]]
+    assert not said(evidence(law, runs, 8000), "runs differ in batch size")
+    blind = replace(law, form=FORMS["power"], theta=law.theta[:1], linear=law.linear[:2])
+    given = replace(evidence(law, runs, 8000), law=blind)
+    assert said(given, "runs differ in batch size")
+
+
+def of_batch(law, pilots, piloted, batch, **changes) -> Evidence:
+    """Evidence of runs of some batch sizes, and of a plan with another."""
+    runs = [replace(run, batch_size=size) for run, size in zip(pilots, piloted, strict=False)]
+    given = evidence(law, runs, 8000)
+    size = parse_schedule(batch)
+    solution = replace(given.solution, batch_size=size)
+    low, high = size(0), size(8000)
+    given = replace(given, used=runs, solution=solution, sizes=(low, high), asked=True)
+    return replace(given, **changes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "changes", "words"),
+    [
+        ((8, 8), "constant:peak=8,horizon=8000", {}, None),
+        ((8, 8), "constant:peak=32,horizon=8000", {}, "have the batch size 8: what 32 does"),
+        ((8, 64), "constant:peak=32,horizon=8000", {}, None),
+        ((8, 64), "constant:peak=32,horizon=8000", {"asked": False}, "none was asked for: planned"),
+        ((8, 64), "constant:peak=99,horizon=8000", {}, "99 lies outside the pilots', 8 to 64"),
+        ((8, 64), "constant:peak=4,horizon=8000", {}, "a pilot at 4 would tell"),
+        ((8, None), "constant:peak=4,horizon=8000", {}, "not all logs say their batch size"),
+        ((8, 64), "constant:peak=8,horizon=8000", {"sizes": (8.0, 64.0)}, "the largest batch size"),
+        (
+            (8, 64),
+            "join:constant:peak=8,horizon=4000 then constant:peak=64,horizon=4000",
+            {"gain": 0.0123, "budget": "samples"},
+            "rises from 8 to 64, which no pilot does: by the law it ends 0.0123 below",
+        ),
+    ],
+)
+def test_batch_sizes_that_pilots_do_not_show_are_said(law, pilots, sizes, batch, changes, words):
+    lines = list(_batch_size(of_batch(law, pilots, sizes, batch, **changes)))
+    assert len(lines) == (words is not None)
+    assert words is None or words in lines[0]
+
+
+def test_the_reach_of_a_plan_is_counted_in_samples_where_batch_sizes_differ(law, pilots):
+    # 4000 updates at batch size 8 and 8 times as many samples.
+    units = replace(law.units, batch=8.0)
+    for size, far in ((30, False), (34, True)):
+        found = of_batch(law, pilots, (8, 64), f"constant:peak={size},horizon=8000")
+        found = replace(found, law=replace(law, units=units))
+        assert said(found, "times the samples of the longest pilot") == far
 
 
 @pytest.mark.slow

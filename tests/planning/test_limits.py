@@ -98,9 +98,9 @@ def test_steps_to_match_ask_for_schedules_within_the_floor(law):
     asked: list[Schedule] = []
 
     class Listening:
-        def final_losses(self, schedules):
+        def final_losses(self, schedules, batch_sizes):
             asked.extend(schedules)
-            return law.final_losses(schedules)
+            return law.final_losses(schedules, batch_sizes)
 
     steps_to_match(Listening(), found.nearest, found.loss, limits)  # type: ignore[arg-type]
     assert len(asked) >= 6

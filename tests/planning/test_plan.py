@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from etastar.planning import plan
+from etastar.planning import STAGES, plan
 from etastar.report import plan_report
 from etastar.report._words import spec_of_the_rest
 from etastar.schedule import InputError
@@ -81,3 +81,22 @@ def test_there_must_be_something_to_go_on_from(pilots, under_way):
     lost = replace(under_way, metadata={"diverged": True})
     with pytest.raises(InputError, match="has diverged"):
         plan(pilots, HORIZON, continued=lost)
+
+
+def test_a_plan_tells_whom_it_is_given_every_stage_once_and_whole(pilots):
+    told = []
+    plan(pilots, 8000, form="power", progress=lambda *event: told.append(event))
+    assert list(dict.fromkeys(stage for stage, _, _ in told)) == list(STAGES)
+    for stage in STAGES:
+        events = [(done, total) for name, done, total in told if name == stage]
+        assert [done for done, _ in events] == list(range(events[0][1] + 1))
+        assert len({total for _, total in events}) == 1
+
+
+def test_a_plan_ends_with_what_its_listener_raises(pilots):
+    def stop(stage, done, total):
+        if stage == "solving for the schedule":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plan(pilots, 8000, form="power", progress=stop)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from etastar._json import json_text, plain
 from etastar.planning import Estimate
 from etastar.schedule import parse_schedule, table
+from tests.helpers.plans import make_batch_plan
 
 
 def test_keys_are_those_of_the_contract(plan_of):
@@ -24,6 +25,11 @@ def test_keys_are_those_of_the_contract(plan_of):
         "nearest",
         "loss",
         "expected_regret",
+        "batch_size",
+        "samples",
+        "seconds",
+        "critical_batch",
+        "within",
         "comparison",
         "caveats",
     ]
@@ -34,8 +40,26 @@ def test_keys_are_those_of_the_contract(plan_of):
     assert document["loss"] == {"mean": 2.39, "low": 2.36, "high": 2.42}
     assert document["expected_regret"] == 0.0025
     for row in document["comparison"]:
-        assert list(row) == ["spec", "loss", "regret", "steps_to_match"]
+        keys = ["spec", "batch_size", "loss", "regret", "difference", "tie", "steps_to_match"]
+        assert list(row) == keys
+    assert document["comparison"][0]["tie"]
+    assert not document["comparison"][1]["tie"]
+    assert document["comparison"][0]["difference"] == {"mean": 0.01, "low": -0.005, "high": 0.03}
+    assert document["within"] == {"loss": 0.002, "peak_lr": [0.011, 0.018], "batch_size": None}
+    assert document["batch_size"] is document["critical_batch"] is None
     assert document["comparison"][1]["steps_to_match"] is None
+
+
+def test_a_ramp_is_in_samples():
+    plan = make_batch_plan()
+    document = plan.to_dict()
+    assert document["batch_size"] == {
+        "start": 16.0,
+        "end": 64.0,
+        "ramp": [[0.0, 16.0], [64_000.0, 32.0], [160_000.0, 64.0]],
+    }
+    assert document["samples"] == 224_000.0
+    assert document["critical_batch"] == {"value": 50.0, "low": 30.0, "high": 90.0}
 
 
 def test_knots_are_the_schedule(plan_of):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,23 @@ def test_the_figure_draws_runs_as_measured_and_as_predicted() -> None:
     )
     np.testing.assert_allclose(y + above, [run.high for run in result.runs])
     np.testing.assert_allclose(y - below, [run.low for run in result.runs])
+
+
+def test_the_frame_holds_every_end_measured_and_predicted() -> None:
+    result = make_backtest(*(f"run {i}" for i in range(30)))
+    # A run that is drawn among the final losses alone, and a forecast far from all others.
+    runs = list(result.runs)
+    runs[-1] = replace(runs[-1], predicted=runs[-1].predicted - 9.0)
+    runs[1] = replace(runs[1], predicted=runs[1].predicted + 9.0)
+    figure: Any = backtest_figure(replace(result, runs=tuple(runs)))
+    low, high = figure.layout.yaxis2.range
+    ends = [losses[-1] for run in runs for losses in (run.measured, run.predicted)]
+    assert low < min(ends)
+    assert max(ends) < high
+    assert figure.layout.xaxis2.range is None
+    # Plotly chooses a frame that holds all points where none is given.
+    assert figure.layout.xaxis.range is None
+    assert figure.layout.yaxis.range is None
 
 
 def test_of_many_runs_few_are_curves_and_all_are_points() -> None:

@@ -34,10 +34,15 @@ Plot = Annotated[
 ]
 
 
+# Of `etastar.law.backtest`: a prediction takes next to nothing.
+STAGES = {"fitting the law": 1.0, "predicting": 0.02}
+
+
 def backtest_command(
     fit: Fit,
     test: Test,
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     plot: Plot = None,
     as_json: option.AsJson = False,
     step: option.StepColumn = None,
@@ -49,21 +54,22 @@ def backtest_command(
 
     A run named by both --fit and --test is fitted and not tested.
     """
-    option.check_law(law_name)
+    option.check_transient(transient)
     option.check_plot(plot)
     columns = (step, loss, lr, runs_schedule)
     with working("reading the logs"):
+        option.check_law(law_name)
         fitted = option.read_logs(fit, *columns)
         tested = _held_out(option.read_logs(test, *columns), fitted)
-    with working("fitting the law and predicting"):
+    with working(STAGES) as progress:
         from etastar import law
 
-        result = law.backtest(fitted, tested, form=law_name)
+        result = law.backtest(fitted, tested, form=law_name, transient=transient, progress=progress)
     if plot is not None:
         from etastar.report import backtest_figure
 
         write_text(plot, backtest_figure(result).to_html(include_plotlyjs=True))
-    say_doubts(fitted)
+    say_doubts(fitted, sees_batch=result.law.form.sees_batch)
     measured = {run.run for run in result.runs}
     note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)
     if as_json:

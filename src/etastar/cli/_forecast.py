@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from etastar._errors import InputError
-from etastar.schedule import Schedule
+from etastar.schedule import Schedule, load_batch_size
 
 from . import _options as option
 from ._terminal import note, print_json, say_doubts, show, working
 
 if TYPE_CHECKING:
     from etastar.law import Forecast, Law
+    from etastar.runs import Run
 
 Spec = Annotated[
     str,
@@ -29,7 +30,10 @@ def forecast_command(
     runs: option.Runs,
     schedule: Spec,
     at: At = None,
+    batch: option.Batch = None,
+    optimiser: option.Optimiser = "auto",
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     as_json: option.AsJson = False,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
@@ -39,18 +43,22 @@ def forecast_command(
     """Predict the loss of a run with a given schedule."""
     wanted = option.parsed_schedule(schedule)
     steps = _steps(at, wanted)
-    option.check_law(law_name)
+    size = _batch_size(schedule, batch)
+    option.check_optimiser(optimiser)
+    option.check_transient(transient)
     with working("reading the logs"):
+        option.check_law(law_name)
         logs = option.read_logs(runs, step, loss, lr, runs_schedule)
     with working("fitting the law"):
         import numpy as np
 
         from etastar import law
 
-        fitted = law.fit(logs, law_name)
-        result = fitted.predict(wanted, np.array(steps, dtype=np.float64))
-    say_doubts(logs)
-    note([*fitted.caveats, *_reach(fitted, wanted)])
+        fitted = law.fit(logs, law_name, optimiser=optimiser, transient=transient)
+        result = fitted.predict(wanted, np.array(steps, dtype=np.float64), batch_size=size)
+    say_doubts(logs, sees_batch=fitted.form.sees_batch)
+    reach = [*_reach(fitted, wanted), *law.transient_of(fitted, wanted, size)]
+    note([*fitted.caveats, *reach, *_sizes(fitted, logs, size)])
     if as_json:
         print_json({"loss": _document(steps, result)})
     else:
@@ -70,6 +78,34 @@ def _steps(at: str | None, schedule: Schedule) -> list[int]:
             " to it"
         )
     return steps
+
+
+def _batch_size(schedule: str, batch: str | None) -> float | Schedule | None:
+    """That of --batch, else the one in a schedule.json, which may rise; None for the runs' own."""
+    if batch is not None:
+        return option.positive_of("--batch", batch)
+    return load_batch_size(schedule) if schedule.lower().endswith(".json") else None
+
+
+def _sizes(law: Law, runs: list[Run], size: float | Schedule | None) -> list[str]:
+    """Where the batch size of a forecast is not that of the runs."""
+    known = sorted({run.batch_size for run in runs if run.batch_size is not None})
+    if not known or len({run.batch_size is None for run in runs}) > 1:
+        return [] if size is None else ["not all logs say their batch size: --batch changes little"]
+    ends = f"{known[0]:g} to {known[-1]:g}"
+    if size is None:
+        several = len(known) > 1
+        usual = law.units.batch or known[0]
+        return [f"the runs have batch sizes from {ends}: forecast at {usual:g}; give --batch"][
+            : int(several)
+        ]
+    if not law.form.sees_batch:
+        return [f"the law {law.form.name!r} does not see the batch size"]
+    low, high = (size(0), size.peak) if isinstance(size, Schedule) else (size, size)
+    if known[0] <= low and high <= known[-1]:
+        return []
+    asked = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return [f"the batch size {asked} lies outside those fitted, {ends}: what it does is guessed"]
 
 
 def _reach(law: Law, schedule: Schedule) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from etastar._checks import part
 from etastar._errors import InputError
 from etastar._files import prepare_folder
 from etastar.schedule import Schedule, parse_schedule
@@ -42,6 +43,9 @@ RunsSchedule = Annotated[
     str | None,
     typer.Option("--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."),
 ]
+OPTIMISERS = ("auto", "sgd", "normalised")
+"""Those of `etastar.law.fit`, which is slow to import."""
+
 LawName = Annotated[
     str,
     typer.Option(
@@ -51,6 +55,15 @@ LawName = Annotated[
         " last-iterate.",
     ),
 ]
+Transient = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PART",
+        help="Part of the longest run, from 0 to below 1, that the fit leaves out at the start of"
+        " every run; by default the law's own, for most 0.05.",
+        show_default=False,
+    ),
+]
 Capacity = Annotated[
     float,
     typer.Option(metavar="A", help="Capacity exponent a, eigenvalues k^-a.", show_default=False),
@@ -58,6 +71,21 @@ Capacity = Annotated[
 Source = Annotated[
     float,
     typer.Option(metavar="S", help="Source exponent s, the noiseless loss ~ tau^-s."),
+]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="B",
+        help="Batch size of the run, in the unit of the logs'; by default that of the runs.",
+    ),
+]
+Optimiser = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How the batch size acts, where the runs have several: sgd, normalised (Adam, Lion,"
+        " Muon) or auto.",
+    ),
 ]
 Plot = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Draw the figure to this page.")
@@ -146,6 +174,55 @@ def check_law(name: str) -> None:
 
     if name not in FORMS:
         raise InputError(f"--law {name!r} is not known; choose one of {', '.join(FORMS)}")
+
+
+def check_optimiser(name: str) -> None:
+    """Refuse an optimiser that there is not, before any long work."""
+    if name not in OPTIMISERS:
+        raise InputError(
+            f"--optimiser {name!r} is not known; choose one of {', '.join(OPTIMISERS)}"
+        )
+
+
+def positive_of(name: str, text: str) -> float:
+    """A number above 0 from an option, such as 64 or 1e9.
+
+    Raises: InputError naming the option.
+
+    >>> positive_of("--samples", "1e9")
+    1000000000.0
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e15:
+        raise InputError(f"{name} {text[:80]!r} must be a number above 0 and below 1e15")
+    return number
+
+
+def batch_of(text: str) -> float | tuple[float, float]:
+    """What `--batch` says: one batch size, or the lowest and the highest allowed.
+
+    Raises: InputError naming the option.
+
+    >>> batch_of("64"), batch_of("16,512")
+    (64.0, (16.0, 512.0))
+    """
+    parts = [positive_of("--batch", part) for part in text.split(",")]
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) > 2 or parts[0] > parts[1]:
+        raise InputError(
+            f"--batch {text[:80]!r} must be one batch size, or the lowest and the highest: 16,512"
+        )
+    return parts[0], parts[1]
+
+
+def check_transient(value: float | None) -> None:
+    """Refuse a part of the longest run that is none, before any long work."""
+    if value is not None:
+        part("--transient", value)
 
 
 def check_plot(path: Path | None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +15,33 @@ from . import _options as option
 from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
+    from etastar.planning import Plan
     from etastar.runs import Run
 
 Horizon = Annotated[
-    str, typer.Option(metavar="STEPS", help="Updates of the run to plan, such as 40000 or 4e4.")
+    str | None,
+    typer.Option(metavar="STEPS", help="Updates of the run to plan, such as 40000 or 4e4."),
+]
+Samples = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", help="Budget of samples, in the unit of batch sizes, in place of --horizon."
+    ),
+]
+Seconds = Annotated[
+    str | None,
+    typer.Option(metavar="S", help="Budget of time, in place of --horizon; with --step-time."),
+]
+StepTime = Annotated[
+    str | None,
+    typer.Option(metavar="T0,T1", help="An update of B samples takes T0 + T1 * B seconds."),
+]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="B",
+        help="Batch size of the run to plan, or LOW,HIGH where it is free; by default the runs'.",
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -43,9 +67,19 @@ Continue = Annotated[
 ]
 
 
+WRITING = "writing the report"
+# Beside the weights of `etastar.planning.STAGES`, and measured with them.
+WRITING_WEIGHT = 2.0
+
+
 def plan_command(
     runs: option.Runs,
-    horizon: Horizon,
+    horizon: Horizon = None,
+    samples: Samples = None,
+    seconds: Seconds = None,
+    step_time: StepTime = None,
+    batch: Batch = None,
+    optimiser: option.Optimiser = "auto",
     out: Out = None,
     as_json: option.AsJson = False,
     peak_cap: PeakCap = None,
@@ -53,39 +87,50 @@ def plan_command(
     warmup: Warmup = None,
     going_on: Continue = None,
     law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
     runs_schedule: option.RunsSchedule = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
-    steps = option.count_of("--horizon", horizon)
+    asked = _asked(horizon, samples, seconds, step_time, batch)
+    option.check_optimiser(optimiser)
     warmup_steps = None if warmup is None else option.count_of("--warmup", warmup, least=0)
-    option.check_law(law_name)
-    columns = (step, loss, lr, runs_schedule)
+    option.check_transient(transient)
     with working("reading the logs"):
-        logs, continued = option.read_logs(runs, *columns), None
-        if going_on is not None:
-            logs, continued = _with_continued(logs, option.read_logs([going_on], *columns))
-    if out is not None:
-        prepare_folder(out)
-    with working("fitting the law and solving for the schedule"):
+        option.check_law(law_name)
         from etastar import planning
 
+        logs, continued = _read(runs, going_on, (step, loss, lr, runs_schedule))
+    if out is not None:
+        prepare_folder(out)
+    stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
+    # The seconds of other laws are divided in other ways.
+    known = law_name == "etastar"
+    with working(stages if known else dict.fromkeys(stages, 0.0)) as progress:
         result = planning.plan(
             logs,
-            steps,
+            **asked,
+            optimiser=optimiser,
             peak_cap=peak_cap,
             floor=floor,
             warmup=warmup_steps,
             continued=continued,
             form=law_name,
+            transient=transient,
+            progress=progress,
         )
         report = None
         if out is not None:
+            progress(WRITING, 0, 1)
             from etastar.report import write_plan
 
             report = write_plan(result, out)
+    _print(result, report, as_json)
+
+
+def _print(result: Plan, report: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
@@ -94,6 +139,49 @@ def plan_command(
     show(plan_summary(result))
     if report is not None:
         print(f"\nreport: {report}")
+
+
+def _read(
+    runs: list[str], going_on: str | None, columns: tuple[str | None, ...]
+) -> tuple[list[Run], Run | None]:
+    """The logs, and the run to go on from where there is one."""
+    logs = option.read_logs(runs, *columns)
+    if going_on is None:
+        return logs, None
+    return _with_continued(logs, option.read_logs([going_on], *columns))
+
+
+def _asked(
+    horizon: str | None,
+    samples: str | None,
+    seconds: str | None,
+    step_time: str | None,
+    batch: str | None,
+) -> dict[str, Any]:
+    """Budget and batch size as `planning.plan` takes them; errors name the option."""
+    given = {"--horizon": horizon, "--samples": samples, "--seconds": seconds}
+    named = [name for name, text in given.items() if text is not None]
+    if not named:
+        raise InputError("Missing option: give --horizon, --samples or --seconds")
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)}: give one of --horizon, --samples and --seconds")
+    if seconds is not None and step_time is None:
+        raise InputError(
+            "--seconds needs --step-time T0,T1: an update of B samples takes T0 + T1 * B seconds"
+        )
+    asked: dict[str, Any] = {
+        "horizon": None if horizon is None else option.count_of("--horizon", horizon),
+        "samples": None if samples is None else option.positive_of("--samples", samples),
+        "seconds": None if seconds is None else option.positive_of("--seconds", seconds),
+        "step_time": None if step_time is None else option.pair_of("--step-time", step_time),
+        "batch_size": None if batch is None else option.batch_of(batch),
+    }
+    times = asked["step_time"]
+    if times is not None and not (min(times) >= 0 and 0 < sum(times) < math.inf):
+        raise InputError(
+            f"--step-time {step_time!r} must be two times of at least 0, not both 0, such as 1,0.01"
+        )
+    return asked
 
 
 def _with_continued(logs: list[Run], found: list[Run]) -> tuple[list[Run], Run]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from etastar._errors import InputError
@@ -15,6 +15,7 @@ from etastar._json import json_text
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from etastar.law import Progress
     from etastar.runs import Run
 
 DONE, OUR_FAULT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -40,12 +41,12 @@ def note(lines: Iterable[str]) -> None:
         print(f"note: {line}", file=sys.stderr)
 
 
-def say_doubts(runs: list[Run]) -> None:
-    """Say on stderr what is doubtful about the runs of a fit."""
+def say_doubts(runs: list[Run], *, sees_batch: bool = False) -> None:
+    """Say on stderr what is doubtful about the runs of a fit, to a law that may see batch sizes."""
     from etastar.runs import check_together
 
     note(dict.fromkeys(caveat for run in runs for caveat in run.caveats))
-    note(check_together(runs))
+    note(check_together(runs, sees_batch=sees_batch))
 
 
 def print_json(document: object) -> None:
@@ -54,19 +55,38 @@ def print_json(document: object) -> None:
 
 
 @contextlib.contextmanager
-def working(task: str) -> Iterator[None]:
-    """A bar on stderr with the time taken, gone when the work is done.
+def working(stages: str | Mapping[str, float]) -> Iterator[Progress]:
+    """A bar on stderr with the stage of the work and the time taken, gone when the work is done.
 
-    What a library prints meanwhile goes to stderr too: stdout holds the result alone.
+    It is shown on a terminal only. What a library prints meanwhile goes to stderr too: stdout holds
+    the result alone.
+
+    Arguments:
+        stages: the one stage that there is, or all in their order with the weights from which
+            `Stages` estimates what is left.
+
+    Yields: what is to be told of the stages; the first has begun.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich import progress as bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    from ._stages import LeftColumn, Stages
+
+    weights = {stages: 0.0} if isinstance(stages, str) else stages
+    told = Stages(weights)
+    told(next(iter(weights)), 0, 1)
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.TimeElapsedColumn())
     screen = console(stderr=True)
-    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
-    with contextlib.redirect_stdout(sys.stderr), bar as progress:
-        progress.add_task(task, total=None)
-        yield
+    bar = bars.Progress(
+        *columns, LeftColumn(told), console=screen, transient=True, disable=not screen.is_terminal
+    )
+
+    def progress(stage: str, done: int, total: int, /) -> None:
+        told(stage, done, total)
+        bar.update(task, description=told.title, completed=told.done, total=told.total or None)
+
+    with contextlib.redirect_stdout(sys.stderr), bar:
+        task = bar.add_task(told.title, total=told.total or None)
+        yield progress
 
 
 def guarded(command: Callable[[], object]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from etastar.law import LossLaw
+from etastar.law import BatchSize, LossLaw
 from etastar.schedule import Schedule, make_schedule
 
 from ._limits import Limits, last_piece
@@ -50,7 +50,9 @@ def family_makers(limits: Limits) -> dict[str, list[Maker]]:
     }
 
 
-def best_members(law: LossLaw, horizon: int, limits: Limits) -> list[Member]:
+def best_members(
+    law: LossLaw, horizon: int, limits: Limits, batch_size: BatchSize = None
+) -> list[Member]:
     """The member of each standard family with the lowest predicted final loss.
 
     Peaks on a grid of ratio 2^(1/2) from the cap down, then two rounds of a grid four times as fine
@@ -60,6 +62,8 @@ def best_members(law: LossLaw, horizon: int, limits: Limits) -> list[Member]:
         law: a fitted law, or an average of several.
         horizon: number of updates of the whole run.
         limits: what the LR may be, with a finite cap.
+        batch_size: of the run, a number or a schedule of the same horizon; by default the law's
+            reference.
 
     Returns: one `Member` a family: constant, linear, cosine, WSD (its best cooldown and decay), all
         within the limits.
@@ -81,20 +85,23 @@ def best_members(law: LossLaw, horizon: int, limits: Limits) -> list[Member]:
     for family, shapes in family_makers(limits).items():
         candidates = [(make, peak) for make in shapes for peak in coarse]
         ratio = 2**0.5
-        best = _best(law, horizon, family, candidates)
+        best = _best(law, horizon, batch_size, family, candidates)
         for _ in range(2):
             finer = best[1] * ratio ** np.linspace(-0.75, 0.75, 7)
             finer = [float(f"{peak:.3g}") for peak in finer]  # a peak that one would write down
             finer = np.unique(np.append(np.clip(finer, limits.floor, limits.cap), best[1]))
-            best = _best(law, horizon, family, [(best[0], peak) for peak in finer])
+            around = [(best[0], peak) for peak in finer]
+            best = _best(law, horizon, batch_size, family, around)
             ratio **= 0.25
         out.append(best[2])
     return out
 
 
-def _best(law: LossLaw, horizon: int, family: str, candidates: Sequence[tuple]) -> tuple:
+def _best(
+    law: LossLaw, horizon: int, batch_size: BatchSize, family: str, candidates: Sequence[tuple]
+) -> tuple:
     schedules = [make(horizon, float(peak)) for make, peak in candidates]
-    losses = law.final_losses(schedules)
+    losses = law.final_losses(schedules, [batch_size] * len(schedules))
     i = int(np.argmin(losses))
     return (*candidates[i], Member(family, schedules[i], float(losses[i])))
 
@@ -103,7 +110,9 @@ FACTORS = np.array([1, 1.03, 1.07, 1.12, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 30, 
 """Horizons, over that of the run, at which a family is asked for a loss."""
 
 
-def steps_to_match(law: LossLaw, member: Member, loss: float, limits: Limits) -> float | None:
+def steps_to_match(
+    law: LossLaw, member: Member, loss: float, limits: Limits, batch_size: BatchSize = None
+) -> float | None:
     """Steps at which the family of `member`, its peak re-tuned, reaches `loss`; None beyond 100x.
 
     The shape is stretched to horizons on a grid from 1 to 100 times its own, its peak tuned on a
@@ -115,6 +124,8 @@ def steps_to_match(law: LossLaw, member: Member, loss: float, limits: Limits) ->
         member: a standard schedule within the limits, and its loss under the law.
         loss: the loss to reach, in the unit of the runs.
         limits: what the LR may be.
+        batch_size: of the runs, a number or a schedule that goes on as it ends; by default the
+            law's reference.
 
     Returns: a number of updates of the whole run, at least that of `member`; or None.
     Raises: InputError where a hundred times its horizon is 1e15 updates or more and the loss is not
@@ -138,7 +149,8 @@ def steps_to_match(law: LossLaw, member: Member, loss: float, limits: Limits) ->
     best: list[float] = []
     for factor in FACTORS:
         tuned = list(_stretched(member.schedule, round(horizon * factor), limits))
-        best.append(float(law.final_losses(tuned).min()))
+        losses = law.final_losses(tuned, [batch_size] * len(tuned))
+        best.append(float(losses.min()))
         if best[-1] <= loss:
             break
     reached = np.minimum.accumulate(np.append(min(best[0], member.loss), best[1:]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from etastar.law import LossLaw, NoiseMemory, make_mesh
+from etastar.law import BatchSize, LossLaw, NoiseMemory, make_mesh
 from etastar.schedule import Schedule, table
 
 from ._closed_form import ClosedForm, both_ends
@@ -29,6 +29,7 @@ def optimal_schedule(
     limits: Limits | None = None,
     *,
     tolerance: float = 1e-10,
+    batch_size: BatchSize = None,
 ) -> Solution:
     """The schedule with the lowest predicted final loss at a horizon.
 
@@ -43,6 +44,8 @@ def optimal_schedule(
         limits: what the LR may be; by default at most the largest peak that the law was fitted on,
             without warmup, and not rising.
         tolerance: relative change of the loss at which a start is given up as converged.
+        batch_size: of the run, a number or a schedule of the same horizon; by default the law's
+            reference.
 
     Returns: a `Solution`; its schedule holds the past too, its baselines are within the limits.
     Raises: InputError for a horizon below 8, or limits that leave fewer than 8 updates.
@@ -60,11 +63,12 @@ def optimal_schedule(
     """
     limits = Limits(law.peak_range[1]) if limits is None else limits
     limits.check(horizon)
-    grid = _Grid.make(law, horizon, limits)
-    members = sorted(best_members(law, horizon, limits), key=lambda member: member.loss)
-    found = [grid.minimise(start, tolerance) for start in _starts(grid, members)]
+    grid = LawGrid.make(law, horizon, limits, batch_size)
+    members = best_members(law, horizon, limits, batch_size)
+    members = sorted(members, key=lambda member: member.loss)
+    found = [grid.minimise(start, tolerance) for start in law_starts(grid, members)]
     candidates = [grid.schedule(end.x) for end in found]
-    losses = law.final_losses(candidates)
+    losses = law.final_losses(candidates, [batch_size] * len(candidates))
     best = int(np.argmin(losses))
     schedule, loss = candidates[best], float(losses[best])
     if members[0].loss < loss:
@@ -74,7 +78,7 @@ def optimal_schedule(
 
 
 def least_losses(
-    laws: Sequence[LossLaw], schedule: Schedule, limits: Limits
+    laws: Sequence[LossLaw], schedule: Schedule, limits: Limits, batch_size: BatchSize = None
 ) -> Float[np.ndarray, " laws"]:
     """The loss that each law's own best schedule reaches.
 
@@ -86,6 +90,7 @@ def least_losses(
         laws: fits of one set of runs.
         schedule: in the unit of the laws' LRs, within the limits.
         limits: as of `optimal_schedule`, which checks that they leave updates free.
+        batch_size: of the run, as for `optimal_schedule`.
 
     Returns: losses in the unit of the runs.
     Raises: InputError for an infinite cap.
@@ -105,18 +110,19 @@ def least_losses(
     """
     ends = []
     for law in laws:
-        grid = _Grid.make(law, schedule.horizon, limits)
+        grid = LawGrid.make(law, schedule.horizon, limits, batch_size)
         found = grid.schedule(grid.minimise(grid.sampled(schedule), 1e-8).x)
-        ends.append(law.final_losses([found, schedule]).min())
+        ends.append(law.final_losses([found, schedule], [batch_size] * 2).min())
     return np.array(ends)
 
 
 @dataclass(frozen=True)
-class _Grid:
+class LawGrid:
     """Knots of the schedule on the law's mesh, and the map from variables to rates.
 
-    The mean rates of the cells are `done + spread @ rates at the knots`; `done` (CELLS,) are what
-    the past alone decides. The knots begin after the warmup.
+    `length` and `batch` are those of the cells, in updates and in samples an update. The mean rates
+    of the cells are `done + spread @ rates at the knots`; `done` (CELLS,) are what the past alone
+    decides. The knots begin after the warmup.
     """
 
     law: LossLaw
@@ -127,9 +133,12 @@ class _Grid:
     done: Float[np.ndarray, " cells"]
     spread: Float[np.ndarray, "cells knots"]
     length: Float[np.ndarray, " cells"]
+    batch: Float[np.ndarray, " cells"] | None = None
 
     @classmethod
-    def make(cls, law: LossLaw, horizon: int, limits: Limits) -> _Grid:
+    def make(
+        cls, law: LossLaw, horizon: int, limits: Limits, batch_size: BatchSize = None
+    ) -> LawGrid:
         # Knots lie closer toward the end, where the rate falls by a part of what is left; near the
         # start they are far apart, because no loss can tell one step's rate from the next one's.
         part = np.expm1(GRADING * np.linspace(1, 0, KNOTS)) / np.expm1(GRADING)
@@ -137,7 +146,8 @@ class _Grid:
         rate = 0.0 if past is None else past.rate
         step = np.unique(np.round(horizon - (horizon - start) * part))
         # The mesh of every table with these knots: the solver sees the loss that the law reports.
-        mesh = make_mesh(_knotted(step, np.full(len(step), limits.cap), limits))
+        flat = _knotted(step, np.full(len(step), limits.cap), limits)
+        mesh = make_mesh(flat, None, batch_size)
         # A cell's mean rate over its steps t = a..b-1 is the rate at (a + b - 1) / 2.
         middle = np.clip((mesh.node[:-1] + mesh.node[1:] - 1) / 2, start, horizon)
         j = np.clip(np.searchsorted(step, middle, side="right") - 1, 0, len(step) - 2)
@@ -159,7 +169,7 @@ class _Grid:
         spread[over] = 0.0
         done[over] = mesh.rate[over]
         rates = Rates(limits.cap, limits.floor, limits.monotone)
-        return cls(law, horizon, limits, rates, step, done, spread, mesh.length)
+        return cls(law, horizon, limits, rates, step, done, spread, mesh.length, mesh.batch)
 
     def sampled(self, schedule: Schedule) -> np.ndarray:
         return self.rates.variables(np.maximum(schedule(self.step), LEAST * self.rates.cap))
@@ -167,7 +177,7 @@ class _Grid:
     def log_loss(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         rate = self.rates.rates(x)
         loss, slope, *_ = self.law.final_loss_and_slopes(
-            self.done + self.spread @ rate, self.length
+            self.done + self.spread @ rate, self.length, self.batch
         )
         if not loss > 0:  # beyond what the law describes: the line search steps back
             return np.inf, np.zeros_like(x)
@@ -176,11 +186,11 @@ class _Grid:
 
     def minimise(self, start: np.ndarray, tolerance: float) -> Found:
         low, high = self.rates.bounds(len(start))
-        curvature = self.rates.curvature(self._curvature(start))
+        curvature = self.rates.curvature(self.spread.T @ self.noise_of_cells(start))
         return minimise(self.log_loss, start, low, high, curvature, tolerance=tolerance)
 
-    def _curvature(self, x: np.ndarray) -> np.ndarray:
-        """A scale for each knot's log rate: its part of the noise in the final loss, times p.
+    def noise_of_cells(self, x: np.ndarray) -> np.ndarray:
+        """A scale for the log rate of every cell: its part of the noise in the final loss, times p.
 
         Noise goes as the p-th power of a rate. Of a law without a kernel the part of the intrinsic
         time takes its place: it tells apart what matters from what does not as well.
@@ -189,12 +199,12 @@ class _Grid:
         rate = (self.done + self.spread @ self.rates.rates(x)) / units.rate
         moved = rate * self.length / units.steps
         if memory is None:
-            return self.spread.T @ moved / moved.sum()
+            return moved / moved.sum()
         to_go = moved.sum() - np.cumsum(moved) + moved / 2
         part = rate**memory.power * self.length / units.steps * memory.kernel(to_go)
         loss = np.exp(self.log_loss(x)[0])
         level = max(memory.level, 1e-3 * loss)
-        return self.spread.T @ part * memory.power * level / loss
+        return part * memory.power * level / loss / units.batch_ratio(self.batch)
 
     def schedule(self, x: np.ndarray) -> Schedule:
         rate = np.minimum(self.rates.rates(x), self.rates.cap)
@@ -210,14 +220,14 @@ def _knotted(step: np.ndarray, rate: np.ndarray, limits: Limits) -> Schedule:
     return table(step.astype(int), rate)
 
 
-def _starts(grid: _Grid, members: Sequence[Member]) -> list[np.ndarray]:
+def law_starts(grid: LawGrid, members: Sequence[Member]) -> list[np.ndarray]:
     """Two starts far from each other: that their ends agree is evidence of a global optimum."""
     memory = grid.law.noise_memory()
     standard = [grid.sampled(member.schedule) for member in members]
     return standard[:2] if memory is None else [_closed_form(grid, memory), standard[0]]
 
 
-def _closed_form(grid: _Grid, memory: NoiseMemory) -> np.ndarray:
+def _closed_form(grid: LawGrid, memory: NoiseMemory) -> np.ndarray:
     """The best of eta(u) = min(cap, (nu / K(u))^(1/p)) over nu."""
     units = grid.law.units
     cap = grid.rates.cap / units.rate

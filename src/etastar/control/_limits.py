@@ -19,6 +19,7 @@ class Past(NamedTuple):
     Attributes:
         schedule: LR that was in force, counted from the start of the run.
         step: number of updates done, at least 1.
+        batch_size: of these updates; None if it is not known.
 
     >>> from etastar.schedule import parse_schedule
     >>> past = Past(parse_schedule("constant:peak=0.1,horizon=100"), 60)
@@ -29,6 +30,7 @@ class Past(NamedTuple):
 
     schedule: Schedule
     step: int
+    batch_size: float | None = None
 
     @property
     def rate(self) -> float:

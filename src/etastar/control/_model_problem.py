@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from etastar._errors import InputError
 from etastar.model import Model, Modes, Spectrum, modes_of
 
+from ._budget import Budget
 from ._closed_form import Relaxed, relaxed
 from ._limits import FEWEST, Limits
 from ._model_mesh import KnotMesh
@@ -26,56 +27,6 @@ Along = Callable[[Array], Array]
 
 CONTROLS = {"lr": "rate", "momentum": "momentum", "batch": "mix"}
 """What may be optimised, and the variable of `Logs` that stands for it."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much there is to spend, and what an update of batch size B costs of it."""
-
-    total: float
-    per_update: float = 1.0
-    per_sample: float = 0.0
-
-    @classmethod
-    def of(cls, horizon, samples, seconds, step_time) -> Budget:
-        """The one budget that is given.
-
-        Raises: InputError where none or more than one is given, or its value is out of range.
-        """
-        given = {"horizon": horizon, "samples": samples, "seconds": seconds}
-        named = [name for name, value in given.items() if value is not None]
-        if len(named) != 1:
-            raise InputError(
-                "one budget is needed: horizon, samples or seconds; got "
-                + (" and ".join(named) or "none")
-            )
-        value = given[named[0]]
-        if isinstance(value, bool) or not (isinstance(value, int | float) and 0 < value < 1e15):
-            raise InputError(f"{named[0]} must be a number above 0 and below 1e15, got {value!r}")
-        if horizon is not None:
-            if horizon != math.floor(horizon):
-                raise InputError(f"horizon must be a whole number of updates, got {horizon!r}")
-            return cls(float(horizon))
-        if samples is not None:
-            return cls(float(samples), 0.0, 1.0)
-        fixed, each = step_time
-        if not (fixed >= 0 and each >= 0 and 0 < fixed + each < math.inf):
-            raise InputError(
-                f"step_time must be two times of at least 0, not both 0, got {step_time!r}"
-            )
-        return cls(float(seconds), float(fixed), float(each))
-
-    @property
-    def in_updates(self) -> bool:
-        return (self.per_update, self.per_sample) == (1.0, 0.0)
-
-    def cost(self, batch_size: Any) -> Any:
-        """What updates of these batch sizes cost."""
-        return self.per_update + self.per_sample * batch_size
-
-    def updates(self, batch_size: float) -> float:
-        """How many updates of one batch size there are."""
-        return self.total / self.cost(batch_size)
 
 
 class Ranges(NamedTuple):

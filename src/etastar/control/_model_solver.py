@@ -26,12 +26,13 @@ from etastar._errors import InputError
 from etastar.model import Model, exact_losses, loss
 from etastar.schedule import Schedule, table
 
+from ._budget import Budget
 from ._engine import LOWEST, Rates, minimise
 from ._limits import Limits
 from ._model_families import baselines
 from ._model_mesh import KnotMesh
 from ._model_objective import Logs, Steps, controls_at_knots, exact_log_loss, log_loss, stable_rate
-from ._model_problem import Along, Array, Budget, ControlProblem, Ranges, Start, constant
+from ._model_problem import Along, Array, ControlProblem, Ranges, Start, constant
 from ._model_starts import starts
 from ._solution import Member, Solution
 
@@ -342,7 +343,8 @@ def _schedules(
     return (
         lr,
         table(step, 1.0 - found.one_minus_mu(knot)) if "momentum" in problem.controls else None,
-        table(step, found.batch_size(knot)) if problem.batched else None,
+        # Rounding of a smooth bound must not make it less than one sample.
+        table(step, np.maximum(found.batch_size(knot), 1.0)) if problem.batched else None,
     )
 
 

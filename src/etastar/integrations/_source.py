@@ -12,7 +12,7 @@ from typing import Any
 
 from etastar._checks import shown
 from etastar._errors import InputError
-from etastar.schedule import Schedule, parse_schedule, table
+from etastar.schedule import Schedule, batch_size_in, join, make_schedule, parse_schedule, table
 
 ALLOWED = (
     "a Schedule, a spec such as 'cosine:peak=1e-3,horizon=1000', the path of a schedule.json, of a "
@@ -147,15 +147,38 @@ def _from_document(document: Any) -> PlannedControls:
     if not isinstance(document, Mapping):
         raise InputError(f"a JSON object is expected, got {shown(document)}")
     if "schedule" not in document:
-        return PlannedControls(_schedule_in(document))
+        schedule = _schedule_in(document)
+        size = batch_size_in(json.dumps(document)) if "format" in document else None
+        return PlannedControls(schedule, batch_size=size)
     parts = {
         name: _schedule_in(document[name])
-        for name in ("schedule", "momentum", "batch_size")
+        for name in ("schedule", "momentum")
         if document.get(name) is not None
     }
     if "schedule" not in parts:
         raise InputError("key 'schedule' of the JSON is null: make the plan again")
+    size = document.get("batch_size")
+    if isinstance(size, Mapping) and "ramp" in size:
+        parts["batch_size"] = _ramp_of(size["ramp"], parts["schedule"].horizon)
+    elif size is not None:
+        parts["batch_size"] = _schedule_in(size)
     return PlannedControls(**parts)
+
+
+def _ramp_of(ramp: Any, horizon: int) -> Schedule:
+    """The batch size of every update from the pairs (samples seen, batch size) of a plan.json."""
+    pieces, step = [], 0
+    try:
+        for (samples, size), after in zip(ramp, [*ramp[1:], None], strict=True):
+            until = horizon if after is None else step + round((after[0] - samples) / size)
+            constant = make_schedule("constant", peak=size, horizon=until - step)
+            pieces.append((constant, until))
+            step = until
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise InputError(
+            f"the ramp of batch_size must be pairs of samples and batch size, got {shown(ramp)}"
+        ) from None
+    return pieces[0][0] if len(pieces) == 1 else join(pieces)
 
 
 def _schedule_in(document: Any) -> Schedule:

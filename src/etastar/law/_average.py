@@ -34,7 +34,7 @@ class AverageLaw:
     >>> steps = np.arange(100, 2001, 50)
     >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
     ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
-    >>> law = fit(runs, draws=2)
+    >>> law = fit(runs)
     >>> average = AverageLaw(law, (law, *law.draws(2)))
     >>> average.each([run.schedule for run in runs]).shape
     (3, 2)
@@ -60,13 +60,22 @@ class AverageLaw:
     def final_losses(
         self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
     ) -> Float[np.ndarray, " schedules"]:
-        """Expected final loss of each of some schedules, in the unit of the runs."""
+        """Expected final loss of each of some schedules, in the unit of the runs.
+
+        Arguments: `schedules` and `batch_sizes`, as for `each`.
+        """
         return self.each(schedules, batch_sizes).mean(axis=0)
 
     def each(
         self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
     ) -> Float[np.ndarray, "members schedules"]:
-        """Final loss of each of some schedules under each member, in the unit of the runs."""
+        """Final loss of each of some schedules under each member, in the unit of the runs.
+
+        Arguments:
+            schedules: R schedules, of any horizons.
+            batch_sizes: of each of these, a number or a schedule of it in the runs' unit; by
+                default the reference's, the median of the runs fitted.
+        """
         return final_losses_of(self.members, schedules, batch_sizes)
 
     def final_loss_and_slopes(

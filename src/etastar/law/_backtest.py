@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
 
 from etastar._errors import InputError
 from etastar.runs import Run
@@ -15,11 +14,16 @@ from etastar.runs import Run
 from ._fit import fit
 from ._forms import OWN, Form
 from ._law import Law
+from ._points import transient_end
+from ._progress import Progress
 
 
 @dataclass(frozen=True)
 class BacktestRun:
-    """Errors of one test run, over its points from the end of warmup on.
+    """Errors of one test run, over its points from where the law claims to hold.
+
+    That is from the end of its warmup on, and after the part `Law.transient` of the longest run
+    fitted, which the fit left out too.
 
     Attributes:
         run: its name.
@@ -94,18 +98,26 @@ def backtest(
     law: Law | None = None,
     *,
     form: Form | str = OWN,
+    transient: float | None = None,
+    progress: Progress | None = None,
 ) -> Backtest:
     """Fit a law on `fit_runs` and measure its errors on `test_runs`.
+
+    Errors are measured where the law claims to hold: from the end of a run's warmup on, and beyond
+    the part of the longest fitted run that the fit leaves out.
 
     Arguments:
         fit_runs: runs to fit.
         test_runs: runs to test; none of them may be among those to fit.
         law: a law fitted to `fit_runs` before; None to fit it here.
         form: the law to fit here, or its name in `etastar.law.FORMS`.
+        transient: the part of the longest run that the fit here leaves out, as in `fit`; a law
+            fitted before has its own.
+        progress: is told of the stages, see `Progress`.
 
     Returns: a `Backtest`. Losses and errors in the unit of the logs.
-    Raises: InputError where a run is in both, or there is no test run with points after warmup, and
-        as `fit` does.
+    Raises: InputError where a run is in both, there is no test run with points where the law holds,
+        or both a law and a transient are given, and as `fit` does.
 
     >>> from etastar.schedule import parse_schedule
     >>> steps = np.arange(100, 1001, 50)
@@ -115,33 +127,70 @@ def backtest(
     >>> found.runs[0].run, round(found.runs[0].final_error, 3)  # this law does not see the LR
     ('lr 0.2', -0.01)
     """
+    if law is not None and transient is not None:
+        raise InputError("transient is a choice of the fit: give it to `fit`, which made the law")
+    _check_held_out(fit_runs, test_runs)
+    tell: Progress = (lambda *_: None) if progress is None else progress
+    if law is None:
+        tell("fitting the law", 0, 1)
+        law = fit(list(fit_runs), form, transient=transient)
+        tell("fitting the law", 1, 1)
+    tested, rows = _testable(test_runs, law), []
+    for run, begin in tested:
+        tell("predicting", len(rows), len(tested))
+        rows.append(_measure(law, run, begin))
+    tell("predicting", len(rows), len(tested))
+    return Backtest(tuple(rows), *_ranks(rows), law.seconds, law)
+
+
+def _ranks(rows: Sequence[BacktestRun]) -> tuple[float | None, float | None]:
+    """Rank correlation and selection regret."""
+    rank = regret = None
+    if len(rows) > 1:
+        predicted = np.array([row.predicted[-1] for row in rows])
+        measured = np.array([row.measured[-1] for row in rows])
+        if np.ptp(predicted) > 0 and np.ptp(measured) > 0:
+            from scipy.stats import spearmanr  # takes as long to import as all the rest of a fit
+
+            rank = float(spearmanr(predicted, measured)[0])  # type: ignore[arg-type]
+        regret = float(measured[predicted.argmin()] - measured.min())
+    return rank, regret
+
+
+def _testable(runs: Sequence[Run], law: Law) -> list[tuple[Run, float]]:
+    """The runs to measure, each with the step from which on the law claims to describe it.
+
+    Raises: InputError where there is none.
+    """
+    begins = [transient_end(run, law.transient, law.units) for run in runs]
+    tested = [
+        (run, begin)
+        for run, begin in zip(runs, begins, strict=True)
+        if not run.diverged and run.final_step >= begin
+    ]
+    if not tested:
+        raise InputError(
+            "no test run to measure: each has diverged, or ends before its warmup or the first "
+            f"{law.transient:.0%} of the longest fitted run"
+        )
+    return tested
+
+
+def _check_held_out(fit_runs: Sequence[Run], test_runs: Sequence[Run]) -> None:
     both = {_identity(run) for run in fit_runs} & {_identity(run) for run in test_runs}
     if both:
         raise InputError(
             f"run {sorted(both)[0][0]} is fitted and tested: a test on fitted runs proves nothing, "
             "leave it out of one"
         )
-    tested = [run for run in test_runs if not run.diverged and run.final_step >= run.warmup]
-    if not tested:
-        raise InputError("no test run to measure: each has diverged or ends before its warmup")
-    law = fit(list(fit_runs), form) if law is None else law
-    rows = tuple(_measure(law, run) for run in tested)
-    rank = regret = None
-    if len(rows) > 1:
-        predicted = np.array([row.predicted[-1] for row in rows])
-        measured = np.array([row.measured[-1] for row in rows])
-        if np.ptp(predicted) > 0 and np.ptp(measured) > 0:
-            rank = float(spearmanr(predicted, measured)[0])  # type: ignore[arg-type]
-        regret = float(measured[predicted.argmin()] - measured.min())
-    return Backtest(rows, rank, regret, law.seconds, law)
 
 
 def _identity(run: Run) -> tuple:
     return run.name, run.schedule.spec, run.step.tobytes(), run.loss.tobytes()
 
 
-def _measure(law: Law, run: Run) -> BacktestRun:
-    after = run.step >= run.warmup
+def _measure(law: Law, run: Run, begin: float) -> BacktestRun:
+    after = run.step >= begin
     step, measured = run.step[after], run.loss[after]
     forecast = law.predict(run.schedule, at=step, batch_size=run.batch_size)
     error = forecast.mean - measured

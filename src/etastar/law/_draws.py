@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from etastar._errors import InputError
 from etastar.runs import Run
 
 from ._least_squares import LeastSquares
+from ._levenberg import least_squares
 from ._points import Points, place
-from ._posterior import SHIFT, Posterior, with_log_slopes
+from ._posterior import Posterior, with_log_slopes
 
-ROUNDS = 12
+ROUNDS = 16
 _GAIN = 1e-3
-"""Relative decrease of the sum of squares in a round below which a draw has converged."""
+"""Relative decrease of the sum of squares in a round below which a draw has converged: a draw need
+not be nearer its optimum than the draws are to each other."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Refit:
 
     They are W (log L(x) - log L(x0)) and (x - x0) / width: W W^T is the inverse covariance of
     misfit, luck and scatter at the bins of `Observations`, x0 = `centre` the constants of the fit.
+    `covariance` (d, d) is that of x where the law is linear.
     """
 
     problem: LeastSquares
@@ -35,6 +36,7 @@ class Refit:
     width: np.ndarray
     whiten: np.ndarray
     log_loss: np.ndarray
+    covariance: np.ndarray
 
     @classmethod
     def of(
@@ -53,7 +55,8 @@ class Refit:
         whiten = np.linalg.solve(factor, np.eye(len(factor)))
         n = problem.form.size
         log_loss = np.log(points.columns(problem.form, constants[:n]) @ constants[n:])
-        return cls(problem, points, constants, posterior.width, whiten, log_loss)
+        covariance = posterior.covariance_at(posterior.likeliest)
+        return cls(problem, points, constants, posterior.width, whiten, log_loss, covariance)
 
     def residuals(
         self, x: np.ndarray, moved: np.ndarray, prior: np.ndarray
@@ -76,7 +79,7 @@ class Refit:
         return residual, np.concatenate([self.whiten @ by_x, again], 1)
 
 
-def randomised(refit: Refit, posterior: Posterior, count: int, seed: int) -> np.ndarray:
+def randomised(refit: Refit, count: int, seed: int) -> np.ndarray:
     """Constants of fits to logs and a prior that are each moved at random, (count, constants).
 
     Where the law is linear in its constants these are draws from the posterior; elsewhere they lie
@@ -88,37 +91,21 @@ def randomised(refit: Refit, posterior: Posterior, count: int, seed: int) -> np.
     rng = np.random.default_rng(seed)
     bins, size = len(refit.log_loss), len(refit.centre)
     moved, prior = rng.standard_normal((count, bins)), rng.standard_normal((count, size))
-    # Residuals that contradict the fit are worth as much doubt as in the intervals.
-    contradiction = refit.whiten @ posterior.observed.residual
-    moved += np.sqrt(SHIFT) * rng.standard_normal((count, 1)) * contradiction
     lower, upper = refit.problem.bounds
-    x = np.broadcast_to(refit.centre, (count, size)).copy()
-    damping = np.full(count, 1e-2)
-    residual, slope = refit.residuals(x, moved, prior)
-    cost = np.sum(residual**2, 1)
-    for _ in range(ROUNDS):
-        scaled = slope * refit.width
-        gradient = np.einsum("kij,ki->kj", scaled, residual)
-        curvature = np.einsum("kij,kil->kjl", scaled, scaled)
-        diagonal = np.einsum("kjj->kj", curvature)
-        damped = curvature + (damping[:, None] * diagonal)[:, :, None] * np.eye(size)
-        step = -np.linalg.solve(damped, gradient[..., None])[..., 0] * refit.width
-        tried = np.clip(x + step, lower + 1e-9, upper)
-        residual_there, slope_there = refit.residuals(tried, moved, prior)
-        there = np.sum(residual_there**2, 1)
-        better = there < cost
-        gain = np.where(better, 1 - there / cost, 0.0)
-        damping = np.where(better, damping / 5, np.minimum(damping * 8, 1e6))
-        x = np.where(better[:, None], tried, x)
-        cost = np.where(better, there, cost)
-        residual = np.where(better[:, None], residual_there, residual)
-        slope = np.where(better[:, None, None], slope_there, slope)
-        if np.all(better & (gain < _GAIN)):
-            break
-    return x
+    start = np.broadcast_to(refit.centre, (count, size))
+    found = least_squares(
+        lambda x: refit.residuals(x, moved, prior),
+        start,
+        lower + 1e-9,
+        upper,
+        refit.width,
+        tolerance=_GAIN,
+        most=ROUNDS,
+    )
+    return found.x
 
 
-def nuts(refit: Refit, posterior: Posterior, count: int, seed: int) -> np.ndarray:
+def nuts(refit: Refit, count: int, seed: int) -> np.ndarray:
     """Constants from the posterior by the No-U-Turn sampler, shape (count, constants).
 
     The density is that of `Refit`, inside the law's bounds; it is sampled in the coordinates in
@@ -128,13 +115,16 @@ def nuts(refit: Refit, posterior: Posterior, count: int, seed: int) -> np.ndarra
     Source: Hoffman and Gelman, "The No-U-Turn sampler" (2014), as numpyro has it.
     """
     try:
+        import jax
         from numpyro.infer import MCMC, NUTS
+
+        import etastar._precision  # noqa: F401
     except ImportError:
         raise InputError(
             "sampling the posterior needs numpyro: pip install 'etastar[bayes]'"
         ) from None
     size = len(refit.centre)
-    scale = np.linalg.cholesky(posterior.covariance + np.diag((1e-6 * refit.width) ** 2))
+    scale = np.linalg.cholesky(refit.covariance)
     energy = _energy(refit, scale)
     number, vector = (jax.ShapeDtypeStruct(shape, float) for shape in ((), (size,)))
 
@@ -153,7 +143,7 @@ def nuts(refit: Refit, posterior: Posterior, count: int, seed: int) -> np.ndarra
         num_samples=count,
         progress_bar=False,
     )
-    sampler.run(jax.random.PRNGKey(seed), init_params=jnp.zeros(size))
+    sampler.run(jax.random.PRNGKey(seed), init_params=np.zeros(size))
     drawn = refit.centre + np.asarray(sampler.get_samples()) @ scale.T
     return np.clip(drawn, *refit.problem.bounds)
 

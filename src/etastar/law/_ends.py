@@ -49,7 +49,7 @@ def hindcast(problem: LeastSquares, constants: np.ndarray) -> float:
         squared = step[here]
         weight[here] = np.sqrt(squared / squared.sum())
     half = replace(problem, arrays=replace(arrays, weight=weight), cache={})
-    found = polish(half, constants, tolerance=1e-5)
+    found = polish(half, constants, tolerance=1e-4)
     ratio = half.ratio(found.x)
     ends = [
         ratio[(index == i) & (step >= 0.95 * step[index == i].max())].mean()

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from etastar._errors import InputError
 from etastar.runs import Run
 
 from ._fit import fit
-from ._forms import SOLVABLE
+from ._forms import FORMS
 from ._law import Law
 
 _AS_GOOD = 1.5
@@ -69,7 +69,7 @@ def exponents(runs: Sequence[Run], law: Law | None = None, level: float = 0.9) -
     no runs to fit: name at least one training log
     """
     own = fit(list(runs)) if law is None else law
-    solvable = fit(list(runs), SOLVABLE)
+    solvable = fit(list(runs), FORMS["solvable"])
     chosen = solvable if solvable.spread <= _AS_GOOD * own.spread else own
     return exponents_of(chosen, level)
 
@@ -107,7 +107,7 @@ def exponents_of(law: Law, level: float = 0.9) -> Exponents:
     s, g = names.index("source"), names.index("memory")
     time_power = law.constants.get("time_power", 1.0)
     power = law.constants.get("noise_power", 2.0) / time_power
-    z = norm.ppf(0.5 + level / 2)
+    z = ndtri(0.5 + level / 2)
     contrast = np.zeros(len(law.covariance))
     contrast[[s, g]] = 1.0, -1.0
 

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from etastar._checks import one_of
+from etastar._checks import one_of, part
 from etastar._errors import InputError
+from etastar._threads import one_thread
 from etastar.runs import Run
 
 from ._draws import Refit
 from ._ends import end_misfit, end_spread, hindcast
 from ._forms import NORMALISED, OWN, Form, form_named
-from ._law import Law
-from ._least_squares import LeastSquares, best_fit
-from ._points import Arrays, make_arrays
+from ._law import Forecast, Law
+from ._least_squares import LeastSquares, best_fit, polish
+from ._points import FEW_POINTS, Arrays, make_arrays
 from ._posterior import Posterior, posterior_of
+
+FEW_RUNS = 12
+"""Up to so many runs the search from many starts sees all points: few runs have several optima that
+are nearly as good as each other, and it costs little."""
 
 OPTIMISERS = ("auto", "sgd", "normalised")
 """How the batch size acts, where the runs have several: see `fit`."""
 
 
-def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> Law:
+@one_thread
+def fit(
+    runs: list[Run],
+    form: Form | str = OWN,
+    *,
+    optimiser: str = "auto",
+    transient: float | None = None,
+) -> Law:
     """Fit the law to the logs of training runs.
 
     Minimises sum_runs sum_points w^2 rho(prediction / loss - 1): every run counts the same, later
     points of a run more (w^2 ~ step), rho is soft-L1 with scale 0.002. Points before the end of
-    warmup, or in the first 5% of the longest run's steps, are left out (`Form.transient`). Diverged
-    runs are left out and named in `caveats`.
+    warmup, or in the first `transient` part of the longest run's steps, are left out. Diverged runs
+    are left out and named in `caveats`.
 
     Arguments:
         runs: from `read_runs`, with losses in nats (any unit serves) at steps.
@@ -39,10 +53,12 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
             it divides the noise of an update, with "normalised" (Adam, AdamW, Lion, Muon) it
             changes the progress too (`NormalisedForm`), and "auto" takes what makes the runs more
             likely.
+        transient: the part of the longest run, from 0 to below 1, that is left out at the start of
+            every run; by default the form's own (`Form.transient`, for most 0.05).
 
     Returns: a `Law`, which knows what the runs leave open.
-    Raises: InputError with fewer than 12 points in all, where every run has diverged, or for an
-        unknown form or optimiser.
+    Raises: InputError with fewer than 12 points in all, where every run has diverged, for an
+        unknown form or optimiser, or a transient outside 0 to below 1.
     Source: each form's own, see `Form.source`.
 
     >>> import numpy as np
@@ -57,13 +73,64 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
     """
     form = form_named(form) if isinstance(form, str) else form
     one_of("optimiser", optimiser, OPTIMISERS)
+    transient = form.transient if transient is None else part("transient", transient)
+    return _law_of(runs, form, transient, optimiser)
+
+
+@one_thread
+def forecast_running(
+    run: Run, law: Law, at: ArrayLike | None = None, level: float = 0.9
+) -> Forecast:
+    """The loss to expect of a run under way, from its own log beside the runs of a law.
+
+    The law is fitted again to its runs and the run so far, from the constants that it has: so its
+    forecast of this run gets sharper with every log. Takes some tenths of a second.
+
+    Arguments:
+        run: the run so far, with the schedule that it is to follow.
+        law: fitted to other runs, such as pilots.
+        at: steps, increasing, in [0, horizon]; by default the horizon alone.
+        level: probability that the measured loss lies between low and high.
+
+    Returns: a `Forecast`, in the unit of the runs. That of the law alone while the run has no
+        points after the transient, or where it has diverged.
+    Raises: InputError as `Law.predict` does.
+
+    >>> import numpy as np
+    >>> from etastar.runs import Run
+    >>> from etastar.schedule import parse_schedule
+    >>> steps = np.arange(100, 2001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=4000")) for lr in (0.01, 0.02)]
+    >>> found = forecast_running(runs[1], fit(runs[:1]))
+    >>> bool(found.step[-1] == 4000 and found.low[-1] < found.mean[-1] < found.high[-1])
+    True
+    """
+    wanted = [float(run.schedule.horizon)] if at is None else at
+    others = [each for each in law.runs if each.name != run.name]
+    if not run.diverged and others:
+        again = _law_of([*others, run], law.form, law.transient, before=law)
+        law = again if run.name in again.residuals else law
+    return law.predict(run.schedule, wanted, level, run.batch_size)
+
+
+def _law_of(
+    runs: Sequence[Run],
+    form: Form,
+    transient: float,
+    optimiser: str = "auto",
+    before: Law | None = None,
+) -> Law:
+    """The law fitted to runs; where there is one before, in its units and from its constants."""
     started = time.perf_counter()
     good = [run for run in runs if not run.diverged]
-    if runs and not good:
+    if len(runs) > 0 and not good:
         raise InputError("every run diverged: lower the learning rates and log at least one run")
-    arrays, kept = make_arrays(good, form.transient)
+    units = None if before is None else before.units
+    arrays, kept = make_arrays(good, transient, units=units)
+    few, _ = make_arrays(kept, transient, FEW_POINTS, arrays.units)
     found = max(
-        (_fitted(arrays, kept, each) for each in _variants(form, kept, optimiser)),
+        (_fitted(arrays, few, kept, each, before) for each in _variants(form, kept, optimiser)),
         key=lambda fitted: fitted.evidence,
     )
     problem, constants, posterior = found.problem, found.constants, found.posterior
@@ -74,7 +141,7 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
         posterior=posterior,
         units=arrays.units,
         spread=end_spread(problem, constants),
-        trend=hindcast(problem, constants),
+        trend=hindcast(replace(problem, arrays=few, cache={}), constants),
         run_count=len(kept),
         steps_fitted=arrays.units.steps,
         peak_range=(min(run.schedule.peak for run in kept), arrays.units.rate),
@@ -82,7 +149,9 @@ def fit(runs: list[Run], form: Form | str = OWN, *, optimiser: str = "auto") -> 
         seconds=time.perf_counter() - started,
         caveats=_left_out(runs, kept),
         form=form,
+        transient=transient,
         refit=Refit.of(problem, constants, kept, posterior),
+        runs=tuple(kept),
     )
 
 
@@ -99,12 +168,18 @@ class _Fitted(NamedTuple):
         return self.posterior.log_evidence - 0.5 * float(far @ far)
 
 
-def _fitted(arrays: Arrays, runs: list[Run], form: Form) -> _Fitted:
-    problem, constants = _minimised(arrays, form)
+def _fitted(
+    arrays: Arrays, few: Arrays, runs: list[Run], form: Form, before: Law | None
+) -> _Fitted:
+    if before is None or before.refit is None:
+        problem, constants = _minimised(arrays, few, form)
+    else:
+        problem = LeastSquares(arrays, {}, form, before.refit.problem.noise)
+        constants = polish(problem, np.append(before.theta, before.linear)).x
     return _Fitted(problem, constants, posterior_of(problem, constants, runs))
 
 
-def _variants(form: Form, runs: list[Run], optimiser: str) -> list[Form]:
+def _variants(form: Form, runs: Sequence[Run], optimiser: str) -> list[Form]:
     """The forms to try: of our own law with several batch sizes how these may act."""
     sizes = {run.batch_size for run in runs}
     if form is not OWN or len(sizes) < 2 or None in sizes:
@@ -112,19 +187,24 @@ def _variants(form: Form, runs: list[Run], optimiser: str) -> list[Form]:
     return {"sgd": [OWN], "normalised": [NORMALISED], "auto": [OWN, NORMALISED]}[optimiser]
 
 
-def _minimised(arrays: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
-    """The least squares, their prior weighed by the law's own misfit, and the constants."""
+def _minimised(arrays: Arrays, few: Arrays, form: Form) -> tuple[LeastSquares, np.ndarray]:
+    """The least squares, their prior weighed by the law's own misfit, and the constants.
+
+    `few` are the same runs with few points, for a search from many starts.
+    """
     problem = LeastSquares(arrays, {}, form, form.noise)
-    found = best_fit(problem)
-    misfit = end_misfit(problem, found.x)
+    rough = replace(problem, arrays=few, cache={})
+    many = int(problem.run.max()) + 1 > FEW_RUNS
+    found = best_fit(rough).x
+    misfit = end_misfit(problem, found if many else polish(problem, found).x)
     if misfit > 2 * form.noise:
         # A law that fits badly must not overrule the prior.
-        problem = replace(problem, noise=misfit, cache={})
-        found = best_fit(problem)
-    return problem, found.x
+        problem, rough = (replace(each, noise=misfit, cache={}) for each in (problem, rough))
+        found = best_fit(rough if many else problem).x
+    return problem, polish(problem, found).x
 
 
-def _left_out(runs: list[Run], kept: list[Run]) -> tuple[str, ...]:
+def _left_out(runs: Sequence[Run], kept: Sequence[Run]) -> tuple[str, ...]:
     lines = []
     for run in runs:
         if run.diverged:

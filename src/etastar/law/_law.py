@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from etastar._checks import one_of
 from etastar._errors import InputError
+from etastar._threads import one_thread
+from etastar.runs import Run
 from etastar.schedule import Schedule
 
 from ._draws import Refit, nuts, randomised
@@ -20,7 +22,15 @@ from ._forms import OWN, Form, LossSlopes, Mesh, NoiseMemory
 from ._mesh import BatchSize, make_mesh
 from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
-from ._posterior import SHIFT, Posterior, with_log_slopes
+from ._posterior import (
+    ABOVE,
+    SHIFT,
+    TREND,
+    USUAL_TREND,
+    Moments,
+    Posterior,
+    with_log_slopes,
+)
 
 Array = np.ndarray
 
@@ -84,6 +94,17 @@ class Open(NamedTuple):
         return np.maximum(np.diag(self.covariance), 0.0)
 
 
+class _Targets(NamedTuple):
+    """Predicted losses (t,) and the slopes of their logarithms by the constants (t, d); places
+    among the misfits (t, 4), and doublings of the longest run and of the highest peak LR (t,)."""
+
+    mean: np.ndarray
+    slope: np.ndarray
+    place: np.ndarray
+    ahead: np.ndarray
+    above: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Law:
     """The loss law with its constants fitted to runs.
@@ -108,7 +129,10 @@ class Law:
         seconds: what the fit took.
         caveats: a line for each run left out.
         form: the formula.
+        transient: the part of the longest run that the fit left out at the start of every run, and
+            that the law does not describe.
         refit: what other fits of the same runs are made from, for `draws`.
+        runs: the runs fitted.
 
     >>> from etastar.runs import Run
     >>> from etastar.schedule import parse_schedule
@@ -134,13 +158,25 @@ class Law:
     seconds: float
     caveats: tuple[str, ...] = ()
     form: Form = OWN
+    transient: float = OWN.transient
     refit: Refit | None = None
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def transient_error(self) -> float:
+        """Relative error added to forecasts for every doubling beyond the longest run fitted.
+
+        0.8 times what the hindcast, `trend`, is above 0.6%, the usual error of such a law: beyond
+        it the runs are still in a transient that no power law describes.
+        """
+        return TREND * max(self.trend - USUAL_TREND, 0.0)
 
     @property
     def covariance(self) -> Float[np.ndarray, "n+k n+k"]:
         """Of theta and the linear constants together."""
         return self.posterior.covariance
 
+    @one_thread
     def draws(self, count: int, seed: int = 0, sampler: str = "refits") -> list[Law]:
         """Laws that fit the runs about as well, with other constants.
 
@@ -155,7 +191,7 @@ class Law:
         one_of("sampler", sampler, ("refits", "nuts"))
         assert self.refit is not None
         sample = randomised if sampler == "refits" else nuts
-        drawn, size = sample(self.refit, self.posterior, count, seed), self.form.size
+        drawn, size = sample(self.refit, count, seed), self.form.size
         return [replace(self, theta=row[:size], linear=row[size:], refit=None) for row in drawn]
 
     @property
@@ -198,8 +234,18 @@ class Law:
         _check(level, batch_size)
         step = _steps(schedule, at)
         found = self._open([schedule], [step], [batch_size])
-        width = norm.ppf(0.5 + level / 2) * found.mean * np.sqrt(found.variance + found.luck)
+        width = ndtri(0.5 + level / 2) * found.mean * np.sqrt(found.variance + found.luck)
         return Forecast(step, found.mean, np.maximum(found.mean - width, 0.0), found.mean + width)
+
+    def doublings(self, schedule: Schedule, batch_size: BatchSize = None) -> float:
+        """log2 of a run's length over that of the longest run fitted, at least 0.
+
+        In samples where the runs say their batch sizes.
+        """
+        if isinstance(batch_size, Schedule):
+            batch_size = float(batch_size.intrinsic_time(schedule.horizon)) / schedule.horizon
+        steps = schedule.horizon * float(self.units.batch_ratio(batch_size))
+        return float(np.log2(max(steps / self.units.steps, 1.0)))
 
     def difference(
         self,
@@ -231,7 +277,7 @@ class Law:
         luck = found.luck * float(found.mean @ found.mean) if schedule != other else 0.0
         variance = sign @ found.covariance @ sign + luck
         mean = float(sign.sum())
-        width = float(norm.ppf(0.5 + level / 2) * np.sqrt(max(variance, 0.0)))
+        width = float(ndtri(0.5 + level / 2) * np.sqrt(max(variance, 0.0)))
         return Difference(mean, mean - width, mean + width)
 
     def _open(
@@ -241,22 +287,48 @@ class Law:
         batch_sizes: Sequence[BatchSize],
     ) -> Open:
         """Predicted losses at steps of some schedules, and what is open about their logarithms."""
+        targets = self._targets(schedules, steps, batch_sizes)
+        moments = self.posterior.moments(targets.slope, targets.place)
+        return Open(targets.mean, self._widened(moments, targets), moments.luck)
+
+    def _widened(self, moments: Moments, targets: _Targets) -> np.ndarray:
+        """The covariance at targets with what conditioning does not know of."""
+        transient = self.transient_error * targets.ahead
+        further = (np.sqrt(SHIFT) * moments.shift, transient, ABOVE * targets.above)
+        return moments.covariance + sum(np.outer(each, each) for each in further)
+
+    def _targets(
+        self,
+        schedules: Sequence[Schedule],
+        steps: Sequence[np.ndarray],
+        batch_sizes: Sequence[BatchSize],
+    ) -> _Targets:
+        """Predicted losses, their slopes by the constants, and how far they are from the runs."""
         points = place(schedules, steps, self.units, batch_sizes)
         value, slope = points.columns_and_slopes(self.form, self.theta)
         mean, by_constants = with_log_slopes(value, slope, self.linear)
-        places = []
+        places, ahead, above = [], [], []
         for schedule, step, size in zip(schedules, steps, batch_sizes, strict=True):
             # Of a ramp the batch size at each step.
             here = size(np.maximum(step - 1, 0)) if isinstance(size, Schedule) else size
-            places.append(misfit_place(schedule, step, self.units.batch_ratio(here)))
-        moments = self.posterior.moments(by_constants, np.concatenate(places))
-        covariance = moments.covariance + SHIFT * np.outer(moments.shift, moments.shift)
-        return Open(mean, covariance, moments.luck)
+            ratio = np.broadcast_to(self.units.batch_ratio(here), len(step))
+            places.append(misfit_place(schedule, step, ratio))
+            ahead.append(np.log2(np.maximum(step * ratio / self.units.steps, 1.0)))
+            beyond = np.log2(max(schedule.peak / self.peak_range[1], 1.0))
+            above.append(np.full(len(step), beyond))
+        far = (np.concatenate(each) for each in (places, ahead, above))
+        return _Targets(mean, by_constants, *far)
 
     def final_losses(
         self, schedules: Sequence[Schedule], batch_sizes: Sequence[BatchSize] | None = None
     ) -> Float[np.ndarray, " schedules"]:
-        """Predicted final loss of each schedule, at the reference batch size or the given ones."""
+        """Predicted final loss of each schedule, in the unit of the runs.
+
+        Arguments:
+            schedules: R schedules, of any horizons.
+            batch_sizes: of each of these, a number or a schedule of it in the runs' unit; by
+                default the reference's, the median of the runs fitted.
+        """
         return final_losses_of([self], schedules, batch_sizes)[0]
 
     def final_loss_and_slopes(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import OptimizeResult, least_squares, nnls
-from scipy.stats import qmc
 
 from ._forms import FLOOR_PRIOR, Form
 from ._points import Arrays
@@ -146,12 +145,24 @@ def _starts(form: Form) -> np.ndarray:
     if form.size == 0:
         return np.zeros((1, 0))
     near = form.starts // 3
-    cube = qmc.Halton(form.size, rng=0).random(form.starts - near)
+    cube = _spread_out(form.starts - near, form.size)
     wide = form.lower + (0.05 + 0.9 * cube) * (form.upper - form.lower)
-    cube = qmc.Halton(form.size, rng=1).random(near)
+    cube = _spread_out(near, form.size)
     close = form.mean + (2 * cube - 1) * form.spread
     close = np.clip(close, form.lower + 0.01, form.upper - 0.01)
     return np.concatenate([form.mean[None], close, wide])
+
+
+def _spread_out(count: int, size: int) -> np.ndarray:
+    """Points that fill the unit cube evenly, (count, size).
+
+    Multiples of powers of 1/g, modulo 1, with g the root of g^(size + 1) = g + 1 above 1.
+    Source: Roberts, "The unreasonable effectiveness of quasirandom sequences" (2018).
+    """
+    root = 2.0
+    for _ in range(40):
+        root = (1 + root) ** (1 / (size + 1))
+    return (0.5 + np.outer(np.arange(1, count + 1), root ** -np.arange(1.0, size + 1))) % 1.0
 
 
 def _project_from(problem: LeastSquares, theta: np.ndarray):
@@ -162,11 +173,12 @@ def _project_from(problem: LeastSquares, theta: np.ndarray):
         jac=lambda th: problem.projected(th)[1],  # type: ignore[arg-type]
         bounds=(form.lower, form.upper),
         x_scale=form.spread,
+        ftol=1e-4,
         max_nfev=40,
     )
 
 
-def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-8) -> OptimizeResult:
+def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-6) -> OptimizeResult:
     form = problem.form
     lower, upper = problem.bounds
     scale = np.append(form.spread, np.maximum(np.abs(constants[form.size :]), 1e-3))

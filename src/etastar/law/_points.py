@@ -19,6 +19,9 @@ from ._mesh import CELLS, BatchSize, ScheduleMesh, make_mesh
 MOST_POINTS = 64
 """Points of one run that the fit sees; a longer log is averaged in bins."""
 
+FEW_POINTS = 16
+"""The same of a first fit from many starts, which the final one goes on from."""
+
 
 @dataclass(frozen=True)
 class Units:
@@ -29,7 +32,7 @@ class Units:
         steps: the longest run fitted, in updates of the reference batch size.
         batch: the median batch size, in the unit of the runs'; None where they do not say theirs.
 
-    >>> Units(rate=1e-3, steps=1000.0, batch=32.0).batch_ratio(64.0)
+    >>> float(Units(rate=1e-3, steps=1000.0, batch=32.0).batch_ratio(64.0))
     2.0
     """
 
@@ -39,7 +42,9 @@ class Units:
 
     def batch_ratio(self, batch_size: ArrayLike | None) -> Any:
         """`batch_size` over the reference, 1 where either is not known."""
-        return 1.0 if batch_size is None or self.batch is None else batch_size / self.batch
+        return (
+            1.0 if batch_size is None or self.batch is None else np.divide(batch_size, self.batch)
+        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,8 @@ def place(
     """The points at `steps` of each schedule; without batch sizes each run has the reference's."""
     if batch_sizes is None:
         batch_sizes = [None] * len(schedules)
-    places = 1 if max(len(step) for step in steps) == 1 else MOST_POINTS
+    longest = max(len(step) for step in steps)
+    places = next((size for size in (1, 8, FEW_POINTS) if longest <= size), MOST_POINTS)
     meshes, cells, fractions, row_of, place_of = [], [], [], [], []
     for schedule, step, batch in zip(schedules, steps, batch_sizes, strict=True):
         mesh = make_mesh(schedule, max(float(step[-1]), 1.0), batch)
@@ -141,15 +147,13 @@ def place(
     return Points(stacked, at, run, row, column)
 
 
-def transient_end(runs: Sequence[Run], transient: float) -> list[float]:
-    """The step of each run before which its points are left out of the fit.
+def transient_end(run: Run, transient: float, units: Units) -> float:
+    """The step of a run from which on a law fitted in some units claims to describe it.
 
-    The part `transient` of the longest run, counted in samples where all say their batch size.
+    The larger of the end of its warmup and the part `transient` of the longest run fitted, counted
+    in samples where all say their batch size.
     """
-    size = _samples_per_step(runs)
-    longest = max(float(run.step[-1]) * by for run, by in zip(runs, size, strict=True))
-    pairs = zip(runs, size, strict=True)
-    return [max(run.warmup, transient * longest / by) for run, by in pairs]
+    return max(run.warmup, transient * units.steps / units.batch_ratio(run.batch_size))
 
 
 def _samples_per_step(runs: Sequence[Run]) -> list[float]:
@@ -169,20 +173,25 @@ def units_of(runs: Sequence[Run]) -> Units:
     return Units(rate=rate, steps=longest / (batch or 1.0), batch=batch)
 
 
-def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
+def make_arrays(
+    runs: Sequence[Run], transient: float, most: int = MOST_POINTS, units: Units | None = None
+) -> tuple[Arrays, list[Run]]:
     """Arrays, and the runs in them, with two points after the transient or one in all.
+
+    A run has `most` points at the most. The units are those given, or those of the runs.
 
     Raises: InputError where nothing is left to fit.
     """
     if not runs:
         raise InputError("no runs to fit: name at least one training log")
     kept, steps, losses, weights = [], [], [], []
-    for run, begin in zip(runs, transient_end(runs, transient), strict=True):
-        usable = run.step >= begin
+    of_all = units_of(runs)
+    for run in runs:
+        usable = run.step >= transient_end(run, transient, of_all)
         # A row of a sweep's summary is a run with one point.
         if usable.sum() < min(2, len(run.step)):
             continue
-        step, loss = thinned(run.step[usable], run.loss[usable])
+        step, loss = thinned(run.step[usable], run.loss[usable], most)
         squared = np.clip(step / step[-1], 0.02, 1.0)
         kept.append(run)
         steps.append(step)
@@ -192,23 +201,26 @@ def make_arrays(runs: list[Run], transient: float) -> tuple[Arrays, list[Run]]:
     if points < 12:
         raise InputError(
             f"too few points to fit: {points} after warmup and the first {transient:.0%} of the "
-            "longest run; log the loss more often or add runs (12 points are the least)"
+            "longest run; log the loss more often, add runs, or leave out a smaller part"
+            " (12 points are the least)"
         )
-    units = units_of(kept)
+    units = units_of(kept) if units is None else units
     batch_sizes = [run.batch_size for run in kept]
     placed = place([run.schedule for run in kept], steps, units, batch_sizes)
     step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))
     return Arrays(units, placed, step, loss, weight), kept
 
 
-def thinned(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most MOST_POINTS points: means over bins of equal count, the last point kept as it is.
+def thinned(
+    step: np.ndarray, loss: np.ndarray, most: int = MOST_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` points: means over bins of equal count, the last point kept as it is.
 
     The mean of the logarithm, because the fit measures relative errors.
     """
-    if len(step) <= MOST_POINTS:
+    if len(step) <= most:
         return step, loss
-    edges = np.linspace(0, len(step) - 1, MOST_POINTS).astype(int)
+    edges = np.linspace(0, len(step) - 1, most).astype(int)
     count = np.diff(edges)
     mean_step = np.add.reduceat(step[:-1], edges[:-1]) / count
     mean_loss = np.exp(np.add.reduceat(np.log(loss[:-1]), edges[:-1]) / count)

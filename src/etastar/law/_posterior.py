@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from etastar.runs import Run
 
@@ -39,6 +39,14 @@ SHIFT = 0.7
 """How much of the variance is the square of what conditioning would move a forecast by: where the
 residuals contradict the fit, neither is to be trusted. Set with the priors above on half of the
 tasks of `bench/intervals.py`, and tested on the others."""
+
+USUAL_TREND, TREND = 0.006, 0.8
+"""Beyond this error of a hindcast over one doubling of the steps, pilots are still in a transient
+that no power law describes; this part of what is more is added for every doubling ahead."""
+
+ABOVE = 0.01
+"""Relative error added for every doubling of the peak LR beyond the highest one fitted: noise near
+the largest stable LR grows as no pilot has shown."""
 
 _MOST_BINS, _MOST_OBSERVATIONS = 8, 320
 
@@ -86,10 +94,28 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the runs of a fit leave open.
+    """What the runs of a fit leave open of a law's d constants, and what the law itself misses.
 
-    `width` (d,) is that of the prior of every constant, in its own unit; `log_evidence` the log
-    probability of the residuals, up to a constant.
+    Formula: at M observations of the runs
+
+        log(measured / predicted) = J delta + m(place) + luck of the run + scatter
+
+    with J the slopes of the log loss by the constants, `delta` their error, with a normal prior,
+    and m the law's own misfit. Sizes of misfit and luck are averaged over, by how likely they make
+    the residuals.
+
+    Attributes:
+        observed: the residuals of the runs in M bins, with slopes, scatter and places.
+        width: of the prior of every constant, in its own unit, (d,).
+        sizes: pairs of sizes of misfit and luck, relative to the loss, each with its probability.
+        log_evidence: log probability of the residuals, up to a constant.
+
+    Source: Kennedy and O'Hagan, "Bayesian calibration of computer models" (2001).
+
+    >>> from etastar.law import Posterior
+    >>> Posterior.known(2).covariance
+    array([[0., 0.],
+           [0., 0.]])
     """
 
     observed: Observations
@@ -97,8 +123,24 @@ class Posterior:
     sizes: tuple[Sizes, ...]
     log_evidence: float
 
+    @classmethod
+    def known(cls, size: int) -> Posterior:
+        """That of a law that misses nothing and whose constants, `size` of them, are known."""
+        none = np.zeros(0)
+        observed = Observations(none, np.zeros((0, size)), none, np.zeros((0, 4)), none, none)
+        return cls(observed, np.zeros(size), (), 0.0)
+
     def moments(self, slope: np.ndarray, place: np.ndarray) -> Moments:
-        """At targets with slopes (t, d) of the log loss by the constants, and places (t, 4)."""
+        """What is open of the log losses at T targets.
+
+        Arguments:
+            slope: of the log loss at each by the constants, in their own units, (T, d).
+            place: of each among the misfits, (T, 4): log2 of the step, log of the peak LR, LR over
+                peak and log of the batch size, over the distances at which misfits are alike.
+
+        Returns: by how much conditioning would move each forecast, (T,); the covariance of the log
+            losses without luck, (T, T); the variance of one run's luck.
+        """
         observed = self.observed
         slope = slope * self.width
         near, together = alike(place, observed.place), alike(place, place)
@@ -113,19 +155,28 @@ class Posterior:
             luck += size.probability * size.luck**2
         return Moments(shift, covariance, luck)
 
+    def covariance_at(self, size: Sizes) -> np.ndarray:
+        """Covariance of the constants in their own units, (d, d); `size` is one of `sizes`."""
+        slope = self.observed.slope
+        left = np.eye(len(self.width)) - slope.T @ cho_solve((size.factor, True), slope)
+        return left * self.width[:, None] * self.width
+
     @property
     def covariance(self) -> np.ndarray:
-        """Of the constants, in their own units, (d, d)."""
+        """Covariance of the constants, in their own units, (d, d)."""
         total = np.zeros((len(self.width), len(self.width)))
         for size in self.sizes:
-            solved = cho_solve((size.factor, True), self.observed.slope)
-            left = np.eye(len(self.width)) - self.observed.slope.T @ solved
-            moved = solved.T @ self.observed.residual
-            total += size.probability * (left + SHIFT * np.outer(moved, moved))
-        return total * self.width[:, None] * self.width
+            solved = cho_solve((size.factor, True), self.observed.residual)
+            moved = (self.observed.slope.T @ solved) * self.width
+            total += size.probability * self.covariance_at(size)
+            total += size.probability * SHIFT * np.outer(moved, moved)
+        return total
 
     def noise(self, size: Sizes) -> np.ndarray:
-        """Covariance of all that the constants do not explain, at the observations, (m, m)."""
+        """Covariance of all that the constants do not explain, at the observations, (M, M).
+
+        `size` is one of `sizes`.
+        """
         observed = self.observed
         of_law = size.misfit**2 * alike(observed.place, observed.place)
         return of_law + size.luck**2 * observed.same_run + np.diag(observed.scatter)
@@ -145,7 +196,9 @@ def posterior_of(problem: LeastSquares, constants: np.ndarray, runs: Sequence[Ru
     found: list[tuple[float, float, float, np.ndarray]] = []
     for misfit in MISFIT:
         for luck in LUCK:
-            factor = np.linalg.cholesky(fixed + misfit**2 * near + luck**2 * same)
+            factor = cholesky(
+                fixed + misfit**2 * near + luck**2 * same, lower=True, check_finite=False
+            )
             found.append((_log_probability(factor, observed, misfit, luck), misfit, luck, factor))
     logs = np.array([each[0] for each in found])
     weight = np.exp(logs - logs.max())
@@ -163,7 +216,7 @@ def posterior_of(problem: LeastSquares, constants: np.ndarray, runs: Sequence[Ru
 def _log_probability(
     factor: np.ndarray, observed: Observations, misfit: float, luck: float
 ) -> float:
-    white = np.linalg.solve(factor, observed.residual)
+    white = solve_triangular(factor, observed.residual, lower=True, check_finite=False)
     likelihood = -0.5 * white @ white - np.log(np.diag(factor)).sum()
     (at, spread), (at_luck, spread_luck) = MISFIT_PRIOR, LUCK_PRIOR
     prior = (np.log(misfit / at) / spread) ** 2 + (np.log(luck / at_luck) / spread_luck) ** 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etastar.control import Limits, Solution, last_piece
-from etastar.law import Law
+from etastar.law import Law, transient_of
 from etastar.runs import Run, check_together
 from etastar.schedule import Schedule, Table
 
@@ -33,7 +33,9 @@ class Evidence:
     """What a plan was made from.
 
     Attributes: the fitted `law`; the `solution`; all `runs` given and those `used` in the fit; the
-    `horizon` in updates; the `limits` of the LR, and whether its cap `was_given` by the user.
+    `horizon` in updates; the `limits` of the LR, and whether its cap `was_given` by the user; the
+    lowest and highest batch size allowed, `sizes`, and whether these were `asked` for; the name of
+    the `budget`; and how much more loss the best constant batch size is expected to end with.
     """
 
     law: Law
@@ -43,6 +45,16 @@ class Evidence:
     horizon: int
     limits: Limits
     was_given: bool
+    sizes: tuple[float, float] | None = None
+    asked: bool = False
+    budget: str = "horizon"
+    gain: float = 0.0
+
+    @property
+    def piloted(self) -> list[float]:
+        """The batch sizes of the runs of the fit, in order; none where one is not known."""
+        sizes = {run.batch_size for run in self.used}
+        return [] if None in sizes else sorted(float(size) for size in sizes if size)
 
 
 def caveats_of(evidence: Evidence) -> list[str]:
@@ -53,11 +65,26 @@ def caveats_of(evidence: Evidence) -> list[str]:
 
 def _far(evidence: Evidence) -> Iterator[str]:
     horizon, reach = evidence.horizon, evidence.horizon / evidence.law.steps_fitted
-    if reach > FAR:
+    batch = evidence.solution.batch_size
+    if len(evidence.piloted) > 1 and batch is not None:
+        # The longest run fitted is counted in updates of the reference batch size.
+        samples = float(batch.intrinsic_time(horizon))
+        reach = samples / evidence.law.steps_fitted / (evidence.law.units.batch or 1.0)
+        if reach > FAR:
+            yield (
+                f"the run takes {reach:.1f} times the samples of the longest pilot: forecasts were"
+                f" checked only to twice them; a pilot of {samples / FAR:.4g} would make the plan"
+                " safer"
+            )
+    elif reach > FAR:
         yield (
             f"the horizon is {reach:.1f} times the longest pilot: forecasts were checked only to "
             f"twice it; a pilot of {horizon / FAR:.0f} steps would make the plan safer"
         )
+
+
+def _transient(evidence: Evidence) -> Iterator[str]:
+    yield from transient_of(evidence.law, evidence.solution.schedule, evidence.solution.batch_size)
 
 
 def _at_the_edge(evidence: Evidence) -> Iterator[str]:
@@ -65,6 +92,8 @@ def _at_the_edge(evidence: Evidence) -> Iterator[str]:
     peak = last_piece(evidence.solution.schedule).peak
     if peak >= 0.999 * cap:
         source = "the cap that was given" if evidence.was_given else "the largest of the pilots"
+        if not evidence.was_given and evidence.sizes is not None and cap < 0.999 * highest:
+            source = "the largest that the pilots show to be stable at this batch size"
         yield (
             f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot "
             f"at {2 * cap:g} would tell"
@@ -76,6 +105,48 @@ def _at_the_edge(evidence: Evidence) -> Iterator[str]:
             f"all pilots have the peak LR {highest:g}: how the loss depends on the peak is guessed "
             "from the shapes alone; add a pilot at half of it"
         )
+
+
+def _batch_size(evidence: Evidence) -> Iterator[str]:
+    sizes, piloted = evidence.sizes, evidence.piloted
+    if sizes is None:
+        return
+    if not piloted:
+        yield f"not all logs say their batch size: what {_sizes(sizes)} would do is not known"
+        return
+    batch = evidence.solution.batch_size
+    planned = sizes if batch is None else (float(batch(0)), batch.peak)
+    if len(piloted) == 1 and sizes != (piloted[0], piloted[0]):
+        yield (
+            f"all pilots have the batch size {piloted[0]:g}: what {_sizes(sizes)} does is guessed;"
+            " add pilots at another batch size"
+        )
+    elif len(piloted) > 1 and not evidence.asked:
+        yield (
+            f"the pilots have batch sizes from {piloted[0]:g} to {piloted[-1]:g} and none was asked"
+            f" for: planned for {_sizes(planned)}, near their median; give --batch"
+        )
+    elif len(piloted) > 1 and not piloted[0] <= planned[0] <= planned[1] <= piloted[-1]:
+        beyond = planned[1] if planned[1] > piloted[-1] else planned[0]
+        yield (
+            f"the planned batch size {_sizes(planned)} lies outside the pilots', {piloted[0]:g} to"
+            f" {piloted[-1]:g}: what it does is extrapolated; a pilot at {beyond:g} would tell"
+        )
+    if planned[0] < planned[1] and evidence.limits.past is None:
+        yield (
+            f"the batch size rises from {_sizes(planned)}, which no pilot does: by the law it ends"
+            f" {evidence.gain:.4f} below the best constant one"
+        )
+    if evidence.budget == "horizon" and sizes[0] < sizes[1]:
+        yield (
+            "of a given number of updates the largest batch size is best, whatever the samples it"
+            " takes: give --samples or --seconds instead of --horizon"
+        )
+
+
+def _sizes(sizes: tuple[float, float]) -> str:
+    low, high = sizes
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _law_without(evidence: Evidence) -> Iterator[str]:
@@ -147,14 +218,17 @@ def _jump(evidence: Evidence) -> Iterator[str]:
 
 
 def _reading(evidence: Evidence) -> Iterator[str]:
-    yield from check_together(list(evidence.runs))
+    sees_batch = evidence.law.form.sees_batch
+    yield from check_together(list(evidence.runs), sees_batch=sees_batch)
     for run in evidence.runs:
         yield from run.caveats
 
 
 CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     _far,
+    _transient,
     _at_the_edge,
+    _batch_size,
     _law_without,
     _no_warmup,
     _few_pilots,

@@ -10,20 +10,27 @@ from etastar.runs import Run
 from ._results import Continuation
 
 
-def past_of(run: Run, horizon: int) -> Past:
-    """What a run has done, for a plan to a horizon that counts from the start of the run.
+def past_of(run: Run) -> Past:
+    """What a run has done.
 
-    Raises: InputError where the run has diverged, or fewer than 8 updates are left.
+    Raises: InputError where the run has diverged.
     """
-    step = int(run.final_step)
     if run.diverged:
         raise InputError(f"{run.name}: has diverged, so there is nothing to go on from")
+    return Past(run.schedule, int(run.final_step), run.batch_size)
+
+
+def check_left(run: Run, horizon: int, budget: str) -> None:
+    """Refuse a horizon, counted from the start of the run, that leaves fewer than 8 updates.
+
+    Raises: InputError, which names the `budget`: horizon, samples or seconds.
+    """
+    step = int(run.final_step)
     if horizon < step + 8:
         raise InputError(
             f"{run.name}: has done {step} updates, and the horizon of {horizon} leaves fewer than "
-            "8 more: raise --horizon, which counts from the start of the run"
+            f"8 more: raise --{budget}, which counts from the start of the run"
         )
-    return Past(run.schedule, step)
 
 
 def continuation_of(
@@ -35,7 +42,9 @@ def continuation_of(
     loss; its limits, and those of a run planned for this horizon from its first update.
     """
     assert limits.past is not None
-    known = optimal_schedule(law, solution.schedule.horizon, fresh)
+    horizon, batch = solution.schedule.horizon, solution.batch_size
+    size = None if batch is None else float(batch(horizon))
+    known = optimal_schedule(law, horizon, fresh, batch_size=size)
     cost = solution.loss - known.loss
     past = limits.past
     return Continuation(run.name, past.step, past.rate, loss - cost, known.schedule.peak, cost)

@@ -1,4 +1,4 @@
-"""Exponents of a fitted law with their intervals, and the phase they name."""
+"""Exponents and critical batch size of a fitted law with their intervals, and the phase."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from etastar.law import Law, exponents_of
 from ._results import Estimate, PhaseEstimate
 
 LEVEL = 0.9
+NORMAL = 1.6448536269514722
+"""Standard deviations to either side that hold 90% of a normal distribution."""
+
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
@@ -25,3 +28,17 @@ def phase_of(law: Law) -> PhaseEstimate:
     return PhaseEstimate(
         found.name, Estimate(*found.xi), Estimate(*found.capacity), Estimate(*found.source)
     )
+
+
+def critical_batch_of(law: Law) -> Estimate | None:
+    """The critical batch size with its 90% interval, in the unit of the logs.
+
+    Below it the LR that does the same grows as the root of the batch size, far above it more
+    samples an update gain nothing. None for a law that has none.
+    """
+    if "log_critical" not in law.form.names or law.units.batch is None:
+        return None
+    place = law.form.names.index("log_critical")
+    log_value, spread = float(law.theta[place]), math.sqrt(float(law.covariance[place, place]))
+    low, high = log_value - NORMAL * spread, log_value + NORMAL * spread
+    return Estimate(*(law.units.batch * math.exp(x) for x in (log_value, low, high)))

@@ -8,90 +8,146 @@ from dataclasses import replace
 import numpy as np
 
 from etastar._errors import InputError
-from etastar.control import Limits, Past, least_losses, optimal_schedule
-from etastar.law import AverageLaw, Form, fit, form_named
+from etastar._threads import one_thread
+from etastar.control import BatchSolution, Budget, Limits, least_losses
+from etastar.law import AverageLaw, Form, Law, Progress, fit, form_named
 from etastar.runs import Run
 
+from ._batch import BatchSizes, Task, best_controls, sizes_asked
 from ._caveats import Evidence, caveats_of
 from ._comparison import alternatives_of, other_horizons_of
-from ._continuation import continuation_of, past_of
-from ._phase import phase_of
+from ._continuation import check_left, continuation_of, past_of
+from ._phase import critical_batch_of, phase_of
 from ._results import Estimate, Plan
+from ._stages import AGAIN, COMPARING, FITTING, SOLVING, stage
+from ._stray import batch_map_of, within_of
 
 MOST_STEPS = 10**13
 
 
+@one_thread
 def plan(
     runs: Sequence[Run],
-    horizon: int,
+    horizon: int | None = None,
     *,
+    samples: float | None = None,
+    seconds: float | None = None,
+    step_time: tuple[float, float] | None = None,
+    batch_size: BatchSizes = None,
+    optimiser: str = "auto",
     peak_cap: float | None = None,
     floor: float = 0.0,
     warmup: int | None = None,
     monotone: bool = True,
     continued: Run | None = None,
     form: Form | str = "etastar",
+    transient: float | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
-    """Plan a training of `horizon` updates from the logs of pilot runs.
+    """Plan a training from the logs of pilot runs.
 
-    Fits the loss law, finds the schedule with the lowest expected final loss over that law and
-    others that fit the runs about as well, and compares it with constant, linear, cosine and WSD
-    schedules, each at its own best peak LR and within the same limits.
+    Fits the loss law, finds the schedule, and the batch size where it is free, with the lowest
+    expected final loss over that law and others that fit the runs about as well, and compares it
+    with standard schedules within the same limits. The batch size rises where that surely pays.
 
     Arguments:
-        runs: pilots, from `read_runs`; one batch size and one kind of loss.
-        horizon: number of updates of the training to plan.
-        peak_cap: largest LR allowed; by default the largest peak LR of a pilot that did not
-            diverge: beyond it the logs say nothing.
-        floor: smallest LR allowed after the warmup.
-        warmup: updates of linear warmup; by default the median of the pilots', and at most a tenth
-            of the run.
+        runs: pilots, from `read_runs`; one kind of loss, at one or several batch sizes.
+        horizon, samples, seconds: the budget, one of the three: updates, samples in the unit of the
+            batch sizes, or time.
+        step_time: (T0, T1), an update of B samples takes T0 + T1 B seconds.
+        batch_size: of the training, or (lowest, highest) where it is free; by default the pilots'.
+        peak_cap: largest LR; by default the largest that pilots show to be stable.
+        floor: smallest LR after the warmup.
+        warmup: updates of it; by default the pilots' median, and at most a tenth of the run.
         monotone: whether the LR may not rise after the warmup.
-        continued: a run that is under way, or has ended: the plan keeps what it has done up to its
-            last logged step, and goes on from there with a warmup from the LR it has come to.
-        form: the law to fit, or its name in `etastar.law.FORMS`.
+        continued: a run under way, or ended: what it did is kept, and the plan goes on from its
+            last logged step with a warmup from the LR it has come to.
+        optimiser, form, transient: of the fit, see `etastar.law.fit`.
+        progress: is told of the stages, which `etastar.planning.STAGES` lists.
 
     Returns: a `Plan`; LRs and steps in the pilots' units, losses in the unit of their logs.
-    Raises: InputError for a horizon that is not a whole number in 8..1e13, or what `fit` and
-        `optimal_schedule` refuse.
+    Raises: InputError for what is out of range, or as `fit` and `optimal_schedule` do.
 
     >>> from etastar.runs import read_runs
     >>> decision = plan(read_runs("examples/gpt/pilots"), 56_000, form="power")
     >>> decision.horizon, decision.comparison[0] is decision.nearest
     (56000, True)
     """
-    horizon, runs = _horizon(horizon), list(runs)
+    budget, runs = _budget(horizon, samples, seconds, step_time), list(runs)
     if continued is not None and not any(run is continued for run in runs):
         runs.append(continued)
     form = form_named(form) if isinstance(form, str) else form
-    law = fit(runs, form)
+    with stage(progress, FITTING):
+        law = fit(runs, form, optimiser=optimiser, transient=transient)
+    task = _task(law, runs, budget, batch_size, peak_cap, floor, monotone, continued)
+    task = replace(task, warmup=warmup, step_time=step_time)
+    with stage(progress, AGAIN):
+        average = AverageLaw(law, (law, *law.draws(form.draws)))
+    with stage(progress, SOLVING):
+        found = best_controls(task, average)
+    return _decided(task, average, found, runs, continued, progress)
+
+
+def _task(
+    law: Law,
+    runs: Sequence[Run],
+    budget: Budget,
+    batch_size: BatchSizes,
+    peak_cap: float | None,
+    floor: float,
+    monotone: bool,
+    continued: Run | None,
+) -> Task:
+    """What is to be trained, with the warmup of the pilots and without a time of updates."""
+    past = None if continued is None else past_of(continued)
+    limits = Limits(law.peak_range[1] if peak_cap is None else peak_cap, floor, 0, monotone, past)
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
-    past = None if continued is None else past_of(continued, horizon)
-    cap = law.peak_range[1] if peak_cap is None else peak_cap
-    limits = Limits(cap, floor, _warmup(used, horizon, warmup, past), monotone, past)
-    fresh = replace(limits, warmup=_warmup(used, horizon, warmup, None), past=None)
-    average = AverageLaw(law, (law, *law.draws(form.draws)))
-    solution = optimal_schedule(average, horizon, limits)
-    evidence = Evidence(law, solution, runs, used, horizon, limits, peak_cap is not None)
-    return _decided(evidence, average, continued, fresh)
+    sizes = sizes_asked(batch_size, used, law, budget, continued)
+    if sizes is not None and continued is None:
+        budget.check(sizes[0])
+    task = Task(
+        law, used, budget, sizes, batch_size is not None, limits, capped=peak_cap is not None
+    )
+    if continued is not None:
+        check_left(continued, task.horizon(None if sizes is None else sizes[0]), budget.name)
+    return task
 
 
-def _decided(evidence: Evidence, average: AverageLaw, run: Run | None, fresh: Limits) -> Plan:
+def _decided(
+    task: Task,
+    average: AverageLaw,
+    found: BatchSolution,
+    runs: Sequence[Run],
+    continued: Run | None,
+    progress: Progress | None,
+) -> Plan:
     """The plan that follows from the solution, with what it is compared with.
 
-    Arguments: what it was made from; the law that the solution minimises; the run that it goes on
-    from, and the limits of a run planned from its first update.
+    Arguments: what is to be trained; the law that the solution minimises; the solution; all runs
+    given, and the one that it goes on from; who is told of the stages.
     """
-    law, solution, limits = evidence.law, evidence.solution, evidence.limits
-    least = least_losses(average.members, solution.schedule, limits)
-    forecast = law.predict(solution.schedule)
-    loss = Estimate(*forecast.final)
-    alternatives = alternatives_of(average, solution, loss.value, limits)
-    going_on = None
-    if run is not None:
-        going_on = continuation_of(average, run, solution, loss.value, limits, fresh)
+    law, fixed = task.law, found.fixed
+    solution = fixed if found.ramp is None else found.ramp
+    batch, horizon = solution.batch_size, solution.schedule.horizon
+    limits = task.limits_of(solution)
+    with stage(progress, COMPARING):
+        least = least_losses(average.members, solution.schedule, limits, batch)
+        forecast = law.predict(solution.schedule, batch_size=batch)
+        loss = Estimate(*forecast.final)
+        of_fixed = loss.value + fixed.loss - solution.loss
+        charted = batch_map_of(task, average, fixed, of_fixed)
+        within = within_of(task, average, solution, loss.value, charted)
+        alternatives = alternatives_of(task, average, solution, fixed, loss.value)
+        going_on = None
+        if continued is not None:
+            fresh = replace(limits, warmup=task.warmup_at(horizon, None), past=None)
+            going_on = continuation_of(average, continued, solution, loss.value, limits, fresh)
+    evidence = Evidence(
+        law, solution, runs, task.runs, horizon, limits, task.capped, task.sizes, task.given,
+        task.budget.name, fixed.loss - solution.loss,
+    )  # fmt: skip
     return Plan(
-        horizon=evidence.horizon,
+        horizon=horizon,
         schedule=solution.schedule,
         loss=loss,
         forecast=forecast,
@@ -100,23 +156,38 @@ def _decided(evidence: Evidence, average: AverageLaw, run: Run | None, fresh: Li
         comparison=alternatives,
         # Where all fits agree, rounding alone would make it negative.
         expected_regret=max(solution.loss - float(least.mean()), 0.0),
-        other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS),
+        other_horizons=other_horizons_of(average, solution, limits, MOST_STEPS, progress),
         caveats=tuple(caveats_of(evidence)),
-        runs=tuple(evidence.used),
-        left_out=tuple(
-            run for run in evidence.runs if not any(run is other for other in evidence.used)
-        ),
+        runs=tuple(task.runs),
+        left_out=tuple(run for run in runs if not any(run is other for other in task.runs)),
         law=law,
+        within=within,
+        batch_size=batch,
+        samples=None if batch is None else float(batch.intrinsic_time(horizon)),
+        seconds=task.seconds_of(batch, horizon),
+        critical_batch=critical_batch_of(law),
+        batch_map=charted,
         continuation=going_on,
     )
 
 
-def _warmup(runs: Sequence[Run], horizon: int, wanted: int | None, past: Past | None) -> int:
-    """The warmup asked for; else the pilots' median, at most a tenth of what is to come."""
-    if wanted is not None:
-        return wanted
-    usual = round(float(np.median([run.warmup for run in runs])))
-    return min(usual, (horizon - (0 if past is None else past.step)) // 10)
+def _budget(
+    horizon: int | None,
+    samples: float | None,
+    seconds: float | None,
+    step_time: tuple[float, float] | None,
+) -> Budget:
+    if seconds is not None and step_time is None:
+        raise InputError(
+            "seconds needs step_time: (T0, T1), where an update of B samples takes T0 + T1 B"
+            " seconds"
+        )
+    if step_time is not None:
+        # Checked where it only says what the run takes, too.
+        Budget.of(None, None, 1.0, step_time)
+    if samples is None and seconds is None and horizon is not None:
+        return Budget(float(_horizon(horizon)))
+    return Budget.of(horizon, samples, seconds, step_time or (1.0, 0.0))
 
 
 def _horizon(horizon: int) -> int:

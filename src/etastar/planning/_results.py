@@ -6,10 +6,13 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from etastar._files import prepare_folder, write_text
 from etastar._json import json_text, plain
 from etastar.control import last_piece
-from etastar.law import Forecast, Law
+from etastar.law import Difference, Forecast, Law
 from etastar.runs import Run
 from etastar.schedule import Schedule
 
@@ -50,7 +53,10 @@ class Alternative:
         loss: the plan's forecast plus the regret, in the unit of the logs.
         regret: its final loss minus the plan's, expected over the fits of the runs.
         steps_to_match: updates that this family needs to reach the plan's loss; None where they
-            are more than 100 times the horizon.
+            are more than 100 times its own.
+        batch_size: of every update; None if the logs do not say theirs.
+        difference: its final loss minus the plan's with a 90% interval, of two runs trained once
+            each, by the fitted law alone.
     """
 
     family: str
@@ -58,6 +64,13 @@ class Alternative:
     loss: float
     regret: float
     steps_to_match: float | None
+    batch_size: float | None = None
+    difference: Difference | None = None
+
+    @property
+    def tie(self) -> bool:
+        """Whether the interval of the difference holds zero."""
+        return self.difference is not None and self.difference.tie
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,41 @@ class OtherHorizon:
     horizon: int
     peak_lr: float
     loss: float
+
+
+@dataclass(frozen=True)
+class BatchMap:
+    """The loss to expect over peak LR and batch size, each run for the same budget.
+
+    All have the shape of the plan at its best constant batch size.
+
+    Attributes:
+        peak: peak LRs, rising.
+        batch_size: batch sizes, rising.
+        loss: in the unit of the logs; NaN where the peak is above what the pilots show to be stable
+            at that batch size.
+    """
+
+    peak: Float[np.ndarray, " p"]
+    batch_size: Float[np.ndarray, " b"]
+    loss: Float[np.ndarray, "b p"]
+
+
+@dataclass(frozen=True)
+class Within:
+    """How far one may stray from the plan until it costs a given loss.
+
+    Attributes:
+        loss: the loss above the plan's that is allowed, in the unit of the logs.
+        peak_lr: lowest and highest peak LR of the same shape that cost no more; none above the cap
+            is tried.
+        batch_size: lowest and highest batch size that cost no more, each at its own best peak LR
+            and for the same budget; None where the pilots do not say, or none is close enough.
+    """
+
+    loss: float
+    peak_lr: tuple[float, float]
+    batch_size: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -107,8 +155,9 @@ class Plan:
         loss: the final loss to expect, in the unit of the logs.
         forecast: the loss to expect along the run.
         phase: which phase the task is in.
-        nearest: the standard schedule closest in loss.
-        comparison: all standard schedules, the best first.
+        nearest: the standard schedule closest in loss, at the plan's batch size.
+        comparison: the standard schedules at the plan's batch size, the best first, and then the
+            best ones at other batch sizes of the pilots, for the same budget.
         expected_regret: what not knowing the law costs: the expected final loss of the schedule
             minus that of the schedules one would choose if one knew which fit of the runs is true.
         other_horizons: the best plans at a quarter, half, twice and four times the horizon, in
@@ -117,6 +166,14 @@ class Plan:
         runs: the runs of the fit.
         left_out: runs that were given and not fitted.
         law: the fitted law.
+        within: how far one may stray from it.
+        batch_size: samples of every update, a constant schedule or a ramp in steps; None if the
+            logs do not say theirs.
+        samples: what the run takes of them; None if unknown.
+        seconds: what it takes by the time of an update, where that was given.
+        critical_batch: the batch size from which on more samples an update gain little, with its
+            90% interval, in the unit of the logs; None for a law without one.
+        batch_map: the loss over peak LR and batch size; None where the pilots do not say.
         continuation: the run that the plan goes on from, if it goes on from one.
     """
 
@@ -133,6 +190,12 @@ class Plan:
     runs: tuple[Run, ...]
     left_out: tuple[Run, ...]
     law: Law
+    within: Within
+    batch_size: Schedule | None = None
+    samples: float | None = None
+    seconds: float | None = None
+    critical_batch: Estimate | None = None
+    batch_map: BatchMap | None = None
     continuation: Continuation | None = None
 
     @property
@@ -141,6 +204,15 @@ class Plan:
         come."""
         return last_piece(self.schedule).peak
 
+    @property
+    def ramp(self) -> list[list[float]]:
+        """The batch sizes as pairs [samples seen, batch size from there on]; none if unknown."""
+        batch = self.batch_size
+        if batch is None:
+            return []
+        starts = batch.breakpoints[:-1]
+        return [[float(batch.intrinsic_time(step)), float(batch(step))] for step in starts]
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as `plan.json` and `etastar plan --json` have it.
 
@@ -148,10 +220,13 @@ class Plan:
         is the 90% interval [low, high]; `peak_lr`; `schedule`, either `{spec}` or `{knots: [[step,
         lr], ...]}` to be joined by straight lines; `nearest {spec, regret}`, the standard schedule
         closest in predicted loss; `loss {mean, low, high}` at the horizon; `expected_regret`, what
-        not knowing the law better costs; `comparison [{spec, loss, regret, steps_to_match}]`;
-        `caveats`; and where the plan goes on from a run `continuation {run, step, lr, known_loss,
-        known_peak, cost}`. Steps and learning rates are in the user's own units. A number that is
-        not finite, or not known, is None.
+        not knowing the law better costs; `batch_size {start, end, ramp [[samples, B], ...]}`, the
+        batch size B after so many samples; `samples` and `seconds` of the whole run;
+        `critical_batch {value, low, high}`; `within {loss, peak_lr [low, high], batch_size [low,
+        high]}`, how far one may stray; `comparison [{spec, batch_size, loss, regret, difference
+        {mean, low, high}, tie, steps_to_match}]`; `caveats`; and where the plan goes on from a run
+        `continuation {run, step, lr, known_loss, known_peak, cost}`. Steps and learning rates are
+        in the user's own units. A number that is not finite, or not known, is None.
         """
         phase = self.phase
         document = {
@@ -166,23 +241,26 @@ class Plan:
             "nearest": {"spec": self.nearest.schedule.spec, "regret": self.nearest.regret},
             "loss": {"mean": self.loss.value, "low": self.loss.low, "high": self.loss.high},
             "expected_regret": self.expected_regret,
-            "comparison": [
-                {
-                    "spec": other.schedule.spec,
-                    "loss": other.loss,
-                    "regret": other.regret,
-                    "steps_to_match": other.steps_to_match,
-                }
-                for other in self.comparison
-            ],
+            "batch_size": self._batch_document(),
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "critical_batch": None if self.critical_batch is None else asdict(self.critical_batch),
+            "within": asdict(self.within),
+            "comparison": [_comparison_document(other) for other in self.comparison],
             "caveats": list(self.caveats),
         }
         if self.continuation is not None:
             document["continuation"] = asdict(self.continuation)
         return plain(document)
 
+    def _batch_document(self) -> dict[str, Any] | None:
+        ramp = self.ramp
+        return {"start": ramp[0][1], "end": ramp[-1][1], "ramp": ramp} if ramp else None
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `schedule.json`, which `Schedule.load` reads, and `plan.json` to a folder.
+
+        Where the batch size is known `schedule.json` holds that of every update too.
 
         Each file is written under a temporary name and renamed: a reader finds the old one or the
         new one, never half of one.
@@ -190,8 +268,21 @@ class Plan:
         Raises: InputError where the folder cannot be made or written in.
         """
         path = prepare_folder(folder)
-        self.schedule.save(path / "schedule.json")
+        self.schedule.save(path / "schedule.json", batch_size=self.batch_size)
         write_text(path / "plan.json", json_text(self.to_dict(), indent=2) + "\n")
+
+
+def _comparison_document(other: Alternative) -> dict[str, Any]:
+    difference = other.difference
+    return {
+        "spec": other.schedule.spec,
+        "batch_size": other.batch_size,
+        "loss": other.loss,
+        "regret": other.regret,
+        "difference": None if difference is None else asdict(difference),
+        "tie": other.tie,
+        "steps_to_match": other.steps_to_match,
+    }
 
 
 def _with_interval(name: str, estimate: Estimate) -> dict[str, Any]:

@@ -87,20 +87,30 @@ def backtest_figure(result: Backtest) -> go.Figure:
     figure.add_traces(_final_losses(runs, color), rows=1, cols=1)
     for run in shown:
         figure.add_traces(_curves(run, color[run.run]), rows=1, cols=2)
-    # The last two thirds of what is drawn: the first points are steep and would flatten the rest.
-    late = [loss for run in shown for loss in run.measured[len(run.measured) // 3 :]]
-    margin = 0.05 * (max(late) - min(late)) + 1e-9
+    low, high = _frame(runs, shown)
     figure.update_xaxes(title_text="measured loss", row=1, col=1)
     figure.update_yaxes(title_text="predicted loss", row=1, col=1)
     figure.update_xaxes(title_text=STEP, row=1, col=2)
     figure.update_yaxes(
         title_text="loss: points measured, lines predicted",
-        range=[min(late) - margin, max(late) + margin],
+        range=[low, high],
         row=1,
         col=2,
     )
     on_its_own(figure, width=None, height=None, top=100)
     return figure.update_layout(title=_title(result), hovermode="closest")
+
+
+def _frame(runs: Sequence[BacktestRun], shown: Sequence[BacktestRun]) -> tuple[float, float]:
+    """The losses between which the curves are drawn.
+
+    The ends of all runs, measured and predicted, lie inside, and the last two thirds of what was
+    measured of those shown: the first points are steep and would flatten the rest.
+    """
+    inside = [loss for run in shown for loss in run.measured[len(run.measured) // 3 :]]
+    inside += [float(losses[-1]) for run in runs for losses in (run.measured, run.predicted)]
+    margin = 0.05 * (max(inside) - min(inside)) + 1e-9
+    return min(inside) - margin, max(inside) + margin
 
 
 def _final_losses(runs: Sequence[BacktestRun], color: Mapping[str, str]) -> list[go.Scatter]:

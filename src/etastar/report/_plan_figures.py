@@ -73,7 +73,8 @@ def fit_figure(plan: Plan) -> go.Figure:
         # Within the warmup a law of intrinsic time has not begun to hold.
         steps = steps[steps > run.schedule.warmup]
         if len(steps):
-            losses = np.asarray(plan.law.predict(run.schedule, steps).mean)
+            found = plan.law.predict(run.schedule, steps, batch_size=run.batch_size)
+            losses = np.asarray(found.mean)
             line = {"color": color, "width": width}
             figure.add_trace(_run_trace(run, "fitted", steps, losses, mode="lines", line=line))
     figure = on_the_page(figure, STEP, LOSS)
@@ -175,7 +176,8 @@ def _decade_forecasts(plan: Plan, first: float) -> list[Forecast]:
     for end in reversed(ends):
         cut = plan.schedule if end == plan.horizon else join([(plan.schedule, end)])
         at = np.unique(np.round(np.geomspace(first, end, 60)))
-        forecasts.append(plan.law.predict(cut, at[1:] if forecasts else at))
+        at = at[1:] if forecasts else at
+        forecasts.append(plan.law.predict(cut, at, batch_size=plan.batch_size))
         first = end
     return forecasts
 

@@ -17,6 +17,7 @@ from etastar.planning import Alternative, PhaseEstimate, Plan
 from etastar.runs import Run
 
 from ._page import html_table, keys, page, section, spec_code, swatch
+from ._plan_batch import batch_figure, batch_rows
 from ._plan_figures import (
     MANY,
     fit_figure,
@@ -24,9 +25,12 @@ from ._plan_figures import (
     run_colors,
     schedule_figure,
 )
-from ._style import ACCENT, ACCENT_FAINT, GREY, standard_style
+from ._style import ACCENT, ACCENT_FAINT, GREY, MARK, standard_style
 from ._words import (
+    batch_text,
+    budget_text,
     count_text,
+    difference_text,
     done_steps,
     exponent_text,
     has_phase,
@@ -37,8 +41,11 @@ from ._words import (
     rate_text,
     regret_text,
     shape_in_words,
+    size_interval,
+    size_text,
     spec_of_the_rest,
     steps_text,
+    stray_text,
     times_text,
 )
 
@@ -79,6 +86,7 @@ def plan_report(plan: Plan) -> str:
     body = "\n".join(
         [
             _headline(plan),
+            _batch(plan),
             _schedules(plan),
             _forecast(plan),
             _caveats(plan),
@@ -128,8 +136,46 @@ def _headline(plan: Plan) -> str:
 <small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
 </dl>
 <p>{escape(words[:1].upper() + words[1:])}.</p>
+{_budget(plan)}<p>One may stray: {escape(stray_text(plan))}.</p>
 {_continuation(plan)}<p>{escape(phase_meaning(plan.phase))}</p>
 </div>"""
+
+
+def _budget(plan: Plan) -> str:
+    """What is said of the batch size at the top of the page."""
+    if plan.batch_size is None:
+        return ""
+    text = f"Batch size {batch_text(plan)}; the run takes {budget_text(plan)}."
+    if plan.critical_batch is not None:
+        text += (
+            f" The critical batch size is {size_interval(plan.critical_batch)}: below it the LR"
+            " that does the same grows as the root of the batch size, far above it larger batches"
+            " gain nothing."
+        )
+    return f"<p>{escape(text)}</p>"
+
+
+def _batch(plan: Plan) -> str:
+    """The map of the loss over LR and batch size, and the steps of a ramp."""
+    if plan.batch_map is None:
+        return ""
+    ramp = []
+    if len(plan.ramp) > 1:
+        head = ["samples seen", "batch size", "LR there"]
+        ramp = [html_table(head, batch_rows(plan))]
+    return section(
+        "Learning rate and batch size",
+        _plot(batch_figure(plan), "batch"),
+        keys([
+            (swatch(MARK, width=4), "the plan"),
+            (swatch(GREY, width=4), "pilots"),
+            (swatch(ACCENT, width=4), f"{plan.within.loss:g} above the plan"),
+        ]),
+        '<p class="soft">The loss to expect of runs of the plan’s shape for the same budget: a'
+        " larger batch leaves fewer updates. Blank is where the peak LR is above what the pilots"
+        " show to be stable at that batch size.</p>",
+        *ramp,
+    )  # fmt: skip
 
 
 def _continuation(plan: Plan) -> str:
@@ -160,35 +206,45 @@ def _schedules(plan: Plan) -> str:
     styles = [standard_style(i) for i in range(len(plan.comparison))]
     marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
     names = ["planned", *(other.family for other in plan.comparison)]
-    rows = [[marks[0] + "planned", rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "1×"]]
+    own = [rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "", "1×"]
+    rows = [[marks[0] + "planned", *own]]
     classes = ["ours"]
     for mark, other in zip(marks[1:], plan.comparison, strict=True):
         rows += [
-            _alternative(mark, other, plan.horizon),
-            [spec_code(spec_of_the_rest(other.schedule))],
+            _alternative(mark, other),
+            [spec_code(spec_of_the_rest(other.schedule)) + _size(plan, other)],
         ]
         classes += ["lead", "detail"]
-    head = ["schedule", "peak LR", "loss", "regret", "steps to match"]
+    head = ["schedule", "peak LR", "loss", "regret", "90%", "steps to match"]
     return section(
         "Planned and standard schedules",
         _plot(schedule_figure(plan), "schedules"),
         keys(list(zip(marks, names, strict=True))),
         html_table(head, rows, classes=classes),
         '<p class="soft">Each standard schedule stands at its own best peak LR. Regret is its'
-        " final loss minus the plan’s, expected over the fits that the pilots allow; steps to match"
-        " is the length of a run of that family that reaches the plan’s loss, as a multiple of the"
-        " horizon. To know which of these fits is true would lower the expected loss by"
+        " final loss minus the plan’s, expected over the fits that the pilots allow; 90% is the"
+        " interval in which it lies for two runs trained once each, a tie where that holds zero;"
+        " steps to match is the length of a run of that family that reaches the plan’s loss, as a"
+        " multiple of its own. To know which of these fits is true would lower the expected loss by"
         f" {regret_text(plan.expected_regret).lstrip('+')}: more pilots can gain no more.</p>",
     )
 
 
-def _alternative(mark: str, other: Alternative, horizon: int) -> list[str]:
+def _size(plan: Plan, other: Alternative) -> str:
+    """The batch size of a standard schedule, where the pilots have several."""
+    if plan.batch_map is None or other.batch_size is None:
+        return ""
+    return f" at batch size {size_text(other.batch_size)}"
+
+
+def _alternative(mark: str, other: Alternative) -> list[str]:
     return [
         mark + escape(other.family),
         rate_text(last_piece(other.schedule).peak),
         loss_text(other.loss),
         regret_text(other.regret),
-        escape(multiple_text(other.steps_to_match, horizon)),
+        difference_text(other),
+        escape(multiple_text(other.steps_to_match, other.schedule.horizon)),
     ]
 
 
@@ -234,7 +290,9 @@ def _fit(plan: Plan) -> str:
 
 
 def _run_row(plan: Plan, run: Run, mark: str) -> list[str]:
-    fitted = float(np.asarray(plan.law.predict(run.schedule, np.array([run.final_step])).mean)[-1])
+    end = np.array([run.final_step])
+    found = plan.law.predict(run.schedule, end, batch_size=run.batch_size)
+    fitted = float(np.asarray(found.mean)[-1])
     error = (fitted - run.final_loss) / run.final_loss
     return [
         _run_name(run, mark),

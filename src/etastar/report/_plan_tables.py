@@ -12,7 +12,10 @@ from etastar.planning import Estimate, Plan
 
 from ._words import (
     UNKNOWN,
+    batch_text,
+    budget_text,
     count_text,
+    difference_text,
     done_steps,
     exponent_text,
     interval_text,
@@ -22,8 +25,11 @@ from ._words import (
     rate_text,
     regret_text,
     shape_in_words,
+    size_interval,
+    size_text,
     spec_of_the_rest,
     steps_text,
+    stray_text,
 )
 
 
@@ -62,6 +68,7 @@ def _recommendation(plan: Plan) -> Table:
         *_continuation_rows(plan),
         ("peak LR", Text(rate_text(plan.peak_lr), style="bold")),
         ("schedule", shape_in_words(plan.schedule, done_steps(plan))),
+        *_batch_rows(plan),
         (
             "expected loss",
             f"{loss_text(loss.value)}  (90%: {loss_text(loss.low)} to {loss_text(loss.high)})",
@@ -79,6 +86,17 @@ def _recommendation(plan: Plan) -> Table:
         ("source", _with_interval(phase.source)),
     ]:
         rows.add_row(name, text if isinstance(text, Text) else Text(text))
+    return rows
+
+
+def _batch_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Batch size, what the run takes of data and time, and how far one may stray."""
+    rows = [("may stray", stray_text(plan))]
+    if plan.batch_size is None:
+        return rows
+    rows = [("batch size", batch_text(plan)), ("takes", budget_text(plan)), *rows]
+    if plan.critical_batch is not None:
+        rows.append(("critical batch", size_interval(plan.critical_batch)))
     return rows
 
 
@@ -104,15 +122,20 @@ def _comparison(plan: Plan) -> Table:
         box=box.SIMPLE_HEAD, title="Standard schedules, each at its best", title_justify="left"
     )
     rows.add_column("schedule", overflow="fold", min_width=24)
-    for name in ("loss", "regret", "steps to match"):
+    sized = plan.batch_map is not None
+    for name in (*(["batch"] if sized else []), "loss", "regret", "90%", "steps to match"):
         rows.add_column(name, justify="right", no_wrap=True)
-    rows.add_row("planned", loss_text(plan.loss.value), "0", "1×", style="bold")
+    size = ["" if plan.batch_size is None else size_text(plan.batch_size.peak)] if sized else []
+    rows.add_row("planned", *size, loss_text(plan.loss.value), "0", "", "1×", style="bold")
     for other in plan.comparison:
+        size = ["" if other.batch_size is None else size_text(other.batch_size)] if sized else []
         rows.add_row(
             Text(spec_of_the_rest(other.schedule)),
+            *size,
             loss_text(other.loss),
             regret_text(other.regret),
-            multiple_text(other.steps_to_match, plan.horizon),
+            difference_text(other),
+            multiple_text(other.steps_to_match, other.schedule.horizon),
         )
     return rows
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from etastar.planning import Estimate, PhaseEstimate, Plan
+from etastar.planning import Alternative, Estimate, PhaseEstimate, Plan
 from etastar.schedule import Schedule
 
 PHASE_MEANING = {
@@ -98,6 +98,86 @@ def count_text(number: int, noun: str) -> str:
     ('1 run', '3 runs')
     """
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def size_text(size: float) -> str:
+    """A batch size, or a number of samples: whole ones in groups, others with three digits.
+
+    >>> size_text(524288.0), size_text(0.53211)
+    ('524,288', '0.532')
+    """
+    return steps_text(size) if float(size).is_integer() or size >= 1000 else f"{size:.3g}"
+
+
+def duration_text(seconds: float) -> str:
+    """A time in the largest unit of which there are two or more.
+
+    >>> duration_text(90.0), duration_text(5400.0), duration_text(1e6)
+    ('90 s', '90 min', '11.6 days')
+    """
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def batch_text(plan: Plan) -> str:
+    """The batch size, of a ramp with the part of the samples at which it changes; "" if unknown."""
+    ramp = plan.ramp
+    if not ramp or plan.samples is None:
+        return ""
+    parts = [size_text(ramp[0][1])]
+    parts += [f"{size_text(size)} from {seen / plan.samples:.0%}" for seen, size in ramp[1:]]
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts)} of the samples on"
+
+
+def budget_text(plan: Plan) -> str:
+    """Samples, updates and, where the time of an update was given, time of the run."""
+    parts = [f"{steps_text(plan.horizon)} updates"]
+    if plan.samples is not None:
+        parts.insert(0, f"{size_text(plan.samples)} samples")
+    if plan.seconds is not None:
+        parts.append(f"{duration_text(plan.seconds)} by the time of an update")
+    return ", ".join(parts)
+
+
+def size_interval(estimate: Estimate) -> str:
+    """A batch size with its 90% interval, three digits each.
+
+    >>> size_interval(Estimate(53.21, 30.0, 91.77))
+    '53.2  (90%: 30 to 91.8)'
+    """
+    value, low, high = (f"{x:,.3g}" if x < 1000 else steps_text(x) for x in _values(estimate))
+    return f"{value}  (90%: {low} to {high})"
+
+
+def _values(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, estimate.low, estimate.high
+
+
+def stray_text(plan: Plan) -> str:
+    """How far one may stray before it costs a given loss."""
+    low, high = plan.within.peak_lr
+    text = f"peak LR from {rate_text(low)} to {rate_text(high)}"
+    if plan.within.batch_size is not None:
+        low, high = (f"{size:,.3g}" for size in plan.within.batch_size)
+        text += f", or batch size from {low} to {high} at its own best LR"
+    return f"{text}: at most {plan.within.loss:g} more loss"
+
+
+def difference_text(other: Alternative) -> str:
+    """The 90% interval of what an alternative loses more; a tie where it holds zero.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> linear = parse_schedule("linear:peak=1,horizon=9")
+    >>> difference_text(Alternative("linear", linear, 3.0, 0.1, None))
+    ''
+    """
+    if other.difference is None:
+        return ""
+    if other.tie:
+        return "tie"
+    return f"{regret_text(other.difference.low)} to {regret_text(other.difference.high)}"
 
 
 def exponent_text(exponent: float) -> str:

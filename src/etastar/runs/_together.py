@@ -9,7 +9,7 @@ from ._run import Run
 VALIDATION = ("val", "valid", "eval")
 
 
-def check_together(runs: Sequence[Run]) -> list[str]:
+def check_together(runs: Sequence[Run], *, sees_batch: bool = False) -> list[str]:
     """What makes runs hard to compare in one fit: a caveat each, none where all is well.
 
     Looks for different or partly unknown batch sizes and momenta, validation losses beside training
@@ -17,6 +17,8 @@ def check_together(runs: Sequence[Run]) -> list[str]:
 
     Arguments:
         runs: what `read_runs` returned, in any number.
+        sees_batch: whether the law that is fitted to them says what the batch size does; then runs
+            may differ in it, where all say theirs.
 
     Returns:
         One line each, naming the runs.
@@ -28,8 +30,10 @@ def check_together(runs: Sequence[Run]) -> list[str]:
     ['runs differ in batch size (1: b1; 2: b2); a law holds for one batch size']
     """
     good = [run for run in runs if not run.diverged]
+    sizes = _differ(good, "batch size", lambda run: run.batch_size)
+    known = sees_batch and all(run.batch_size is not None for run in good)
     caveats = [
-        *_differ(good, "batch size", lambda run: run.batch_size),
+        *([] if known else sizes),
         *_differ(good, "momentum", lambda run: run.momentum),
         *_differ(good, "kind of loss", _kind),
     ]

@@ -24,6 +24,8 @@ from ._keys import document_of, shape_of
 from ._shape import Frame, Shape
 from ._spec_text import spec_text
 
+_BATCH_SIZE = "batch_size"
+
 
 @dataclass(frozen=True, repr=False)
 class Schedule:
@@ -266,14 +268,19 @@ class Schedule:
         spec = self.spec
         return f"<Schedule {spec if len(spec) <= 200 else spec[:197] + '...'}>"
 
-    def to_json(self) -> str:
+    def to_json(self, batch_size: Schedule | None = None) -> str:
         """The schedule as one JSON object with a format version; exact, like the spec.
+
+        A `batch_size` of every update stands beside it, under the key `batch_size`.
 
         >>> from etastar.schedule import parse_schedule
         >>> print(parse_schedule("linear:peak=0.1,horizon=9").to_json())
         {"format": "etastar.schedule", "version": 1, "kind": "linear", "peak": 0.1, "horizon": 9}
         """
-        return document_text(document_of(self))
+        document = document_of(self)
+        if batch_size is not None:
+            document[_BATCH_SIZE] = document_of(batch_size)
+        return document_text(document)
 
     def to_dict(self) -> dict[str, Any]:
         """What commands print of a schedule: its knots where lines between them are all of it.
@@ -293,7 +300,7 @@ class Schedule:
 
     @staticmethod
     def from_json(text: str) -> Schedule:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; a batch size beside the schedule is left to `load_batch_size`.
 
         Raises: InputError for text that is not JSON, another format or version, an unknown kind or
         key, a missing key, or a value out of range.
@@ -303,10 +310,14 @@ class Schedule:
         >>> Schedule.from_json(schedule.to_json()) == schedule
         True
         """
-        return _decoded(read_document(text))
+        document = read_document(text)
+        document.pop(_BATCH_SIZE, None)
+        return _decoded(document)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, batch_size: Schedule | None = None) -> None:
         """Write the JSON to `path`: to a temporary name beside it first, then renamed over it.
+
+        With `batch_size` the file holds that of every update too: see `load_batch_size`.
 
         Raises: InputError where the file cannot be written; an old file then stays as it was.
 
@@ -318,7 +329,7 @@ class Schedule:
         ...     print(Schedule.load(path).spec)
         cosine:peak=0.1,horizon=100
         """
-        write_text(path, self.to_json() + "\n")
+        write_text(path, self.to_json(batch_size) + "\n")
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Schedule:
@@ -338,6 +349,47 @@ class Schedule:
             return Schedule.from_json(text)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+
+
+def load_batch_size(path: str | os.PathLike[str]) -> Schedule | None:
+    """The batch size of every update in a file that `Schedule.save` wrote, or None without one.
+
+    Arguments:
+        path: of the file.
+
+    Returns: a schedule of the LR schedule's horizon, whose values are batch sizes.
+    Raises: InputError, naming the file, where it cannot be read or is no schedule.
+
+    >>> import tempfile, pathlib
+    >>> from etastar.schedule import load_batch_size, parse_schedule
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "schedule.json"
+    ...     size = parse_schedule("constant:peak=64,horizon=100")
+    ...     parse_schedule("cosine:peak=0.1,horizon=100").save(path, batch_size=size)
+    ...     print(load_batch_size(path).spec, Schedule.load(path).spec)
+    constant:peak=64,horizon=100 cosine:peak=0.1,horizon=100
+    """
+    text = file_text(path)
+    try:
+        return batch_size_in(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def batch_size_in(text: str) -> Schedule | None:
+    """The batch size beside a schedule in the text of a JSON file, as `load_batch_size` reads it.
+
+    Arguments:
+        text: what the file holds.
+
+    Returns: the batch size of every update as a `Schedule`; None where the text has none.
+    Raises: InputError for a text that is no schedule file of ours, or a batch size that is none.
+
+    >>> batch_size_in('{"format": "etastar.schedule", "version": 1, "kind": "constant"}') is None
+    True
+    """
+    document = read_document(text).get(_BATCH_SIZE)
+    return None if document is None else _decoded(document)
 
 
 def from_keys(

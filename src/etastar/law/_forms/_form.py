@@ -6,13 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-
-from ._steps import At, LossSlopes, Mesh
 
 Array = np.ndarray
 
@@ -71,6 +69,77 @@ class NoiseMemory:
         return (1.0 + np.asarray(to_go) / self.lag) ** -self.exponent
 
 
+class Mesh(NamedTuple):
+    """The cells of R runs, in a law's reference units.
+
+    Attributes:
+        steps: how many updates of the reference batch size a unit of length is.
+        rate: mean LR of every cell over the reference, (R, CELLS).
+        length: of every cell, in reference steps, (R, CELLS); 0 for padding.
+        batch: batch size in every cell over the reference, (R, CELLS).
+
+    CELLS is 192, as in `etastar.law.make_mesh`.
+
+    >>> import numpy as np
+    >>> from etastar.law import Mesh, make_mesh
+    >>> from etastar.schedule import parse_schedule
+    >>> cells = make_mesh(parse_schedule("constant:peak=0.1,horizon=1000"))
+    >>> mesh = Mesh(500.0, cells.rate[None] / 0.1, cells.length[None] / 500, np.ones((1, 192)))
+    >>> round(float((mesh.rate * mesh.length).sum()), 6)
+    2.0
+    """
+
+    steps: Any
+    rate: Any
+    length: Any
+    batch: Any
+
+
+class At(NamedTuple):
+    """Where N points of each of R runs lie on a mesh.
+
+    Attributes:
+        cell: the cell of every point, from 0, (R, N).
+        fraction: the part of that cell's length that is done at the point, from 0 to 1, (R, N).
+
+    >>> import numpy as np
+    >>> from etastar.law import At, make_mesh
+    >>> from etastar.schedule import parse_schedule
+    >>> cells = make_mesh(parse_schedule("constant:peak=0.1,horizon=1000"))
+    >>> at = At(*cells.locate(np.array([[500.0, 1000.0]])))
+    >>> cells.node[at.cell] + at.fraction * cells.length[at.cell]
+    array([[ 500., 1000.]])
+    """
+
+    cell: Any
+    fraction: Any
+
+
+class LossSlopes(NamedTuple):
+    """A final loss, and its slopes by the rate, the length and the batch size of every cell.
+
+    Attributes:
+        loss: the final loss.
+        rate, length, batch: (CELLS,), each with the other two kept as they are.
+
+    CELLS is 192, as in `etastar.law.make_mesh`. Units are those of the arguments: reference units
+    from a `Form`, the runs' from a fitted law.
+
+    >>> import numpy as np
+    >>> from etastar.law import FORMS, Mesh
+    >>> mesh = Mesh(100.0, np.ones((1, 192)), np.full((1, 192), 1 / 192), np.ones((1, 192)))
+    >>> theta, linear = np.array([[0.5]]), np.array([[2.0, 1.0]])
+    >>> found = FORMS["power"].mean_final_loss_and_slopes(theta, linear, mesh)
+    >>> round(float(found.loss), 3), found.rate.shape, bool((found.length < 0).all())
+    (3.0, (192,), True)
+    """
+
+    loss: Any
+    rate: Any
+    length: Any
+    batch: Any
+
+
 class Form(ABC):
     """A loss law before it is fitted: loss = sum_c linear_c column_c(theta, schedule).
 
@@ -88,6 +157,7 @@ class Form(ABC):
         noise: the least relative error of a run's mean residual, against which the prior is
             weighed.
         draws: how many other fits a plan averages over; fewer for a law whose losses cost much.
+        sees_batch: whether its losses depend on the batch size.
 
     >>> from etastar.law import FORMS
     >>> FORMS["power"].names, FORMS["power"].linear, FORMS["power"].size
@@ -102,6 +172,7 @@ class Form(ABC):
     transient: ClassVar[float] = 0.05
     noise: ClassVar[float] = 3e-4
     draws: ClassVar[int] = 32
+    sees_batch: ClassVar[bool] = False
 
     @abstractmethod
     def columns(
@@ -119,13 +190,16 @@ class Form(ABC):
     def columns_and_slopes(
         self, theta: Float[Array, "laws n"], mesh: Mesh, at: At
     ) -> tuple[Float[Array, "laws runs points k"], Float[Array, "laws runs points k n"]]:
-        """The columns, and their slopes by theta."""
+        """The columns, and their slopes by theta; theta, mesh and at are those of `columns`."""
 
     @abstractmethod
     def mean_final_loss_and_slopes(
         self, theta: Float[Array, "laws n"], linear: Float[Array, "laws k"], mesh: Mesh
     ) -> LossSlopes:
-        """Final loss of the one run of a mesh, averaged over laws, and its slopes."""
+        """Final loss of the one run of a mesh, averaged over laws, and its slopes.
+
+        Arguments: `theta` and `linear`, the constants of each law; `mesh`, of R = 1 run.
+        """
 
     def noise_memory(self, theta: Array, linear: Array) -> NoiseMemory | None:
         """How the fitted law forgets noise; None for a law without a kernel."""

@@ -87,6 +87,7 @@ class SolvableForm(TracedForm):
     transient = 0.0
     noise = 1e-4  # the error of the mesh
     draws = 4
+    sees_batch = True
 
     def formula(self, theta, mesh, at):
         """The columns 1, bias and noise of the solvable model, straight lines inside a cell.
@@ -100,8 +101,7 @@ class SolvableForm(TracedForm):
         and `noise`, each with the noise that it feeds. In a cell of n steps of one LR the sums over
         steps are geometric, with L in the middle of the cell from one scalar equation.
 
-        `theta`: source s, memory 1 - 1/a, log of lambda_1 (per reference rate and the reference's
-        steps), log of 1/B.
+        `theta`: s, 1 - 1/a, log lambda_1 (per reference rate and reference steps), log 1/B.
 
         Source: arXiv 2602.04774, section 2; `etastar.model` has it for given constants.
         """
@@ -113,9 +113,7 @@ class SolvableForm(TracedForm):
         of_bias = _sums(capacity * source + 1 + capacity) / target
         first = jnp.exp(log_unit) / steps
 
-        def still(
-            x, noise
-        ):  # the noise of each mode where what it gains in a step is what it loses
+        def still(x, noise):  # noise of a mode that gains in a step what it loses
             return x**2 * noise * square / _kept(x * of_noise, jnp.ones(len(x)), noise)[1]
 
         def cell(state, inputs):

@@ -1,51 +1,14 @@
-"""Runs in cells, and what laws share: sums over the steps so far, and the falls of the LR."""
+"""What published laws share: sums over the steps so far, and the falls of the LR."""
 
 from __future__ import annotations
-
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from ._form import At
+
 EARLIEST = 1e-6
 """Times below this part of the longest run count as this: powers diverge at the start."""
-
-
-class Mesh(NamedTuple):
-    """The cells of R runs, in a law's reference units.
-
-    Attributes:
-        steps: how many updates of the reference batch size a unit of length is.
-        rate: mean LR of every cell, (R, CELLS).
-        length: of every cell, in reference steps, (R, CELLS); 0 for padding.
-        batch: batch size in every cell over the reference, (R, CELLS).
-    """
-
-    steps: Any
-    rate: Any
-    length: Any
-    batch: Any
-
-
-class At(NamedTuple):
-    """Where N points of each of R runs lie: in which cell, (R, N), and which part of it is done."""
-
-    cell: Any
-    fraction: Any
-
-
-class LossSlopes(NamedTuple):
-    """A final loss, and its slopes by the rate, the length and the batch size of every cell.
-
-    Attributes:
-        loss: the final loss.
-        rate, length, batch: (CELLS,), each with the other two kept as they are.
-    """
-
-    loss: Any
-    rate: Any
-    length: Any
-    batch: Any
 
 
 def from_start(increments):

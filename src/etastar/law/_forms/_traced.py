@@ -13,8 +13,7 @@ import numpy as np
 
 import etastar._precision  # noqa: F401  # first: double precision
 
-from ._form import Form
-from ._steps import At, LossSlopes, Mesh
+from ._form import At, Form, LossSlopes, Mesh
 
 
 class TracedForm(Form):

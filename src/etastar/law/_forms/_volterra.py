@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ._form import Form
-from ._steps import At, LossSlopes, Mesh
+from ._form import At, Form, LossSlopes, Mesh
 
 Array = np.ndarray
 
@@ -36,15 +35,15 @@ class VolterraConstants(NamedTuple):
     source: Array
     memory: Array
     log_lag: Array
-    noise_power: Array | float
+    noise_power: Any
     log_origin: Array
-    log_growth: Array | None = None
-    log_decay: Array | None = None
-    time_power: Array | None = None
-    log_instability: Array | None = None
-    log_critical: Array | None = None
-    batch_power: Array | None = None
-    log_kept: Array | None = None
+    log_growth: Any = None
+    log_decay: Any = None
+    time_power: Any = None
+    log_instability: Any = None
+    log_critical: Any = None
+    batch_power: Any = None
+    log_kept: Any = None
 
 
 class Kernel(NamedTuple):
@@ -55,9 +54,9 @@ class Kernel(NamedTuple):
     """
 
     share: Array
-    by_time: Array | None = None
-    power: Array | None = None
-    moved: Array | None = None
+    by_time: Any = None
+    power: Any = None
+    moved: Any = None
 
 
 @dataclass(frozen=True)
@@ -206,8 +205,6 @@ class Rows:
 
     def noise_by_kernel(self, kernel: Kernel, drive: Array, noise: Array) -> tuple[Array, Array]:
         """Slopes of `noise` by the kernel's memory g and by log b."""
-        assert kernel.power is not None
-        assert kernel.moved is not None
         memory = np.maximum(self.constants.memory, _LEAST_MEMORY)
         lag = np.exp(self.constants.log_lag)
         whole = np.log1p(1 / lag)
@@ -242,6 +239,7 @@ class VolterraForm(Form):
     """A law of these terms: 1, bias, noise; where `fed` the noise times the bias at its step."""
 
     fed: ClassVar[bool] = False
+    sees_batch: ClassVar[bool] = True
 
     def columns(self, theta, mesh, at):
         return self._at(theta, mesh, at, {})
@@ -391,7 +389,6 @@ def final_loss_slopes(rows: Rows, linear: Array, *, fed: bool) -> LossSlopes:
     """
     here = rows.time[:, -1:]
     kernel = rows.kernel(here, slopes=True)
-    assert kernel.by_time is not None
     noise = rows.noise(kernel, rows.drive)[:, 0]
     loss = linear[:, 0] + linear[:, 1] * rows.bias(here)[:, 0] + linear[:, 2] * noise
     share = np.concatenate([kernel.share[:, 0], np.zeros((len(loss), 1))], axis=1)

@@ -1,0 +1,72 @@
+"""What is shown of batch sizes: the map, the ramp, ties, how far one may stray."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from etastar.planning import BatchMap
+from etastar.report import plan_report, plan_summary
+from etastar.report._plan_batch import batch_figure
+from tests.helpers.plans import make_batch_plan, make_plan
+
+
+def printed(plan) -> str:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(plan_summary(plan))
+    return " ".join(console.export_text().split())
+
+
+def test_the_map_shows_losses_pilots_the_plan_and_how_far_one_may_stray():
+    plan = make_batch_plan()
+    figure: Any = batch_figure(plan)
+    losses, edge, pilots, planned = figure.data
+    assert plan.batch_map is not None
+    np.testing.assert_array_equal(losses.z, plan.batch_map.loss)
+    assert edge.contours.start == edge.contours.end == pytest.approx(2.392)
+    assert list(pilots.x) == [0.01, 0.02, 0.02]
+    assert list(pilots.y) == [16, 32, 128]
+    assert list(planned.x) == [0.015] * 3
+    assert list(planned.y) == [16, 32, 64]
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+
+
+def test_a_map_with_blanks_is_drawn_from_what_is_known():
+    plan = make_batch_plan()
+    charted = plan.batch_map
+    assert charted is not None
+    loss = charted.loss.copy()
+    loss[0, 3:] = np.nan
+    figure: Any = batch_figure(
+        make_batch_plan(batch_map=BatchMap(charted.peak, charted.batch_size, loss))
+    )
+    assert np.isfinite(figure.data[0].contours.start)
+    assert figure.data[0].contours.size > 0
+
+
+def test_the_page_and_the_summary_say_what_the_run_takes():
+    plan = make_batch_plan()
+    text, page = printed(plan), plan_report(plan)
+    for words in (
+        "16, 32 from 29%, 64 from 71% of the samples on",
+        "224,000 samples, 8,000 updates, 90 min",
+        "50 (90%: 30 to 90)",
+        "peak LR from 0.011 to 0.018, or batch size from 20 to 45",
+        "tie",
+        "+0.0050 to +0.0400",
+    ):
+        assert words in text
+    for words in ("Learning rate and batch size", "samples seen", "figure-batch", "128", "tie"):
+        assert words in page
+
+
+def test_a_plan_without_batch_sizes_shows_none():
+    plan = make_plan()
+    text, page = printed(plan), plan_report(plan)
+    assert "batch" not in text
+    assert "figure-batch" not in page
+    assert "may stray peak LR from 0.011 to 0.018: at most 0.002 more loss" in text
