@@ -27,8 +27,9 @@ class VolterraConstants(NamedTuple):
     `source` s, `memory` g, `log_lag` log b, `noise_power` p and `log_origin` log S_0 of the formula
     in `EtastarForm`; `log_growth` log kappa, `log_decay` log omega, `time_power` q and
     `log_instability` log c, or None: then the effective rate is the learning rate, q is 1 and c 0;
-    `log_critical` the logarithm of the critical batch size over the reference and `batch_power` of
-    `NormalisedForm`, or None: then the batch size divides the noise and does nothing else.
+    `log_critical` the logarithm of the critical batch size over the reference, `batch_power` k and
+    `log_kept` log d of `NormalisedForm`, or None: then the batch size divides the noise and does
+    nothing else.
     """
 
     source: Array
@@ -42,6 +43,7 @@ class VolterraConstants(NamedTuple):
     log_instability: Any = None
     log_critical: Any = None
     batch_power: Any = None
+    log_kept: Any = None
 
 
 class Kernel(NamedTuple):
@@ -111,9 +113,21 @@ class Rows:
         return 1.0 if self.plain else self.constants.time_power
 
     @property
+    def averaged(self) -> Array:
+        """b^-k, what a batch size leaves of the noise that it averages out."""
+        power = self.constants.batch_power
+        return self.batch ** -(1.0 if power is None else power)
+
+    @property
+    def kept(self) -> Array | float:
+        """d, the noise that no batch size averages out."""
+        return 0.0 if self.constants.log_kept is None else np.exp(self.constants.log_kept)
+
+    @property
     def batch_power(self) -> Array | float:
-        """The power of the batch size that divides the noise of an update."""
-        return 1.0 if self.constants.batch_power is None else self.constants.batch_power
+        """The power of the batch size by which the noise of an update falls just there."""
+        power = 1.0 if self.constants.batch_power is None else self.constants.batch_power
+        return power * self.averaged / (self.averaged + self.kept)
 
     @cached_property
     def step(self) -> Array:
@@ -131,8 +145,8 @@ class Rows:
     def drive(self) -> Array:
         """Noise of every cell per unit of intrinsic time."""
         power = self.constants.noise_power - self.time_power
-        log_drive = power * self.log_effective - self.batch_power * np.log(self.batch)
-        return np.exp(log_drive) * (1 + self.unstable)
+        of_batch = (self.averaged + self.kept) / (1 + self.kept)
+        return np.exp(power * self.log_effective) * of_batch * (1 + self.unstable)
 
     def bias(self, time: Array) -> Array:
         """((S + S_0) / (1 + S_0))^-s at intrinsic times S, (Q, any number)."""
@@ -362,7 +376,9 @@ def _log_drive_slopes(rows: Rows, by_log_rate: dict[str, Array]) -> dict[str, Ar
     found["time_power"] = -rows.log_effective
     found["log_instability"] = part
     if constants.batch_power is not None:
-        found["batch_power"] = -np.log(rows.batch)
+        found["batch_power"] = -np.log(rows.batch) * rows.averaged / (rows.averaged + rows.kept)
+    if constants.log_kept is not None:
+        found["log_kept"] = rows.kept / (rows.averaged + rows.kept) - rows.kept / (1 + rows.kept)
     return found
 
 
