@@ -114,13 +114,13 @@ def fixed_solution(law: LossLaw, budget: Budget, size: float, limits_at: LimitsA
 def _affordable(budget: Budget, low: float, high: float) -> tuple[float, float]:
     """The range of batch sizes of which the budget leaves 8 updates."""
     budget.check(low)
-    if budget.updates(high) >= FEWEST:
+    if budget.allows(high):
         return low, high
     high = (budget.total / FEWEST - budget.per_update) / budget.per_sample
     return low, max(low, math.floor(high) if float(low).is_integer() else high)
 
 
-def sizes_between(low: float, high: float) -> np.ndarray:
+def _sizes_between(low: float, high: float) -> np.ndarray:
     """Batch sizes of a grid from the lowest to the highest, two or fewer a doubling."""
     if not low < high:
         return np.array([low])
@@ -132,7 +132,7 @@ def _best_size(
     law: LossLaw, budget: Budget, sizes: tuple[float, float], limits_at: LimitsAt
 ) -> float:
     """The best constant batch size, rounded."""
-    grid = sizes_between(*sizes)
+    grid = _sizes_between(*sizes)
     losses, schedules = _screen(law, budget, grid, limits_at)
     ends = []
     for i in _minima(losses):
