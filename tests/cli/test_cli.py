@@ -18,7 +18,15 @@ from etastar import cli
 from etastar.schedule import InputError, Schedule, parse_schedule
 
 SPEC = "cosine:peak=0.02,horizon=4000,warmup=20"
-FIELDS_OF_LAW = ("form", "units", "steps_fitted", "peak_range", "caveats")
+FIELDS_OF_LAW = (
+    "form",
+    "units",
+    "steps_fitted",
+    "peak_range",
+    "caveats",
+    "transient_error",
+    "doublings",
+)
 
 
 def run(capsys, *words: object) -> tuple[int, str, str]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from etastar import control
-from etastar.control import Budget, Limits, best_members, fixed_solution, optimal_schedule
-from etastar.control._law_batch import rounded, stepped
+from etastar.control import Budget, Limits, best_members, optimal_schedule
+from etastar.control._law_batch import fixed_solution, rounded, stepped
 from etastar.control._law_joint import JointGrid
 from etastar.law._forms import NORMALISED, OWN
 from etastar.schedule import InputError, parse_schedule

@@ -44,7 +44,7 @@ def compilations(compiled) -> int:
 # Several batch sizes, under an optimiser that normalises its update: log c and k of that law.
 
 BATCH_UNITS = Units(2e-3, 4000.0, 32.0)
-NORMALISED_TRUTH = np.append(TRUTH, [1.2, 0.9])
+NORMALISED_TRUTH = np.append(TRUTH, [1.2, 0.9, -3.0])
 
 
 def true_law(form: Form = NORMALISED, theta=NORMALISED_TRUTH, linear=LINEAR) -> Law:

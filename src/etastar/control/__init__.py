@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._budget import Budget
-from ._law_batch import BatchSolution, fixed_solution, optimal_controls, sizes_between
+from ._law_batch import BatchSolution, optimal_controls
 from ._law_families import best_members, steps_to_match
 from ._law_schedule import least_losses, optimal_schedule
-from ._limits import FEWEST, Limits, Past, last_piece
+from ._limits import Limits, Past, last_piece
 from ._solution import Member, Solution
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _FILES = {
 
 __all__ = [
     "FAMILIES",
-    "FEWEST",
     "Allocation",
     "BatchSolution",
     "Budget",
@@ -42,12 +41,10 @@ __all__ = [
     "best_member",
     "best_members",
     "compute_optimal",
-    "fixed_solution",
     "last_piece",
     "least_losses",
     "optimal_controls",
     "optimal_schedule",
-    "sizes_between",
     "solve",
     "steps_to_match",
     "transfer",

@@ -38,14 +38,7 @@ class Budget:
         seconds: float | None,
         step_time: tuple[float, float],
     ) -> Budget:
-        """The one budget that is given, the others None.
-
-        Arguments:
-            horizon: updates, a whole number.
-            samples: data, in the unit of the batch size.
-            seconds: time.
-            step_time: (T0, T1) in seconds: an update of batch size B takes T0 + T1 B. Used with
-                `seconds` alone.
+        """The one budget that is given; `step_time` is (per_update, per_sample) of seconds.
 
         Raises: InputError where none or more than one is given, or its value is out of range.
         """
@@ -78,23 +71,27 @@ class Budget:
         return (self.per_update, self.per_sample) == (1.0, 0.0)
 
     def cost(self, batch_size: Any) -> Any:
-        """What an update costs of batch size B, `batch_size`: per_update + per_sample B."""
+        """What an update of `batch_size` costs, a number or an array of them."""
         return self.per_update + self.per_sample * batch_size
 
     def updates(self, batch_size: Any) -> Any:
-        """How many updates of `batch_size`, a number or an array, there are, not rounded."""
+        """How many updates of `batch_size` there are, not rounded; a number or an array."""
         return self.total / self.cost(batch_size)
 
     def whole_updates(self, batch_size: float) -> int:
         """How many whole updates of `batch_size` there are."""
         return int(self.updates(batch_size) * (1 + 1e-12))
 
-    def check(self, batch_size: float) -> None:
-        """Refuse a budget that leaves no run.
+    def allows(self, batch_size: Any) -> Any:
+        """Whether there are 8 updates of `batch_size`, a number or an array, as a run needs."""
+        return self.updates(batch_size) * (1 + 1e-12) >= FEWEST
 
-        Raises: InputError where it leaves fewer than 8 updates of `batch_size`.
+    def check(self, batch_size: float) -> None:
+        """Refuse a budget that leaves no run of `batch_size`.
+
+        Raises: InputError where it leaves fewer than 8 updates.
         """
-        if self.whole_updates(batch_size) < FEWEST:
+        if not self.allows(batch_size):
             raise InputError(
                 f"{self.name} {self.total:g} leaves {self.whole_updates(batch_size)} updates of"
                 f" batch size {batch_size:g}, and a schedule needs {FEWEST}: raise {self.name} or"

@@ -40,6 +40,9 @@ class BatchSolution:
         fixed: the optimum at the best constant batch size, its `batch_size` a constant schedule.
         ramp: the optimum with a batch size that rises in steps; None where it gains less than 1e-4
             of the loss.
+
+    >>> BatchSolution.__dataclass_fields__.keys() == {"fixed", "ramp"}
+    True
     """
 
     fixed: Solution
@@ -100,27 +103,7 @@ def optimal_controls(
 def fixed_solution(law: LossLaw, budget: Budget, size: float, limits_at: LimitsAt) -> Solution:
     """The optimal schedule at one batch size, for the whole updates that a budget leaves.
 
-    Arguments:
-        law: a fitted law, or an average of several.
-        budget: updates, samples or seconds, and what an update of a batch size costs of them.
-        size: the batch size, in the unit of the runs.
-        limits_at: what the LR may be where the run begins with a given batch size.
-
-    Returns: a `Solution`, its `batch_size` a constant schedule.
-    Raises: InputError where the budget leaves fewer than 8 updates.
-
-    >>> import numpy as np
-    >>> from etastar.control import Budget, Limits, fixed_solution
-    >>> from etastar.law import fit
-    >>> from etastar.runs import Run
-    >>> from etastar.schedule import parse_schedule
-    >>> steps = np.arange(100, 2001, 50)
-    >>> runs = [Run(f"{lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
-    ...             parse_schedule(f"constant:peak={lr},horizon=2000"), 8) for lr in (0.01, 0.02)]
-    >>> budget = Budget.of(None, 40_000, None, (1.0, 0.0))
-    >>> found = fixed_solution(fit(runs), budget, 8, lambda size: Limits(0.02))
-    >>> found.schedule.horizon, found.batch_size.peak, found.schedule.peak <= 0.02
-    (5000, 8.0, True)
+    Raises: InputError where these are fewer than 8.
     """
     budget.check(size)
     horizon = budget.whole_updates(size)
@@ -131,26 +114,14 @@ def fixed_solution(law: LossLaw, budget: Budget, size: float, limits_at: LimitsA
 def _affordable(budget: Budget, low: float, high: float) -> tuple[float, float]:
     """The range of batch sizes of which the budget leaves 8 updates."""
     budget.check(low)
-    if budget.updates(high) >= FEWEST:
+    if budget.allows(high):
         return low, high
     high = (budget.total / FEWEST - budget.per_update) / budget.per_sample
     return low, max(low, math.floor(high) if float(low).is_integer() else high)
 
 
-def sizes_between(low: float, high: float) -> np.ndarray:
-    """Batch sizes of a grid, evenly spaced in the logarithm.
-
-    Two a doubling, but at least 3 in all and at most 25; the one size where the range is empty.
-
-    Arguments:
-        low, high: the lowest and the highest, both on the grid, in any unit and above 0.
-
-    Returns: the batch sizes, rising, (sizes,).
-
-    >>> from etastar.control import sizes_between
-    >>> sizes_between(8, 32).round(1).tolist(), sizes_between(8, 8).tolist()
-    ([8.0, 11.3, 16.0, 22.6, 32.0], [8])
-    """
+def _sizes_between(low: float, high: float) -> np.ndarray:
+    """Batch sizes of a grid from the lowest to the highest, two or fewer a doubling."""
     if not low < high:
         return np.array([low])
     count = math.ceil(_PER_DOUBLING * math.log2(high / low)) + 1
@@ -161,7 +132,7 @@ def _best_size(
     law: LossLaw, budget: Budget, sizes: tuple[float, float], limits_at: LimitsAt
 ) -> float:
     """The best constant batch size, rounded."""
-    grid = sizes_between(*sizes)
+    grid = _sizes_between(*sizes)
     losses, schedules = _screen(law, budget, grid, limits_at)
     ends = []
     for i in _minima(losses):

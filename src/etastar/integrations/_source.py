@@ -12,7 +12,7 @@ from typing import Any
 
 from etastar._checks import shown
 from etastar._errors import InputError
-from etastar.schedule import Schedule, batch_size_in, join, make_schedule, parse_schedule, table
+from etastar.schedule import Schedule, join, make_schedule, parse_schedule, table
 
 ALLOWED = (
     "a Schedule, a spec such as 'cosine:peak=1e-3,horizon=1000', the path of a schedule.json, of a "
@@ -148,8 +148,8 @@ def _from_document(document: Any) -> PlannedControls:
         raise InputError(f"a JSON object is expected, got {shown(document)}")
     if "schedule" not in document:
         schedule = _schedule_in(document)
-        size = batch_size_in(json.dumps(document)) if "format" in document else None
-        return PlannedControls(schedule, batch_size=size)
+        size = document.get("batch_size")
+        return PlannedControls(schedule, batch_size=None if size is None else _schedule_in(size))
     parts = {
         name: _schedule_in(document[name])
         for name in ("schedule", "momentum")

@@ -240,7 +240,7 @@ class Law:
     def doublings(self, schedule: Schedule, batch_size: BatchSize = None) -> float:
         """log2 of a run's length over that of the longest run fitted, at least 0.
 
-        In samples where the runs say their batch sizes.
+        In samples where the runs say their batch sizes; `batch_size` is as for `predict`.
         """
         if isinstance(batch_size, Schedule):
             batch_size = float(batch_size.intrinsic_time(schedule.horizon)) / schedule.horizon

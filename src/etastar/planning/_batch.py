@@ -15,7 +15,6 @@ from etastar.control import (
     Limits,
     Past,
     Solution,
-    fixed_solution,
     optimal_controls,
     optimal_schedule,
 )
@@ -216,7 +215,7 @@ def best_controls(task: Task, average: AverageLaw) -> BatchSolution:
     if low is None or high is None or task.limits.past is not None:
         return BatchSolution(_solution(task, average, low), None)
     if low == high:
-        return BatchSolution(fixed_solution(average, task.budget, low, task.limits_at), None)
+        return optimal_controls(average, task.budget, (low, low), task.limits_at)
     found = optimal_controls(average, task.budget, (low, high), task.limits_at)
     ramp, fixed = found.ramp, found.fixed
     if ramp is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from etastar.control import (
-    FEWEST,
     Limits,
     Member,
     Solution,
@@ -70,7 +69,7 @@ def _at_other_sizes(
         return []
     own, budget = fixed.batch_size.peak, task.data
     sizes = [size for size in task.piloted if abs(np.log(size / own)) > 0.05]
-    sizes = [size for size in sizes if budget.updates(size) >= FEWEST]
+    sizes = [size for size in sizes if budget.allows(size)]
     if len(sizes) > MOST_OTHERS:
         sizes = [sizes[i] for i in np.linspace(0, len(sizes) - 1, MOST_OTHERS).round().astype(int)]
     found = []

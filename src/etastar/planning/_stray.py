@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
-from etastar.control import FEWEST, Solution, last_piece, sizes_between
+from etastar.control import Solution, last_piece
 from etastar.law import AverageLaw
 from etastar.schedule import Schedule
 
@@ -18,7 +20,8 @@ LOSS = 0.002
 _LOWEST = 64.0
 """Peaks are searched from the cap down to the plan's over this."""
 
-_PER_DOUBLING = 4
+_PER_DOUBLING, _SIZES, _MOST_SIZES = 4, 2, 25
+"""Peaks and batch sizes of the map for each doubling, and batch sizes at most."""
 
 
 def batch_map_of(task: Task, average: AverageLaw, fixed: Solution, loss: float) -> BatchMap | None:
@@ -31,8 +34,9 @@ def batch_map_of(task: Task, average: AverageLaw, fixed: Solution, loss: float) 
         return None
     own, budget = fixed.batch_size.peak, task.data
     among = (*task.piloted, *task.sizes, own)
-    sizes = sizes_between(min(among), max(among))
-    sizes = np.unique([*sizes[budget.updates(sizes) >= FEWEST], own])
+    count = math.ceil(_SIZES * math.log2(max(among) / min(among))) + 1
+    sizes = np.geomspace(min(among), max(among), min(count, _MOST_SIZES))
+    sizes = np.unique([*sizes[budget.allows(sizes)], own])
     peak, cap = fixed.schedule.peak, max(task.limits_at(float(size)).cap for size in sizes)
     last = int(np.floor(_PER_DOUBLING * np.log2(cap / peak) + 1e-9))
     steps = np.arange(-int(_PER_DOUBLING * np.log2(_LOWEST)) // 2, last + 1)

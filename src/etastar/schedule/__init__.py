@@ -17,7 +17,7 @@ from ._curves import (
     SqrtDecay,
 )
 from ._joined import Joined
-from ._schedule import Schedule, batch_size_in, join, load_batch_size
+from ._schedule import Schedule, join, load_batch_size
 from ._shape import Frame, Shape
 from ._shapes import (
     Constant,
@@ -62,7 +62,6 @@ __all__ = [
     "Step",
     "Table",
     "WarmupStableDecay",
-    "batch_size_in",
     "join",
     "load_batch_size",
     "make_schedule",

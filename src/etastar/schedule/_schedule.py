@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from bisect import bisect_right
@@ -279,7 +280,7 @@ class Schedule:
         """
         document = document_of(self)
         if batch_size is not None:
-            document[_BATCH_SIZE] = document_of(batch_size)
+            document[_BATCH_SIZE] = json.loads(batch_size.to_json())
         return document_text(document)
 
     def to_dict(self) -> dict[str, Any]:
@@ -371,25 +372,10 @@ def load_batch_size(path: str | os.PathLike[str]) -> Schedule | None:
     """
     text = file_text(path)
     try:
-        return batch_size_in(text)
+        document = read_document(text).get(_BATCH_SIZE)
+        return None if document is None else Schedule.from_json(json.dumps(document))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def batch_size_in(text: str) -> Schedule | None:
-    """The batch size beside a schedule in the text of a JSON file, as `load_batch_size` reads it.
-
-    Arguments:
-        text: what the file holds.
-
-    Returns: the batch size of every update as a `Schedule`; None where the text has none.
-    Raises: InputError for a text that is no schedule file of ours, or a batch size that is none.
-
-    >>> batch_size_in('{"format": "etastar.schedule", "version": 1, "kind": "constant"}') is None
-    True
-    """
-    document = read_document(text).get(_BATCH_SIZE)
-    return None if document is None else _decoded(document)
 
 
 def from_keys(
