@@ -80,7 +80,9 @@ def best_members(
     ['constant', 'linear', 'cosine', 'wsd']
     """
     out = []
-    coarse = limits.cap * np.exp2(-np.arange(0, np.log2(RANGE) + 0.25, 0.5))
+    below = limits.cap * np.exp2(-np.arange(0.5, np.log2(RANGE) + 0.25, 0.5))
+    # But for the cap peaks that one would write down.
+    coarse = np.array([limits.cap, *(float(f"{peak:.3g}") for peak in below)])
     coarse = coarse[coarse >= limits.floor]
     for family, shapes in family_makers(limits).items():
         candidates = [(make, peak) for make in shapes for peak in coarse]
@@ -88,7 +90,7 @@ def best_members(
         best = _best(law, horizon, batch_size, family, candidates)
         for _ in range(2):
             finer = best[1] * ratio ** np.linspace(-0.75, 0.75, 7)
-            finer = [float(f"{peak:.3g}") for peak in finer]  # a peak that one would write down
+            finer = [float(f"{peak:.3g}") for peak in finer]
             finer = np.unique(np.append(np.clip(finer, limits.floor, limits.cap), best[1]))
             around = [(best[0], peak) for peak in finer]
             best = _best(law, horizon, batch_size, family, around)

@@ -36,9 +36,9 @@ def transient_of(law: Law, schedule: Schedule, batch_size: BatchSize = None) -> 
     """
     ahead = law.doublings(schedule, batch_size)
     if law.transient_error * ahead > WORTH_SAYING:
-        enough = schedule.horizon / 2 ** (WORTH_SAYING / law.transient_error)
+        enough = float(f"{schedule.horizon / 2 ** (WORTH_SAYING / law.transient_error):.2g}")
         yield (
             f"the first half of the pilots foretells their ends only to {law.trend:.1%}: they are"
-            " still in a transient that no power law describes, and the interval is wider for it;"
-            f" pilots of {enough:.2g} updates would do without"
+            " still in a transient that no power law describes, so the interval is wider; pilots of"
+            f" about {enough:,.0f} updates would not need this"
         )
