@@ -119,7 +119,7 @@ class Rows:
         return self.batch ** -(1.0 if power is None else power)
 
     @property
-    def kept(self) -> Array | float:
+    def lasting(self) -> Array | float:
         """d, the noise that no batch size averages out."""
         return 0.0 if self.constants.log_kept is None else np.exp(self.constants.log_kept)
 
@@ -127,7 +127,7 @@ class Rows:
     def batch_power(self) -> Array | float:
         """The power of the batch size by which the noise of an update falls just there."""
         power = 1.0 if self.constants.batch_power is None else self.constants.batch_power
-        return power * self.averaged / (self.averaged + self.kept)
+        return power * self.averaged / (self.averaged + self.lasting)
 
     @cached_property
     def step(self) -> Array:
@@ -145,7 +145,7 @@ class Rows:
     def drive(self) -> Array:
         """Noise of every cell per unit of intrinsic time."""
         power = self.constants.noise_power - self.time_power
-        of_batch = (self.averaged + self.kept) / (1 + self.kept)
+        of_batch = (self.averaged + self.lasting) / (1 + self.lasting)
         return np.exp(power * self.log_effective) * of_batch * (1 + self.unstable)
 
     def bias(self, time: Array) -> Array:
@@ -376,9 +376,11 @@ def _log_drive_slopes(rows: Rows, by_log_rate: dict[str, Array]) -> dict[str, Ar
     found["time_power"] = -rows.log_effective
     found["log_instability"] = part
     if constants.batch_power is not None:
-        found["batch_power"] = -np.log(rows.batch) * rows.averaged / (rows.averaged + rows.kept)
+        found["batch_power"] = -np.log(rows.batch) * rows.averaged / (rows.averaged + rows.lasting)
     if constants.log_kept is not None:
-        found["log_kept"] = rows.kept / (rows.averaged + rows.kept) - rows.kept / (1 + rows.kept)
+        found["log_kept"] = rows.lasting / (rows.averaged + rows.lasting) - rows.lasting / (
+            1 + rows.lasting
+        )
     return found
 
 
