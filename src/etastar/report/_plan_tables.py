@@ -121,9 +121,9 @@ def _comparison(plan: Plan) -> Table:
     rows = Table(
         box=box.SIMPLE_HEAD, title="Standard schedules, each at its best", title_justify="left"
     )
-    rows.add_column("schedule", overflow="fold", min_width=24)
+    rows.add_column("schedule", overflow="fold", min_width=20)
     sized = plan.batch_map is not None
-    for name in (*(["batch"] if sized else []), "loss", "regret", "90%", "steps to match"):
+    for name in (*(["batch"] if sized else []), "loss", "regret", "90%", "steps to\nmatch"):
         rows.add_column(name, justify="right", no_wrap=True)
     size = ["" if plan.batch_size is None else size_text(plan.batch_size.peak)] if sized else []
     rows.add_row("planned", *size, loss_text(plan.loss.value), "0", "", "1×", style="bold")
