@@ -177,6 +177,10 @@ def test_a_ramp_of_the_batch_size_ends_near_a_run_of_its_last_size():
     # The end, at the large size, decides.
     assert abs(ramped - large) < 0.2 * (small - large)
     assert law.predict(schedule, batch_size=ramp).final[0] == pytest.approx(ramped, rel=1e-12)
+    # How far ahead a run lies is counted in the samples that it takes, not in those of its end.
+    targets = law._targets([schedule], [np.array([6000.0])], [ramp])
+    assert targets.ahead[0] == pytest.approx(law.doublings(schedule, ramp), abs=1e-3)
+    assert targets.ahead[0] < law.doublings(schedule, 32.0)
 
 
 SHAPES = (

@@ -313,7 +313,9 @@ class Law:
             here = size(np.maximum(step - 1, 0)) if isinstance(size, Schedule) else size
             ratio = np.broadcast_to(self.units.batch_ratio(here), len(step))
             places.append(misfit_place(schedule, step, ratio))
-            ahead.append(np.log2(np.maximum(step * ratio / self.units.steps, 1.0)))
+            done = size.intrinsic_time(step) if isinstance(size, Schedule) else None
+            length = step * ratio if done is None else self.units.batch_ratio(done)
+            ahead.append(np.log2(np.maximum(length / self.units.steps, 1.0)))
             beyond = np.log2(max(schedule.peak / self.peak_range[1], 1.0))
             above.append(np.full(len(step), beyond))
         far = (np.concatenate(each) for each in (places, ahead, above))
