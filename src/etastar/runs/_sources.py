@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from etastar._errors import InputError
+from etastar._files import entries, is_file, is_folder, matching
 
 from ._declarations import FILE, Declaration, read_declarations
 from ._formats import SUFFIXES
@@ -32,26 +33,58 @@ class Source:
 
 @dataclass
 class _Folders:
-    """The `runs.csv` of each folder, read once."""
+    """The `runs.csv` of each folder, and which folders were searched.
 
-    declarations: dict[Path, list[Declaration]] = field(default_factory=dict)
+    A file is read once, and again where it has changed since: a sweep that goes on meanwhile writes
+    the row of a run before its log, so whoever has seen a log and looks for its row then finds it.
+    """
+
+    declared: dict[Path, tuple[object, dict[Path, Declaration], list[Declaration]]] = field(
+        default_factory=dict
+    )
+    searched: set[Path] = field(default_factory=set)
 
     def of(self, folder: Path) -> list[Declaration]:
-        key = folder.resolve()
-        if key not in self.declarations:
-            self.declarations[key] = read_declarations(folder)
-        return self.declarations[key]
+        """The rows of a folder's `runs.csv`."""
+        return self._read(folder)[1]
 
     def declaration(self, path: Path) -> Declaration | None:
         """The row for a log, in its own folder or up to two above (`version_0/metrics.csv`)."""
         place = path.resolve()
         folder = path.parent
         for _ in range(3):
-            for row in self.of(folder):
-                if row.path is not None and row.path.resolve() in (place, place.parent):
-                    return row
+            by_path, _rows = self._read(folder)
+            row = by_path.get(place) or by_path.get(place.parent)
+            if row is not None:
+                return row
             folder = folder / ".." if folder.name in ("", "..") else folder.parent
         return None
+
+    def is_new(self, folder: Path) -> bool:
+        """Whether a folder is searched for the first time: links may lead to one many times."""
+        place = folder.resolve()
+        if place in self.searched:
+            return False
+        self.searched.add(place)
+        return True
+
+    def _read(self, folder: Path) -> tuple[dict[Path, Declaration], list[Declaration]]:
+        key, state = folder.resolve(), _state(folder / FILE)
+        if key in self.declared and state == self.declared[key][0]:
+            return self.declared[key][1:]
+        rows = read_declarations(folder)
+        by_path = {row.path.resolve(): row for row in rows if row.path is not None}
+        self.declared[key] = state, by_path, rows
+        return by_path, rows
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is written anew; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def find_logs(sources: Sources) -> list[Source]:
@@ -75,20 +108,20 @@ def find_logs(sources: Sources) -> list[Source]:
 def _paths(name: str | os.PathLike[str]) -> list[Path]:
     """The paths that one source stands for: itself, or what a glob matches."""
     text = os.path.expanduser(os.fspath(name))
-    if os.path.exists(text):
+    if os.path.lexists(text):
         return [Path(text)]
     if glob.has_magic(text):
-        matches = sorted(glob.glob(text, recursive=True), key=_natural)
+        matches = sorted(matching(text), key=_natural)
         if not matches:
             raise InputError(f"{text}: the pattern matches no file; check it")
-        return [Path(match) for match in matches if Path(match).name != FILE] or [Path(matches[0])]
+        return [match for match in matches if match.name != FILE] or [matches[0]]
     raise InputError(f"{text}: no such file or folder; check the path")
 
 
 def _expanded(path: Path, folders: _Folders) -> list[Source]:
-    if path.is_dir() or path.name == FILE:
-        folder = path if path.is_dir() else path.parent
-        sources = _in_folder(folder, folders, listed_only=not path.is_dir(), depth=0)
+    if is_folder(path) or path.name == FILE:
+        folder = path if is_folder(path) else path.parent
+        sources = _in_folder(folder, folders, listed_only=not is_folder(path), depth=0)
         if not sources:
             raise InputError(
                 f"{path}: no logs in it; logs end in {' '.join(SUFFIXES)}, or are named"
@@ -123,13 +156,14 @@ def _in_folder(folder: Path, folders: _Folders, *, listed_only: bool, depth: int
     return [
         source
         for inner in _subfolders(folder)
+        if folders.is_new(inner)
         for source in _in_folder(inner, folders, listed_only=False, depth=depth + 1)
     ]
 
 
 def _logs_directly_in(folder: Path) -> list[Path]:
     """The logs of a folder itself: event files are one run, checkpoints are one run, the latest."""
-    files = sorted((p for p in _entries(folder) if p.is_file()), key=_natural)
+    files = sorted(filter(is_file, entries(folder)), key=_natural)
     logs = [p for p in files if p.suffix.lower() in SUFFIXES and p.name != FILE]
     logs += [p for p in files if p.name == "trainer_state.json"]
     checkpoints = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=_natural)
@@ -141,15 +175,7 @@ def _logs_directly_in(folder: Path) -> list[Path]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted((p for p in _entries(folder) if p.is_dir()), key=_natural)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{folder}: cannot be read ({reason}); check its permissions") from None
+    return sorted(filter(is_folder, entries(folder)), key=_natural)
 
 
 def _natural(path: Path | str) -> list[tuple[int, int, str]]:
