@@ -62,6 +62,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     r"""Write UTF-8 text as `write_bytes` does; line ends stay as they are in `text`.
 
+    What UTF-8 cannot hold, as a file's name can have it, is written as an escape.
+
     Raises: InputError where the file cannot be written; an old one then stays as it was.
 
     >>> import tempfile
@@ -69,7 +71,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     >>> write_text(path, "η\n"); path.read_bytes()
     b'\xce\xb7\n'
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def copy_file(source: str | os.PathLike[str] | BinaryIO, target: str | os.PathLike[str]) -> None:
