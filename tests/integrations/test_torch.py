@@ -101,7 +101,7 @@ def test_anything_that_holds_a_schedule_is_a_source(tmp_path):
     ("source", "message"),
     [
         ("cosin:peak=1,horizon=9", "unknown schedule 'cosin'"),
-        ("plans/schedule.json", "plans/schedule.json: cannot be read: No such file"),
+        ("plans/schedule.json", "plans/schedule.json: no such file"),
         ("cosine", "'cosine' is no file or folder, and as a spec: cosine needs peak"),
         (3e-4, "a schedule is wanted, got 0.0003: give a Schedule"),
         (Path(__file__).parent, "no schedule.json or plan.json in this folder"),
@@ -135,7 +135,7 @@ def test_groups_of_equal_lrs_follow_the_schedule_whatever_those_are():
 
 def test_groups_without_a_ratio_are_an_error():
     groups = [{"params": [parameter()], "lr": lr} for lr in (0.0, 0.1)]
-    with pytest.raises(InputError, match="have no ratio to 0: give base_lr"):
+    with pytest.raises(InputError, match="has no ratio to 0: give base_lr"):
         ScheduledLR(torch.optim.SGD(groups, lr=1.0), WSD)
 
 
@@ -450,7 +450,7 @@ def test_states_that_do_not_belong_are_errors():
         )
     with pytest.raises(InputError, match="the state has 1 parameter groups and the optimiser 2"):
         ScheduledLR(two_groups(), WSD).load_state_dict(state)
-    with pytest.raises(InputError, match="goes by steps and this scheduler by samples"):
+    with pytest.raises(InputError, match="goes by 'steps' and this scheduler by samples"):
         ScheduledLR(sgd(), WSD, unit="samples", batch_size=4).load_state_dict(state)
 
 
