@@ -40,10 +40,12 @@ def powers(base: Any, exponent: Any) -> Any:
     Where numpy is handed one exponent such as 1/2 it may take the root, and in an array the power,
     which may differ in the last bit: here it is always handed several.
     """
+    if isinstance(base, float) and isinstance(exponent, float):
+        return float(np.power(np.array((base, 1.0, 1.0)), np.array((exponent, 1.0, 1.0)))[0])
     shape = np.broadcast_shapes(np.shape(base), np.shape(exponent))
     both = (np.append(np.broadcast_to(each, shape), [1.0, 1.0]) for each in (base, exponent))
     values = np.power(*both)[:-2]
-    return float(values[0]) if shape == () else values.reshape(shape)
+    return values.reshape(shape)
 
 
 class Curve(ABC):
