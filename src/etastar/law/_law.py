@@ -19,7 +19,7 @@ from etastar.schedule import Schedule
 
 from ._draws import Refit, nuts, randomised
 from ._forms import OWN, Form, LossSlopes, Mesh, NoiseMemory
-from ._mesh import BatchSize, make_mesh
+from ._mesh import BatchSize, ScheduleMesh, make_mesh
 from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
 from ._posterior import (
@@ -360,11 +360,24 @@ def final_losses_of(
     """Predicted final losses of schedules under laws of one form and one set of units."""
     first = laws[0]
     sizes = [None] * len(schedules) if batch_sizes is None else batch_sizes
-    meshes = [make_mesh(one, None, size) for one, size in zip(schedules, sizes, strict=True)]
-    mesh = stack_meshes(meshes, first.units)
+    mesh = stack_meshes(_meshes(schedules, sizes), first.units)
     theta, linear = (np.stack([getattr(law, name) for law in laws]) for name in ("theta", "linear"))
     columns = first.form.columns(theta, mesh, at_ends(mesh))[:, : len(schedules), 0]
     return np.einsum("krc,kc->kr", columns, linear)
+
+
+def _meshes(schedules: Sequence[Schedule], sizes: Sequence[BatchSize]) -> list[ScheduleMesh]:
+    """The mesh of each schedule: one is made for all that differ in their peak alone."""
+    made: dict[tuple, tuple[float, ScheduleMesh]] = {}
+    meshes = []
+    for one, size in zip(schedules, sizes, strict=True):
+        key = (one.shape, one.horizon, one.warmup, one.final, size)
+        if key not in made:
+            made[key] = one.peak, make_mesh(one, None, size)
+        peak, mesh = made[key]
+        same = one.peak == peak
+        meshes.append(mesh if same else replace(mesh, rate=mesh.rate * (one.peak / peak)))
+    return meshes
 
 
 def mean_loss_and_slopes(
