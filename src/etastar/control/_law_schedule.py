@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from etastar.law import BatchSize, LossLaw, NoiseMemory, make_mesh
+from etastar.law import AverageLaw, BatchSize, LossLaw, NoiseMemory, make_mesh
 from etastar.schedule import Schedule, table
 
 from ._closed_form import ClosedForm, both_ends
@@ -81,7 +81,7 @@ def optimal_schedule(
 
 
 def least_losses(
-    laws: Sequence[LossLaw], schedule: Schedule, limits: Limits, batch_size: BatchSize = None
+    laws: AverageLaw, schedule: Schedule, limits: Limits, batch_size: BatchSize = None
 ) -> Float[np.ndarray, " laws"]:
     """The loss that each law's own best schedule reaches.
 
@@ -90,7 +90,7 @@ def least_losses(
     is the expected regret, E_k[L_k(schedule) - min L_k].
 
     Arguments:
-        laws: fits of one set of runs.
+        laws: fits of one form to one set of runs.
         schedule: in the unit of the laws' LRs, within the limits.
         limits: as of `optimal_schedule`, which checks that they leave updates free.
         batch_size: of the run, as for `optimal_schedule`.
@@ -108,16 +108,35 @@ def least_losses(
     >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
     ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
     >>> law, cosine = fit(runs), parse_schedule("cosine:peak=0.02,horizon=4000")
-    >>> bool(least_losses([law], cosine, Limits(0.02))[0] <= law.final_losses([cosine])[0])
+    >>> least = least_losses(AverageLaw(law, (law,)), cosine, Limits(0.02))
+    >>> bool(least[0] <= law.final_losses([cosine])[0])
     True
     """
-    grid = LawGrid.make(laws[0], schedule.horizon, limits, batch_size)
-    start, ends = grid.sampled(schedule), []
-    for law in laws:
-        own = replace(grid, law=law)
-        found = own.loss(own.minimise(start, LEAST_GAIN).x)
-        ends.append(min(found, law.final_losses([schedule], [batch_size])[0]))
-    return np.array(ends)
+    grid = LawGrid.make(laws.centre, schedule.horizon, limits, batch_size)
+    start = grid.sampled(schedule)
+    count = len(laws.members)
+
+    # One search for all: a sum of losses is least where each of them is.
+    def log_losses(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rate = grid.rates.rates(x.reshape(count, len(start)))
+        cells = grid.done + rate @ grid.spread.T
+        found = laws.each_and_slopes(cells, grid.length, grid.batch)
+        by_log = found.rate @ grid.spread * (rate - grid.rates.floor)
+        return np.log(found.loss), grid.rates.slope(by_log) / found.loss[:, None]
+
+    def whole(x: np.ndarray) -> tuple[float, np.ndarray]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            loss, slope = log_losses(x)
+        return float(loss.sum()), slope.ravel()
+
+    low, high = (np.tile(bound, count) for bound in grid.rates.bounds(len(start)))
+    scales = [replace(grid, law=law).noise_of_cells(start) for law in laws.members]
+    curvature = grid.rates.curvature(np.stack(scales) @ grid.spread)
+    found = minimise(
+        whole, np.tile(start, count), low, high, curvature.ravel(), tolerance=LEAST_GAIN
+    )
+    before = laws.each([schedule], [batch_size])[:, 0]
+    return np.fmin(np.exp(log_losses(found.x)[0]), before)
 
 
 def schedule_at(
@@ -227,9 +246,6 @@ class LawGrid:
     def variables(self, rate: np.ndarray) -> np.ndarray:
         """Those of a start with these rates at the knots, none of them too small to grow."""
         return self.rates.variables(np.maximum(rate, LEAST * self.rates.cap))
-
-    def loss(self, x: np.ndarray) -> float:
-        return float(np.exp(self.log_loss(x)[0]))
 
     def log_loss(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         rate = self.rates.rates(x)

@@ -342,7 +342,8 @@ class Law:
         `etastar.law.make_mesh`; the cells of a run of that mesh, so that a solver sees the loss
         that `final_losses` reports.
         """
-        return mean_loss_and_slopes([self], rate, length, batch)
+        found = final_losses_and_slopes_of([self], rate, length, batch)
+        return LossSlopes(float(found.loss[0]), *(slope[0] for slope in found[1:]))
 
     def noise_memory(self) -> NoiseMemory | None:
         """How the law forgets noise, in units of its reference LR and steps; None without a kernel.
@@ -380,17 +381,20 @@ def _meshes(schedules: Sequence[Schedule], sizes: Sequence[BatchSize]) -> list[S
     return meshes
 
 
-def mean_loss_and_slopes(
+def final_losses_and_slopes_of(
     laws: Sequence[Law], rate: Array, length: Array, batch: Array | None
 ) -> LossSlopes:
-    """Final loss of a run in cells averaged over laws, and its slopes by what every cell holds."""
-    units = laws[0].units
+    """Final loss under each of K laws of one form and one set of units, and its slopes by cell.
+
+    Arguments: `rate`, `length`, `batch` in the runs' units, (K, CELLS), or (CELLS,) of one run.
+    Returns: losses (K,) and slopes (K, CELLS).
+    """
+    units, shape = laws[0].units, (len(laws), rate.shape[-1])
     theta, linear = (np.stack([getattr(law, name) for law in laws]) for name in ("theta", "linear"))
-    ratio = np.ones(len(rate)) if batch is None else units.batch_ratio(batch)
-    mesh = Mesh(
-        float(units.steps), rate[None] / units.rate, length[None] / units.steps, ratio[None]
-    )
-    found = laws[0].form.mean_final_loss_and_slopes(theta, linear, mesh)
+    ratio = 1.0 if batch is None else units.batch_ratio(batch)
+    cells = rate / units.rate, length / units.steps, ratio
+    mesh = Mesh(float(units.steps), *(np.broadcast_to(x, shape) for x in cells))
+    found = laws[0].form.final_losses_and_slopes(theta, linear, mesh)
     scales = units.rate, units.steps, units.batch or 1.0
     slopes = (slope / scale for slope, scale in zip(found[1:], scales, strict=True))
     return LossSlopes(found.loss, *slopes)

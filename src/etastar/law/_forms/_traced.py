@@ -33,9 +33,9 @@ class TracedForm(Form):
         value, slope = (np.asarray(x)[:, :runs] for x in found)
         return value, slope
 
-    def mean_final_loss_and_slopes(self, theta, linear, mesh):
-        loss, slopes = self._compiled_mean(theta, linear, mesh)
-        return LossSlopes(float(loss), *(np.asarray(slope)[0] for slope in slopes))
+    def final_losses_and_slopes(self, theta, linear, mesh):
+        loss, slopes = self._compiled_final(theta, linear, *mesh)
+        return LossSlopes(np.asarray(loss), *(np.asarray(slope) for slope in slopes))
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
@@ -54,18 +54,14 @@ class TracedForm(Form):
         return jax.jit(jax.vmap(with_slopes, (0, None, None)))
 
     @cached_property
-    def _compiled_mean(self) -> Callable[..., Any]:
-        def mean_final_loss_and_slopes(theta, linear, mesh):
-            last = At(jnp.full((1, 1), mesh.rate.shape[1] - 1), jnp.ones((1, 1)))
+    def _compiled_final(self) -> Callable[..., Any]:
+        def final_loss(theta, linear, steps, *cells):
+            last = At(jnp.full((1, 1), len(cells[0]) - 1), jnp.ones((1, 1)))
+            here = Mesh(steps, *(x[None] for x in cells))
+            return jnp.sum(self.formula(theta, here, last)[0, 0] * linear)
 
-            def loss(rate, length, batch):
-                here = Mesh(mesh.steps, rate, length, batch)
-                columns = jax.vmap(self.formula, (0, None, None))(theta, here, last)
-                return jnp.mean(jnp.sum(columns[:, 0, 0] * linear, axis=1))
-
-            return jax.value_and_grad(loss, (0, 1, 2))(*mesh[1:])
-
-        return jax.jit(mean_final_loss_and_slopes)
+        with_slopes = jax.value_and_grad(final_loss, (3, 4, 5))
+        return jax.jit(jax.vmap(with_slopes, (0, 0, None, 0, 0, 0)))
 
 
 def _padded(mesh: Mesh, at: At) -> tuple[Mesh, At]:

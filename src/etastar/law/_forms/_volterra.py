@@ -318,12 +318,8 @@ class VolterraForm(Form):
         slope = np.zeros((len(theta), *at.cell.shape, len(self.linear), self.size))
         return self._at(theta, mesh, at, slope), slope
 
-    def mean_final_loss_and_slopes(self, theta, linear, mesh):
-        laws = len(theta)
-        same = (np.broadcast_to(x, (laws, x.shape[1])) for x in mesh[1:])
-        found = final_loss_slopes(Rows.of(self._constants(theta), *same), linear, fed=self.fed)
-        loss, *slopes = (x.mean(axis=0) for x in found)
-        return LossSlopes(float(loss), *slopes)
+    def final_losses_and_slopes(self, theta, linear, mesh):
+        return final_loss_slopes(Rows.of(self._constants(theta), *mesh[1:]), linear, fed=self.fed)
 
     def _at(self, theta: Array, mesh: Mesh, at: At, slope: Array | None) -> Array:
         """The columns (K, R, N, k); fills in `slope` (K, R, N, k, n) by the constants."""
