@@ -48,7 +48,8 @@ def test_many_at_once_are_each_at_scipys_optimum_within_bounds(problems):
         held += bool(np.any((x < lower + 1e-6) | (x > upper - 1e-6)))
     assert 2 <= held < len(problems)
     # Those that have converged are left alone.
-    assert asked[0] == len(problems) > asked[-1] and asked == sorted(asked, reverse=True)
+    assert asked[0] == len(problems) > asked[-1]
+    assert asked == sorted(asked, reverse=True)
 
 
 def test_it_stops_after_as_many_evaluations_as_it_may(problems):
