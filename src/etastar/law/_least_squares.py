@@ -132,15 +132,6 @@ class LeastSquares:
         return np.concatenate([residual, of_prior]), np.concatenate([slope, prior])
 
     @property
-    def units(self) -> np.ndarray:
-        """1, and for the linear constants the lowest loss: the units in which they are searched.
-
-        So no limit and no tolerance depends on the unit of the losses.
-        """
-        near = float(self.loss.min())
-        return np.append(np.ones(self.form.size), np.full(len(self.form.linear), near))
-
-    @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest value of every constant."""
         k = len(self.form.linear)
@@ -193,20 +184,26 @@ def _project_from(problem: LeastSquares, theta: np.ndarray):
 
 
 def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-6) -> OptimizeResult:
-    form, units = problem.form, problem.units
-    lower, upper = (bound / units for bound in problem.bounds)
-    start = np.clip(constants / units, lower + 1e-9, upper)
+    """The least robust sum of squares from some constants on.
+
+    The linear constants, in the unit of the losses, are sought as parts of the median loss, so that
+    the unit does not matter.
+    """
+    form = problem.form
+    lower, upper = problem.bounds
+    unit = np.append(np.ones(form.size), np.full(len(form.linear), float(np.median(problem.loss))))
+    start = constants / unit
     scale = np.append(form.spread, np.maximum(np.abs(start[form.size :]), 1e-3))
     found = least_squares(
-        lambda x: problem.whole(x * units)[0],
-        start,
-        jac=lambda x: problem.whole(x * units)[1] * units,  # type: ignore[arg-type]
+        lambda x: problem.whole(x * unit)[0],
+        np.clip(start, lower + 1e-9, upper),
+        jac=lambda x: problem.whole(x * unit)[1] * unit,  # type: ignore[arg-type]
         bounds=(lower, upper),
         x_scale=scale,
         ftol=tolerance,
         max_nfev=60,
     )
-    found.x = found.x * units
+    found.x = found.x * unit
     return found
 
 
