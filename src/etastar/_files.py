@@ -167,6 +167,15 @@ def entries(folder: str | os.PathLike[str]) -> list[Path]:
         raise unreadable(folder, error) from None
 
 
+def place_of(path: str | os.PathLike[str]) -> Path:
+    """The path without links, also of a link to itself: what two names of one file share.
+
+    >>> place_of(os.curdir) == Path.cwd()
+    True
+    """
+    return Path(os.path.realpath(path))
+
+
 def folders_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder and all folders below it, each once, however many links lead to it.
 
@@ -175,7 +184,7 @@ def folders_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
     found, seen = [Path(folder)], set()
     while found:
         folder = found.pop()
-        place = folder.resolve()
+        place = place_of(folder)
         if place not in seen:
             seen.add(place)
             yield folder
@@ -198,7 +207,7 @@ def matching(pattern: str) -> list[Path]:
     found = [Path(first)] if Path(first).anchor else _named(Path(), first)
     for name in names:
         found = [path for folder in found if is_folder(folder) for path in _named(folder, name)]
-        found = list({path.resolve(): path for path in reversed(found)}.values())
+        found = list({place_of(path): path for path in reversed(found)}.values())
     return found
 
 

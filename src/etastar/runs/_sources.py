@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from etastar._errors import InputError
-from etastar._files import entries, is_file, is_folder, matching
+from etastar._files import entries, is_file, is_folder, matching, place_of
 
 from ._declarations import FILE, Declaration, read_declarations
 from ._formats import SUFFIXES
@@ -50,7 +50,7 @@ class _Folders:
 
     def declaration(self, path: Path) -> Declaration | None:
         """The row for a log, in its own folder or up to two above (`version_0/metrics.csv`)."""
-        place = path.resolve()
+        place = place_of(path)
         folder = path.parent
         for _ in range(3):
             by_path, _rows = self._read(folder)
@@ -62,18 +62,18 @@ class _Folders:
 
     def is_new(self, folder: Path) -> bool:
         """Whether a folder is searched for the first time: links may lead to one many times."""
-        place = folder.resolve()
+        place = place_of(folder)
         if place in self.searched:
             return False
         self.searched.add(place)
         return True
 
     def _read(self, folder: Path) -> tuple[dict[Path, Declaration], list[Declaration]]:
-        key, state = folder.resolve(), _state(folder / FILE)
+        key, state = place_of(folder), _state(folder / FILE)
         if key in self.declared and state == self.declared[key][0]:
             return self.declared[key][1:]
         rows = read_declarations(folder)
-        by_path = {row.path.resolve(): row for row in rows if row.path is not None}
+        by_path = {place_of(row.path): row for row in rows if row.path is not None}
         self.declared[key] = state, by_path, rows
         return by_path, rows
 
@@ -101,7 +101,7 @@ def find_logs(sources: Sources) -> list[Source]:
     found: dict[Path, Source] = {}
     for path in (path for name in named for path in _paths(name)):
         for source in _expanded(path, folders):
-            found.setdefault(source.path.resolve(), source)
+            found.setdefault(place_of(source.path), source)
     return list(found.values())
 
 
@@ -136,8 +136,8 @@ def _in_folder(folder: Path, folders: _Folders, *, listed_only: bool, depth: int
     listed = [row.path for row in declared if row.path is not None]
     paths = list(listed)
     if not listed_only:
-        known = {path.resolve() for path in listed}
-        paths += [path for path in _logs_directly_in(folder) if path.resolve() not in known]
+        known = {place_of(path) for path in listed}
+        paths += [path for path in _logs_directly_in(folder) if place_of(path) not in known]
     if declared and not paths:
         raise InputError(
             f"{declared[0].where}: no log for run {declared[0].run}, nor for any other run listed;"
