@@ -508,3 +508,87 @@ print(sorted(loaded & {*absent, "pandas", "transformers"}))
     command = [sys.executable, "-c", code, str(tmp_path / "run.jsonl")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("lr", [math.nan], "an LR of the state"),
+        ("lr", [0.2], "the state's LR of parameter group 0"),
+        ("lr", [-0.1], "an LR of the state"),
+        ("ratios", [], "0 parameter groups"),
+        ("ratios", [2.0], "the state's LR of parameter group 0"),
+        ("last_epoch", 7, "the state's LR of parameter group 0"),
+        ("last_epoch", -2, "last_epoch of the state"),
+        ("last_epoch", "5", "last_epoch of the state"),
+        ("last_epoch", 10**400, "last_epoch of the state"),
+        ("_step_count", None, "_step_count of the state"),
+        ("samples", None, "samples of the state"),
+        ("planned_batch_size", 0, "planned_batch_size of the state"),
+        ("schedule", 3, "schedule of the state"),
+        ("schedule", "cosine", "cosine needs peak"),
+        ("momentum", 0.5, "momentum and momentum_now"),
+        ("momentum_now", [0.5], "momentum and momentum_now"),
+        ("changes", [["x"]], "a change of the state"),
+        ("unit", 5, "goes by 5"),
+    ],
+)
+def test_a_state_of_wrong_values_is_refused_and_the_scheduler_stays_as_it_was(key, value, told):
+    _, state = saved_after(5)
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, WSD)
+    optimizer.step()
+    scheduler.step()
+    before, rates = scheduler.state_dict(), [group["lr"] for group in optimizer.param_groups]
+    with pytest.raises(InputError, match=told):
+        scheduler.load_state_dict({**state, key: value})
+    assert scheduler.state_dict() == before
+    assert [group["lr"] for group in optimizer.param_groups] == rates
+    scheduler.load_state_dict(state)
+    assert scheduler.last_epoch == 5
+
+
+def test_a_group_that_is_added_later_follows_with_its_ratio_through_a_checkpoint():
+    def made(groups):
+        return torch.optim.SGD(
+            [{"params": [parameter()], "lr": lr} for lr in (0.1, 0.05)[:groups]], lr=0.1
+        )
+
+    optimizer = made(1)
+    scheduler = ScheduledLR(optimizer, "linear:peak=0.4,horizon=100")
+    for update in range(40):
+        if update == 20:
+            optimizer.add_param_group({"params": [parameter()], "lr": 0.05})
+            assert len(scheduler.state_dict()["ratios"]) == 2
+        optimizer.step()
+        scheduler.step()
+    planned = scheduler.schedule(40)
+    assert [group["lr"] for group in optimizer.param_groups] == [planned, planned / 2]
+
+    resumed = made(2)
+    resumed.load_state_dict(optimizer.state_dict())
+    again = ScheduledLR(resumed, "linear:peak=0.4,horizon=100")
+    again.load_state_dict(scheduler.state_dict())
+    for each, steps in ((optimizer, scheduler), (resumed, again)):
+        each.step()
+        steps.step()
+    assert again.get_last_lr() == scheduler.get_last_lr() == [scheduler.schedule(41), scheduler.schedule(41) / 2]
+    del resumed.param_groups[1]
+    with pytest.raises(InputError, match="has 1 parameter groups and had 2"):
+        again.step()
+
+
+def test_a_run_past_its_end_can_be_planned_on_again_and_again():
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, "linear:peak=0.4,horizon=10,final=0.1")
+    for _ in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(15):
+                optimizer.step()
+                scheduler.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.04)
+        scheduler.replan("linear:peak=0.4,horizon=10,final=0.1", start="now")
+        assert optimizer.param_groups[0]["lr"] == 0.4
+    assert scheduler.schedule.horizon == 55
+    assert scheduler.schedule([14, 15, 29, 30, 44, 45]) == pytest.approx([0.04, 0.4] * 3)

@@ -101,7 +101,9 @@ def _is_count(value: Any) -> bool:
 
 def _is_name(value: Any) -> bool:
     """A name is also that of a file: it must not lead to another folder."""
-    return isinstance(value, str) and Path(value).name == value and "\0" not in value
+    if not isinstance(value, str) or value in ("", "..") or "\0" in value:
+        return False
+    return Path(value).name == value
 
 
 def _is_log(value: Any) -> bool:

@@ -33,18 +33,24 @@ def is_cheap(lines: pl.Series, rows: int) -> bool:
         return False
     if (lines.str.count_matches('":', literal=True).sum() or 0) * rows <= MOST_CELLS:
         return True
-    sampled = [*lines.gather_every(max(len(lines) // SAMPLE, 1)), *_longest(lines)]
+    sampled = lines.gather_every(max(len(lines) // SAMPLE, 1)).to_list()
+    first, second = _keys(sampled[::2]), _keys(sampled[1::2])
+    longest = lines.gather(lines.str.len_bytes().arg_sort(descending=True).head(SAMPLE)).to_list()
+    # Keys that half of the sample adds to those of the other: so does every such part of the lines.
+    added = len(second - first) * len(lines) / len(sampled)
+    columns = len(first | second | _keys(longest)) + int(added)
+    return has_room(columns, rows, int(lines.str.len_bytes().sum()))
+
+
+def _keys(lines: list[str]) -> set[str]:
+    """The keys of the objects among some lines."""
     keys: set[str] = set()
-    for line in sampled:
+    for line in lines:
         try:
             keys.update(json.loads(line))
         except (ValueError, TypeError, RecursionError):
             continue
-    return has_room(len(keys), rows, int(lines.str.len_bytes().sum()))
-
-
-def _longest(lines: pl.Series) -> list[str]:
-    return lines.gather(lines.str.len_bytes().arg_sort(descending=True).head(SAMPLE)).to_list()
+    return keys
 
 
 def has_room(columns: int, rows: int, size: int) -> bool:
