@@ -2,12 +2,12 @@
 
     python bench/fuzz.py [--minutes 5] [--target NAME] [--seed 0]
 
-Hands the inputs of `tests/helpers/hostile.py` to the library, one target after another, in processes
-of their own with another seed each. Prints for every target how many inputs were tried and refused,
-and what must be 0: tracebacks (anything raised but an InputError), wrong results (a silent NaN, a
-message that is no short line), inputs that took over 10 seconds, processes that died, and processes
-that printed. The seed and the input of each fault follow. Ctrl-C ends it with the counts so far;
-the exit code is 1 where there was a fault.
+Hands the inputs of `tests/helpers/hostile.py` to the library, one target after another, in
+processes of their own with another seed each. Prints for every target how many inputs were tried
+and refused, and what must be 0: tracebacks (anything raised but an InputError), wrong results (a
+silent NaN, a message that is no short line), inputs that took over 10 seconds, processes that died,
+and processes that printed. The seed and the input of each fault follow. Ctrl-C ends it with the
+counts so far; the exit code is 1 where there was a fault.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def try_batch(name: str, seed: int, current: Path) -> None:
         deadline=None,
         database=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=tuple(HealthCheck.__members__.values()),
     )
     @given(st.data())
     def tried(data) -> None:
@@ -110,7 +110,9 @@ def one_process(name: str, seed: int, left: float) -> tuple[Counter[str], list[l
             return Counter(slow=1), [["slow", "the process hung", current.read_text()]]
         if done.returncode != 0:
             value = current.read_text() if current.exists() else "before its first input"
-            return Counter(died=1), [["died", f"exit {done.returncode}: {done.stderr[-400:]}", value]]
+            return Counter(died=1), [
+                ["died", f"exit {done.returncode}: {done.stderr[-400:]}", value]
+            ]
         counts, faults = json.loads(done.stdout)
         counts = Counter(counts)
         if done.stderr.strip():
@@ -132,7 +134,9 @@ def fuzz(names: list[str], seconds: float, first_seed: int) -> bool:
             seed = first_seed + number // len(names)
             counts, wrong = one_process(name, seed, left)
             found[name] += counts
-            faults += [f"{name}, seed {seed}: {kind}: {what}\n  {value}" for kind, what, value in wrong]
+            faults += [
+                f"{name}, seed {seed}: {kind}: {what}\n  {value}" for kind, what, value in wrong
+            ]
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
     print(f"{'target':<24}" + "".join(f"{each:>12}" for each in COUNTS))
@@ -144,7 +148,7 @@ def fuzz(names: list[str], seconds: float, first_seed: int) -> bool:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     words.add_argument("--minutes", type=float, default=5.0)
     words.add_argument("--target", action="append")
     words.add_argument("--seed", type=int, default=0)

@@ -73,7 +73,9 @@ def json_value(text: str) -> Any:
     except InputError:
         raise
     except ValueError:  # from `int`, whose message is advice for programs
-        raise InputError("a JSON text that cannot be read: an integer has thousands of digits") from None
+        raise InputError(
+            "a JSON text that cannot be read: an integer has thousands of digits"
+        ) from None
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

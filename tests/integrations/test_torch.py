@@ -572,7 +572,11 @@ def test_a_group_that_is_added_later_follows_with_its_ratio_through_a_checkpoint
     for each, steps in ((optimizer, scheduler), (resumed, again)):
         each.step()
         steps.step()
-    assert again.get_last_lr() == scheduler.get_last_lr() == [scheduler.schedule(41), scheduler.schedule(41) / 2]
+    assert (
+        again.get_last_lr()
+        == scheduler.get_last_lr()
+        == [scheduler.schedule(41), scheduler.schedule(41) / 2]
+    )
     del resumed.param_groups[1]
     with pytest.raises(InputError, match="has 1 parameter groups and had 2"):
         again.step()

@@ -1,4 +1,4 @@
-"""Services, folders of an earlier sweep, commands that never work, state files that were changed."""
+"""Services, folders of an earlier sweep, broken commands, state files that were changed."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_kills_of_a_sweep_lose_and_repeat_nothing_and_leave_no_process():
 def test_a_reader_that_meets_a_log_just_published_finds_its_row(bench, monkeypatch):
     """Row, then log: both come between a reader's look at runs.csv and its look at the folder."""
     bench.sweep([bench.pilot("a")])
-    listed, row = _sources.entries, "b,\"linear:peak=0.1,horizon=200\",200,0,,,finished,\n"
+    listed, row = _sources.entries, 'b,"linear:peak=0.1,horizon=200",200,0,,,finished,\n'
 
     def published_meanwhile(folder):
         if not (bench.out / "b.csv").exists():

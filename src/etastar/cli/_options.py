@@ -103,7 +103,9 @@ def count_of(name: str, text: str, *, least: int = 1) -> int:
     try:
         number = float(text)
     except ValueError:
-        raise InputError(f"{name} {shown(text)} is not a number; give steps, such as 40000") from None
+        raise InputError(
+            f"{name} {shown(text)} is not a number; give steps, such as 40000"
+        ) from None
     if not least <= number < 1e15 or number != int(number):
         raise InputError(
             f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15;"

@@ -266,7 +266,9 @@ def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
         if distributed.is_available() and distributed.is_initialized():
             rank, world_size = distributed.get_rank(), distributed.get_world_size()
         else:
-            rank, world_size = (_from_environment(*each) for each in (("RANK", 0), ("WORLD_SIZE", 1)))
+            rank, world_size = (
+                _from_environment(*each) for each in (("RANK", 0), ("WORLD_SIZE", 1))
+            )
     rank, world_size = whole("rank", rank), whole("world_size", world_size, 1)
     if not 0 <= rank < world_size:
         raise InputError(f"rank {rank} is none of {world_size} processes, 0 to {world_size - 1}")

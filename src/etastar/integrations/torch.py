@@ -33,7 +33,7 @@ from etastar.schedule import Schedule, join
 from ._log import RunLog
 from ._source import control_of, controls_of, schedule_of
 from ._torch_batches import RampedBatchSampler, accumulation
-from ._torch_state import DRIVEN, State, checked_state
+from ._torch_state import DRIVEN, SchedulerState, checked_state
 
 __all__ = ["RampedBatchSampler", "RunLog", "ScheduledLR", "accumulation", "schedule_of"]
 
@@ -260,7 +260,7 @@ class ScheduledLR(LRScheduler):
             if active:
                 self._put(self.get_lr())
 
-    def _planned_by(self, state: State) -> list[float]:
+    def _planned_by(self, state: SchedulerState) -> list[float]:
         """The LRs of the next update by the schedule of a state."""
         done = max(state.last_epoch, 0)
         by_samples = state.samples / state.planned_batch_size
@@ -357,9 +357,7 @@ def _watch_loading(scheduler: ScheduledLR) -> None:
         scheduler.optimizer.register_load_state_dict_post_hook(put_again)
 
 
-def _ratios(
-    optimizer: torch.optim.Optimizer, base_lr: float | None
-) -> tuple[float, list[float]]:
+def _ratios(optimizer: torch.optim.Optimizer, base_lr: float | None) -> tuple[float, list[float]]:
     """The LR that stands for the schedule's, and that of each group over it."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise InputError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}")
