@@ -25,7 +25,7 @@ class VolterraConstants(NamedTuple):
     """The constants of the terms in reference units, each an array (Q, 1) with one value a row.
 
     `source` s, `memory` g, `log_lag` log b, `noise_power` p and `log_origin` log S_0 of the formula
-    in `EtastarForm`; `log_growth` log kappa, `log_decay` log omega, `time_power` q and
+    in `EtastarForm`; `log_balance` log beta, `log_decay` log omega, `time_power` q and
     `log_instability` log c, or None: then the effective rate is the learning rate, q is 1 and c 0;
     `log_critical` the logarithm of the critical batch size over the reference, `batch_power` k and
     `log_kept` log d of `NormalisedForm`, or None: then the batch size divides the noise and does
@@ -37,7 +37,7 @@ class VolterraConstants(NamedTuple):
     log_lag: Array
     noise_power: Any
     log_origin: Array
-    log_growth: Any = None
+    log_balance: Any = None
     log_decay: Any = None
     time_power: Any = None
     log_instability: Any = None
@@ -74,14 +74,14 @@ class Rows:
     @property
     def plain(self) -> bool:
         """Whether the effective rate is the learning rate."""
-        return self.constants.log_growth is None
+        return self.constants.log_balance is None
 
     @cached_property
     def squared_norm(self) -> tuple[Array, Array, Array]:
         """The weights' squared norm n: what a cell keeps of it, adds to it, and n at all nodes."""
-        omega, kappa = np.exp(self.constants.log_decay), np.exp(self.constants.log_growth)
+        omega, balance = np.exp(self.constants.log_decay), np.exp(self.constants.log_balance)
         kept = np.exp(-omega * self.rate * self.length)
-        grown = kappa / omega * self.rate * (1 - kept)
+        grown = balance * self.rate * (1 - kept)
         return kept, grown, affine(np.ones(len(kept)), kept, grown)
 
     @cached_property
@@ -349,12 +349,12 @@ def _log_rate_slopes(rows: Rows) -> dict[str, Array]:
     if not rows.plain:
         kept, grown, norm = rows.squared_norm
         z = np.exp(constants.log_decay) * rows.rate * rows.length
-        turnover = np.exp(constants.log_growth - constants.log_decay) * rows.rate
+        at_balance = np.exp(constants.log_balance) * rows.rate
         zero = np.zeros(len(norm))
-        by_growth = affine(zero, kept, grown)
-        by_decay = affine(zero, kept, turnover * z * kept - grown - norm[:, :-1] * z * kept)
+        by_balance = affine(zero, kept, grown)
+        by_decay = affine(zero, kept, (at_balance - norm[:, :-1]) * z * kept)
         middle = norm[:, :-1] + norm[:, 1:]
-        found["log_growth"] = -0.5 * (by_growth[:, :-1] + by_growth[:, 1:]) / middle
+        found["log_balance"] = -0.5 * (by_balance[:, :-1] + by_balance[:, 1:]) / middle
         found["log_decay"] = -0.5 * (by_decay[:, :-1] + by_decay[:, 1:]) / middle
     if constants.log_critical is not None:
         critical = np.exp(constants.log_critical)
@@ -436,8 +436,8 @@ def _through_norm(rows: Rows, by_log_rate: Array) -> tuple[Array, Array]:
     own[:, 1:] += to_each
     # The slope by n at node i + 1 is its own and what of it is kept later.
     later = affine(own[:, -1], kept[:, :0:-1], own[:, -2:0:-1])[:, ::-1]
-    omega, kappa = np.exp(rows.constants.log_decay), np.exp(rows.constants.log_growth)
-    added = kappa * rows.rate * kept
-    by_rate = kappa / omega * (1 - kept) + (added - omega * norm[:, :-1] * kept) * rows.length
-    by_length = (added - omega * norm[:, :-1] * kept) * rows.rate
+    omega, balance = np.exp(rows.constants.log_decay), np.exp(rows.constants.log_balance)
+    moved = omega * (balance * rows.rate - norm[:, :-1]) * kept
+    by_rate = balance * (1 - kept) + moved * rows.length
+    by_length = moved * rows.rate
     return later * by_rate, later * by_length
