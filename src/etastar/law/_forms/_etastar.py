@@ -35,7 +35,7 @@ class EtastarForm(VolterraForm):
         "log_lag": Prior(-14.0, 0.0, -9.0, 3.0),  # log b: where the kernel starts to fall
         "noise_power": Prior(1.0, 3.0, 1.75, 0.3),  # p: noise per step goes as effective rate^p
         "log_origin": Prior(-14.0, -0.5, -6.0, 3.0),  # log S_0: what the initial point is worth
-        "log_balance": Prior(-6.0, 9.0, 1.5, 1.5),  # log beta: the squared norm at balance
+        "log_balance": Prior(-6.0, 9.0, 1.5, 1.0),  # log beta: the squared norm at balance
         "log_decay": Prior(-6.0, 5.0, 0.5, 2.0),  # log omega: its decay (weight decay)
         "time_power": Prior(0.3, 2.0, 1.0, 0.1),  # q: intrinsic time goes as effective rate^q
         "log_instability": Prior(-6.0, 6.0, -3.0, 2.0),  # log c: more noise near instability
