@@ -77,7 +77,7 @@ def test_a_hindcast_that_fails_widens_what_lies_ahead_alone(law, sweep):
     ahead = inside.stretched(horizon=2 * int(law.steps_fitted))
     assert width(failed, inside) == pytest.approx(width(law, inside), rel=1e-12)
     by = width(failed, ahead) ** 2 - width(law, ahead) ** 2
-    assert np.sqrt(by) == pytest.approx(2 * 1.645 * 0.8 * (0.05 - 0.006), rel=1e-3)
+    assert np.sqrt(by) == pytest.approx(2 * 1.645 * (0.05 - 0.006), rel=1e-3)
     told, not_told = (list(transient_of(failed, one)) for one in (ahead, inside))
     assert "foretells their ends only to 5.0%" in told[0]
     assert not not_told

@@ -25,7 +25,6 @@ from ._points import Units, at_ends, place, stack_meshes
 from ._posterior import (
     ABOVE,
     AHEAD,
-    TREND,
     USUAL_TREND,
     Moments,
     Posterior,
@@ -166,10 +165,10 @@ class Law:
     def transient_error(self) -> float:
         """Relative error added to forecasts for every doubling beyond the longest run fitted.
 
-        0.8 times what the hindcast, `trend`, is above 0.6%, the usual error of such a law: beyond
-        it the runs are still in a transient that no power law describes.
+        What the hindcast, `trend`, is above 0.6%, the usual error of such a law: beyond it the runs
+        are still in a transient that no power law describes.
         """
-        return TREND * max(self.trend - USUAL_TREND, 0.0)
+        return max(self.trend - USUAL_TREND, 0.0)
 
     @property
     def covariance(self) -> Float[np.ndarray, "n+k n+k"]:

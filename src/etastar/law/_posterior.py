@@ -35,9 +35,9 @@ LUCK = np.geomspace(3e-4, 1e-2, 6)
 LUCK_PRIOR = (1.5e-3, 0.7)
 """The same of what two runs that differ only in the seed are apart."""
 
-USUAL_TREND, TREND = 0.006, 0.8
+USUAL_TREND = 0.006
 """Beyond this error of a hindcast over one doubling of the steps, pilots are still in a transient
-that no power law describes; this part of what is more is added for every doubling ahead."""
+that no power law describes; what is more is added for every doubling ahead."""
 
 AHEAD = 0.001
 """Relative error added for every doubling of the steps beyond the longest run: what the constants
