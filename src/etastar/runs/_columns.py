@@ -24,6 +24,7 @@ STEP = (
     "steps",
     "iterations",
     "iters",
+    "current_steps",
     "_step",
 )
 LOSS = (
@@ -41,6 +42,7 @@ LOSS = (
     "loss_train",
     "train_loss_step",
     "train_loss_epoch",
+    "total_loss",
 )
 RATE = ("lr", "learning_rate", "train_lr", "train_learning_rate")
 
@@ -157,6 +159,12 @@ def rate_column(table: LogTable, option: str | None) -> tuple[str | None, str | 
 
 
 def _none(table: LogTable, noun: str) -> InputError:
+    if noun == "step" and any(ordinary(name) == "epoch" for name in table.frame.columns):
+        return InputError(
+            f"{table.path}: no step column; found {_listing(table)}; it counts epochs: give the"
+            " updates in one with the option steps_per_epoch (--steps-per-epoch), or name the"
+            " column with the option step"
+        )
     return InputError(
         f"{table.path}: no {noun} column; found {_listing(table)}; name it with the option {noun}"
     )

@@ -23,7 +23,8 @@ class LogTable:
     `averaged` names columns that hold means since the row before. `place` turns a row's `line` into
     the words that name it in messages. `unterminated` says that a text file does not end in a
     newline, as when the process writing it was killed. `headers` are the lines by which a log
-    declares its own run, each with its number; see `etastar.runs._declarations`.
+    declares its own run, each with its number; see `etastar.runs._declarations`. `paths` holds the
+    file of each row where a table is joined from several.
     """
 
     path: Path
@@ -37,10 +38,12 @@ class LogTable:
     caveats: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
     headers: tuple[tuple[int, Mapping[str, object]], ...] = ()
+    paths: tuple[Path, ...] | None = None
 
     def where(self, row: int) -> str:
         """The place of one row, such as `log.csv:12`."""
-        return self.place.format(path=self.path, line=int(self.line[row]))
+        path = self.path if self.paths is None else self.paths[row]
+        return self.place.format(path=path, line=int(self.line[row]))
 
     def without_last(self, why: str) -> LogTable:
         """The table less its last row, with the caveat that says why."""
@@ -49,6 +52,7 @@ class LogTable:
             self,
             frame=self.frame.head(self.frame.height - 1),
             line=self.line[:-1],
+            paths=None if self.paths is None else self.paths[:-1],
             unterminated=False,
             caveats=(*self.caveats, caveat),
         )
@@ -111,8 +115,8 @@ def _float(value: object) -> float:
         return float("inf")
 
 
-def _as_numbers(series: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values (NaN where missing), which are present, and which are not numbers."""
+def as_numbers(series: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values of a column (NaN where missing), which are present, and which are not numbers."""
     if series.dtype != pl.String:
         values = series.cast(pl.Float64)
         return values.fill_null(np.nan).to_numpy(), values.is_not_null().to_numpy(), _none(series)
@@ -175,7 +179,7 @@ def numbers(
     why = _cut(table, columns)
     if why:
         table = table.without_last(why)
-    parsed = {column: _as_numbers(table.frame[column]) for column in columns}
+    parsed = {column: as_numbers(table.frame[column]) for column in columns}
     odd = {column: np.flatnonzero(bad) for column, (_, _, bad) in parsed.items() if bad.any()}
     if not odd:
         return table, {column: (values, there) for column, (values, there, _) in parsed.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from etastar._errors import InputError
 from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
+from ._console import compiled_patterns
 from ._declarations import completed, declared_in
+from ._epochs import with_steps
 from ._formats import read_log_table
 from ._log_table import LogTable, numbers
 from ._run import Run
@@ -26,6 +29,8 @@ class _Options:
     lr: str | None
     schedule: Schedule | str | None
     horizon: int | None
+    patterns: tuple[str, ...]
+    steps_per_epoch: float | None
 
 
 def read_runs(
@@ -36,12 +41,16 @@ def read_runs(
     lr: str | None = None,
     schedule: Schedule | str | None = None,
     horizon: int | None = None,
+    pattern: str | Sequence[str] = (),
+    steps_per_epoch: float | None = None,
 ) -> list[Run]:
     """Read training logs.
 
     Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
-    TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
-    logs in it, or, where it holds none, for those in its subfolders.
+    TensorBoard event files (needs `pip install 'etastar[tensorboard]'`), what a training printed
+    (see `etastar.runs._console`). A folder stands for the logs in it, or, where it holds none, for
+    those in its subfolders. `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` and
+    `trackio:PROJECT[/RUN]` stand for runs that a tracker keeps.
 
     A table with a column for the final loss (`final_loss`) is the summary of a sweep: each row is a
     run with one point, see `etastar.runs._summary`.
@@ -65,6 +74,9 @@ def read_runs(
             ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
         horizon: steps, for specs that name none and for schedules made from logged learning rates.
+        pattern: a regular expression, or several, that finds the rows in text that is no table: its
+            named groups (`step`, `loss`, `lr`, ...) become columns.
+        steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
     Returns:
         One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
@@ -84,14 +96,20 @@ def read_runs(
     """
     if horizon is not None and not 1 <= horizon < np.inf:
         raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
-    options = _Options(step, loss, lr, schedule, horizon)
-    found = [_runs(source, options) for source in find_logs(sources)]
+    patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
+    compiled_patterns(patterns)
+    if steps_per_epoch is not None and not 0 < steps_per_epoch < np.inf:
+        raise InputError(f"steps_per_epoch is {steps_per_epoch}; give a number of updates above 0")
+    options = _Options(step, loss, lr, schedule, horizon, patterns, steps_per_epoch)
+    found = [_runs(source, options) for source in find_logs(sources, patterns)]
     return _distinct(_without_summarised([run for runs in found for run in runs]))
 
 
 def _runs(source: Source, options: _Options) -> list[Run]:
     """The run of a log, or those of a sweep's summary table."""
-    table = read_log_table(source.path)
+    table = source.table or read_log_table(source.path, options.patterns)
+    if options.step is None:
+        table = with_steps(table, options.steps_per_epoch)
     own, notes = declared_in(table)
     source = replace(
         source,
