@@ -32,6 +32,15 @@ class _Options:
     patterns: tuple[str, ...]
     steps_per_epoch: float | None
 
+    def check(self) -> None:
+        """Refuse what no log can mend."""
+        epoch = self.steps_per_epoch
+        if self.horizon is not None and not 1 <= self.horizon < np.inf:
+            raise InputError(f"horizon is {self.horizon}; give a number of steps >= 1")
+        if epoch is not None and not 0 < epoch < np.inf:
+            raise InputError(f"steps_per_epoch is {epoch}; give a number of updates above 0")
+        compiled_patterns(self.patterns)
+
 
 def read_runs(
     sources: Sources,
@@ -46,27 +55,20 @@ def read_runs(
 ) -> list[Run]:
     """Read training logs.
 
-    Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
-    TensorBoard event files (needs `pip install 'etastar[tensorboard]'`), what a training printed
-    (see `etastar.runs._console`). A folder stands for the logs in it, or, where it holds none, for
+    Formats: CSV, TSV, JSON, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning
+    `metrics.csv`, TensorBoard event files, W&B's `.wandb`, MLflow's `mlruns`, Trackio's database,
+    and what a training printed. A folder stands for the logs in it, or, where it holds none, for
     those in its subfolders. `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` and
     `trackio:PROJECT[/RUN]` stand for runs that a tracker keeps.
 
     A table with a column for the final loss (`final_loss`) is the summary of a sweep: each row is a
     run with one point, see `etastar.runs._summary`.
 
-    The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
-    the folder of the log (or up to two above), whose `run` column names the log; what the log
-    itself declares, as those of `etastar.integrations` do; `schedule`; a table through the logged
-    learning rates. Other columns of `runs.csv` become metadata, except
-    `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
-    `momentum`.
-
-    Left out with a caveat on the run: rows that a resumed run wrote again (the later one counts),
-    losses that are not finite, steps beyond the horizon, a last line cut by a killed process. A run
-    that
-    diverged is kept and marked: see `Run.diverged`. Logged learning rates that contradict the
-    declared schedule are a caveat too.
+    The schedule of a run is, in this order: that of the `schedule` column of a `runs.csv` in the
+    folder of the log (or up to two above), whose `run` column names the log; what the log itself
+    declares; `schedule`; a table through the logged learning rates. Other columns of `runs.csv`
+    become metadata, except `horizon`, `batch_size` and `momentum`. Rows that were left out and all
+    that is doubtful are caveats of the run; one that diverged is kept and marked.
 
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
@@ -94,13 +96,9 @@ def read_runs(
     >>> run.name, run.final_loss, run.schedule(70)
     ('pilot', 2.5, 0.1)
     """
-    if horizon is not None and not 1 <= horizon < np.inf:
-        raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
     patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
-    compiled_patterns(patterns)
-    if steps_per_epoch is not None and not 0 < steps_per_epoch < np.inf:
-        raise InputError(f"steps_per_epoch is {steps_per_epoch}; give a number of updates above 0")
     options = _Options(step, loss, lr, schedule, horizon, patterns, steps_per_epoch)
+    options.check()
     found = [_runs(source, options) for source in find_logs(sources, patterns)]
     return _distinct(_without_summarised([run for runs in found for run in runs]))
 
