@@ -40,5 +40,5 @@ def joined(tables: Sequence[LogTable]) -> LogTable:
         paths=tuple(table.path for table in tables for _ in table.line),
         duplicates=tuple({name for table in tables for name in table.duplicates}),
         caveats=tuple(line for table in tables for line in table.caveats),
-        headers=(),
+        headers=last.headers,
     )

@@ -136,4 +136,4 @@ def read_resumed(chain: Sequence[Path]) -> LogTable:
     names = ", ".join(path.parent.name for path in chain[:-1])
     note = f"{chain[-1]}: goes on where {names} stopped; they are read as one run"
     whole = joined(tables)
-    return replace(whole, headers=tables[0].headers, caveats=(*whole.caveats, note))
+    return replace(whole, caveats=(*whole.caveats, note))

@@ -32,7 +32,7 @@ class MlflowRunFolder(Reader):
     """
 
     def accepts(self, path: Path) -> bool:
-        return is_run_folder(path)
+        return _holds_metrics(path)
 
     def read(self, path: Path) -> LogTable:
         series = {
@@ -52,18 +52,22 @@ class MlflowRunFolder(Reader):
 
 
 def is_run_folder(path: Path) -> bool:
-    """Whether a folder is a run of MLflow's file store."""
-    if not (path / "metrics").is_dir() or meta(path, "lifecycle_stage") == "deleted":
-        return False
-    return any(_is_metric(file) for file in _metric_files(path).values())
+    """Whether a folder is a run of MLflow's file store that is not deleted."""
+    return _holds_metrics(path) and meta(path, "lifecycle_stage") != "deleted"
 
 
 def run_folder_of(path: Path) -> Path | None:
     """The run folder that a file of a metric belongs to."""
     for folder in list(path.parents)[:4]:
-        if folder.name == "metrics" and is_run_folder(folder.parent) and _is_metric(path):
+        if folder.name == "metrics" and _holds_metrics(folder.parent) and _is_metric(path):
             return folder.parent
     return None
+
+
+def _holds_metrics(path: Path) -> bool:
+    if not (path / "metrics").is_dir():
+        return False
+    return any(_is_metric(file) for file in _metric_files(path).values())
 
 
 def meta(folder: Path, key: str) -> str:

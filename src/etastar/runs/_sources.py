@@ -26,6 +26,7 @@ from ._tensorboard_csv import is_download, is_loss, read_downloads, run_and_tag,
 from ._trackio import is_trackio, tables_in_database
 from ._trackio import tables_of_database as tables_of_trackio
 from ._wandb import SUFFIX as WANDB_FILE
+from ._wandb import read_starts, starts_of_one_run
 
 DEPTH = 4
 """Folders below this are not searched: a run folder is never deeper, a home folder is."""
@@ -170,9 +171,12 @@ def _together(sources: list[Source]) -> list[Source]:
         first = next((file for file in files if is_loss(file)), files[0])
         gone |= {*files} - {first}
         table_of[first] = read_downloads(first, siblings(first))
-    for chain in _chains([source.path for source in sources if source.table is None]):
-        gone |= set(chain[:-1])
-        table_of[chain[-1]] = read_resumed(chain)
+    alone = [source.path for source in sources if source.table is None]
+    several = [(chain, read_resumed) for chain in _chains(alone)]
+    several += [(starts, read_starts) for starts in starts_of_one_run(alone)]
+    for files, read in several:
+        gone |= set(files[:-1])
+        table_of[files[-1]] = read(files)
     return [
         replace(source, table=source.table or table_of.get(source.path))
         for source in sources

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from etastar._errors import InputError
 
 from ._file_text import read_bytes
+from ._joined_tables import joined
 from ._log_table import LogTable, Reader
 from ._tracker import Tracker, distinct, missing_library, table_of_run
 
@@ -61,6 +62,29 @@ class WandbFile(Reader):
         return replace(table, caveats=(note,)) if cut else table
 
 
+def starts_of_one_run(paths: Sequence[Path]) -> list[list[Path]]:
+    """The files that a resumed run wrote, one a start, in order; none of runs with one file.
+
+    They are named after the run, each in the folder of its start: `offline-run-TIME-ID`.
+    """
+    runs: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        if path.suffix.lower() == SUFFIX:
+            runs.setdefault((path.resolve().parent.parent, path.stem), []).append(path)
+    return [
+        sorted(files, key=lambda path: path.resolve().parent.name.removeprefix("offline-"))
+        for files in runs.values()
+        if len(files) > 1
+    ]
+
+
+def read_starts(starts: Sequence[Path]) -> LogTable:
+    """A resumed run from its files in order."""
+    whole = joined([WandbFile().read(path) for path in starts])
+    note = f"{starts[-1]}: the run was started {len(starts)} times; its files are read as one run"
+    return replace(whole, caveats=(*whole.caveats, note))
+
+
 def _records(path: Path) -> Iterator[bytes | None]:
     """The records of a file; None, and then no more, where it ends within one.
 
@@ -70,7 +94,7 @@ def _records(path: Path) -> Iterator[bytes | None]:
     raw = read_bytes(path)
     if not raw.startswith(MAGIC):
         raise InputError(f"{path}: not a W&B file of a version that is known; copy it again")
-    at, pieces = len(MAGIC), b""
+    at, pieces, kind = len(MAGIC), b"", FULL
     while at < len(raw):
         left = BLOCK - at % BLOCK
         if left < 7:
@@ -130,7 +154,9 @@ class WandbServer(Tracker):
         try:
             api = wandb.Api()
             path = "/".join(parts)
-            runs = [api.run(path)] if len(parts) == 3 else list(api.runs(path, lazy=False))
+            # Those of a list lack their configuration.
+            paths = [path] if len(parts) == 3 else [f"{path}/{run.id}" for run in api.runs(path)]
+            runs = [api.run(path) for path in paths]
             found = [(run.name, run.id, dict(run.config), list(run.scan_history())) for run in runs]
         except Exception as error:  # the client raises errors of its own and of what it is made of
             reason = " ".join(str(error).split())[:200] or type(error).__name__
