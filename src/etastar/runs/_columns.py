@@ -36,6 +36,7 @@ LOSS = (
     "loss_validation",
     "loss_eval",
     "val_loss_epoch",
+    "val_bpb",
     "loss",
     "train_loss",
     "training_loss",

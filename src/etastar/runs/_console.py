@@ -166,18 +166,19 @@ def _values(reading: _Reading, line: str) -> dict[str, float]:
         return {f"{bare['name']}_loss": float(bare["value"])}
     record: dict[str, float] = {}
     reading.short_end = False
+    between, end = "", 0
     for found in _PAIR.finditer(line):
+        between, end = between + line[end : found.start()], found.end()
         place = next(n for n in range(len(NAMES)) if found[f"n{n}"] is not None)
         column, text = NAMES[place][0], found["value"]
         if column == "loss":
-            before = line[: found.start()]
-            if _TEST.search(before):
+            if _TEST.search(between):
                 continue
-            column = "val_loss" if _JUDGED.search(before) else column
+            column = "val_loss" if _JUDGED.search(between) else column
         if column and column not in record:
             record[column] = float(text)
             least = reading.least.get(column, len(text))
-            reading.short_end = found.end() == len(line) and len(text) < least
+            reading.short_end = end == len(line) and len(text) < least
             reading.least[column] = min(least, len(text))
     return record
 
