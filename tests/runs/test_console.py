@@ -159,6 +159,36 @@ def test_other_losses_are_not_taken_for_the_loss(tmp_path: Path):
     assert read_text(tmp_path, text, schedule=CONSTANT).loss == pytest.approx(LOSSES)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step={s} loss={loss:.6f} lr={lr:.8f}",
+        "Step {s:,}: Loss = {loss:.6f}, Learning Rate = {lr:.8f}",
+        "Iter(train) [ {s}/40000]  lr: {lr:.8f}  eta: 0:00:01  time: 0.5  loss: {loss:.6f}",
+        "[INFO] [Rank 0] step={s}, skipped=0, lr=[{lr:.8f}], mom=[(0.9, 0.95)], loss={loss}",
+        '{{"epoch": 1, "update": 0.1, "loss": "{loss}", "num_updates": "{s}", "lr": "{lr}"}} |',
+        " eta: 0:10:00  iter: {s}  total_loss: {loss:.6f}  loss_cls: 0.5  lr: {lr:.8f}  mem: 9M",
+        " 10%|#   | {s}/9000 [00:10<03:10, 5.00it/s, loss={loss:.6f}, lr={lr:.8f}]",
+        "1|{s}|Loss: {loss}:  10%|#  | {s}/9000 [00:10<03:10, lr={lr}]",
+    ],
+)
+def test_lines_that_are_written_alike_are_read(tmp_path: Path, line: str):
+    text = "".join(
+        line.format(s=100 * step, loss=loss, lr=lr) + "\n"
+        for step, loss, lr in zip(STEPS.tolist(), LOSSES.tolist(), RATES.tolist(), strict=True)
+    )
+    run = read_text(tmp_path, text)
+    assert run.step.tolist() == (100 * STEPS).tolist()
+    assert run.loss == pytest.approx(LOSSES, abs=1e-5)
+    assert run.schedule(100 * STEPS) == pytest.approx(RATES, abs=1e-7)
+
+
+def test_a_decimal_comma_is_not_read_as_a_whole_number(tmp_path: Path):
+    text = lines_of(lambda step, loss, lr: f"step {step} loss {loss:.4f}\n".replace(".", ","))
+    with pytest.raises(InputError, match="no line of it gives both"):
+        read_text(tmp_path, text, schedule=CONSTANT)
+
+
 def test_lines_of_an_evaluation_give_validation_losses(tmp_path: Path):
     text = lines_of(
         lambda step, loss, lr: (
@@ -212,7 +242,7 @@ PATTERN = r"\[ *(?P<step>\d+)/[\d,]+\] L=(?P<loss>\S+) eta=(?P<lr>\S+)"
 
 
 def test_a_pattern_reads_what_is_not_known(tmp_path: Path):
-    with pytest.raises(InputError, match=r"no line of it names both a step and a loss.*--pattern"):
+    with pytest.raises(InputError, match=r"no line of it gives both a step and a loss.*--pattern"):
         read_text(tmp_path, OTHER)
     run = read_text(tmp_path, OTHER, pattern=PATTERN)
     assert run.step.tolist() == STEPS.tolist()
@@ -255,6 +285,13 @@ def test_a_folder_with_a_table_and_a_text_is_the_table(tmp_path: Path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "run.csv").write_text("step,lr,loss\n0,1,3\n1,1,2\n")
     assert [run.name for run in read_runs(tmp_path)] == ["run"]
+
+
+def test_a_row_of_runs_csv_finds_a_text_by_its_name(tmp_path: Path):
+    (tmp_path / "amber.log").write_text(NANOGPT)
+    (tmp_path / "runs.csv").write_text(f'run,schedule\namber,"{CONSTANT}"\n')
+    (run,) = read_runs(tmp_path)
+    assert (run.name, run.schedule.spec) == ("amber", CONSTANT)
 
 
 def test_the_command_line_takes_patterns(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from etastar.runs import read_runs
+from etastar.runs import Run, read_runs
 from etastar.schedule import InputError
 
 STEPS = np.arange(0, 101, 10)
@@ -19,7 +20,7 @@ CONSTANT = "constant:peak=1e-3,horizon=200"
 ROWS = list(zip(STEPS.tolist(), LOSSES.tolist(), RATES.tolist(), strict=True))
 
 
-def check(run, steps=STEPS, losses=LOSSES, rates=RATES) -> None:
+def check(run: Run, steps: Any = STEPS, losses: Any = LOSSES, rates: Any = RATES) -> None:
     assert run.step.tolist() == list(steps)
     assert run.loss == pytest.approx(losses, rel=1e-6)
     assert run.schedule(steps) == pytest.approx(rates, rel=1e-4)
@@ -92,6 +93,19 @@ def test_momentum_and_weight_decay_of_a_monitor_are_no_learning_rates(tmp_path: 
     (run,) = read_runs(tmp_path)
     check(run)
     assert (run.momentum, run.caveats) == (0.9, ())
+
+
+def test_what_the_monitor_writes_to_another_logger_is_told_apart_too(tmp_path: Path):
+    records = [
+        {"step": s, "val_loss": loss, "lr-SGD": lr, "lr-SGD-momentum": 0.8, "lr-SGD-1": lr / 2}
+        for s, loss, lr in ROWS
+    ]
+    (run,) = read_runs(write(tmp_path / "log.jsonl", lines(records)))
+    check(run)
+    assert run.momentum == 0.8
+    assert [line.split(": ")[1] for line in run.caveats] == [
+        "2 learning rates are logged; lr-SGD is taken"
+    ]
 
 
 def test_groups_with_the_same_rates_are_one_and_others_are_a_caveat(tmp_path: Path):
@@ -243,6 +257,8 @@ def test_the_log_of_mmengine_is_read_once(tmp_path: Path):
     "document",
     [
         [{"_step": s, "val": {"loss": loss}, "lr": lr} for s, loss, lr in ROWS],
+        {"name": "a", "rows": [{"step": s, "loss": loss, "lr": lr} for s, loss, lr in ROWS]},
+        {"log_history": [{"step": s, "eval_loss": loss, "lr": lr} for s, loss, lr in ROWS]},
         {"step": STEPS.tolist(), "loss": LOSSES.tolist(), "lr": RATES.tolist()},
         json.loads(json.dumps({  # as pandas writes a table
             "step": dict(enumerate(STEPS.tolist())),

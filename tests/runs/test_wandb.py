@@ -95,7 +95,7 @@ def test_records_longer_than_a_block_are_put_together(tmp_path: Path):
     import struct
     import zlib
 
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto import wandb_internal_pb2
 
     from etastar.runs._wandb import BLOCK, MAGIC
 
@@ -114,7 +114,7 @@ def test_records_longer_than_a_block_are_put_together(tmp_path: Path):
             first = False
 
     for step in (0, 10, 20):
-        record = Record()
+        record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         for key, value in (("loss", 4.0 - step / 10), ("text", "x" * 50_000)):
             item = record.history.item.add()
             item.key, item.value_json = key, f'"{value}"' if key == "text" else str(value)
@@ -188,7 +188,7 @@ def test_without_the_library_the_error_says_which_extra_to_install(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run-a.wandb").write_bytes(b":W&B\xe1\xbe\x00")
     # How Python itself marks a module that cannot be imported.
-    for module in ("wandb", "wandb.proto.wandb_internal_pb2", "mlflow", "mlflow.tracking"):
+    for module in ("wandb", "wandb.proto", "mlflow", "mlflow.tracking"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"pip install 'etastar\[{extra}\]'"):
         read_runs(source)

@@ -23,8 +23,8 @@ from ._log_table import LogTable, table_of_records
 Headers = tuple[tuple[int, Mapping[str, object]], ...]
 
 NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|nan|inf(?:inity)?)"
-BETWEEN = r"(?:[\"']?\s*[:=]\s*[\"']?|\s+)"
-"""What stands between a name and its number: a colon, an equals sign, quotes, or blanks."""
+BETWEEN = r"(?:[\"']?\s*[:=]\s*[\"'\[(]*|\s+)"
+"""What stands between a name and its number: a sign such as : or =, quotes, brackets, blanks."""
 OTHER_LOSS = (
     r"(?:aux\w*|z|kl|reg\w*|router|balanc\w*|mtp\w*|test|vq|commit\w*|kd|distil\w*|value|policy)"
     r"[ _/.-]loss"
@@ -48,12 +48,13 @@ LOSSES = ("val_loss", "train_loss", "total_loss", "val_bpb", "loss")
 _PAIR = re.compile(
     r"(?<![\w/.-])(?:"
     + "|".join(f"(?P<n{place}>{spelling})" for place, (_, spelling) in enumerate(NAMES))
-    + rf"){BETWEEN}(?P<value>{NUMBER})(?![\d.]*\w)",
+    + rf"){BETWEEN}(?P<value>{NUMBER})(?![\d.]*\w|,\d)",
     re.IGNORECASE,
 )
 _STEP = re.compile(
-    r"(?<![\w/.-])(?:(?:global|train|training)?[ _]?steps?|iter(?:ation)?s?|update|s(?=:))"
-    r"[\"']?\s*[:=#\[]*\s*[\"']?(?P<step>\d+)(?![\d.]*[.\w])(?:\s*/\s*(?P<of>\d+))?",
+    r"(?<![\w/.-])(?:(?:global|train|training)?[ _]?steps?|iter(?:ation)?s?|s(?=:)"
+    r"|(?:(?:valid_)?num_)?updates?)(?:\((?:train|val)\))?"
+    r"[\"'\s:=#\[]*(?P<step>\d{1,3}(?:,\d{3})+|\d+)(?![\d.]*[.\w])",
     re.IGNORECASE,
 )
 _BAR = re.compile(r"(?<!\d)(?P<step>\d+)/(?P<of>\d+) \[\d+:\d\d")
@@ -67,7 +68,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\
 _RANK = re.compile(
     r"\[(?:rank|default|worker)[ _:]?(\d+)\]:?|^\s*rank[ _]?(\d+):|^\s*(\d+): ", re.IGNORECASE
 )
-HINT = re.compile(r"step|iter|loss|^s:\d|lr\b", re.IGNORECASE)
+HINT = re.compile(r"step|iter|update|loss|^s:\d|lr\b", re.IGNORECASE)
 """Lines without any of these words, or a bar, are passed over at once."""
 ENOUGH = 2
 """Lines with a step and a loss that make a text the log of a training."""
@@ -193,7 +194,7 @@ def _step(reading: _Reading, line: str) -> int | None:
             reading.step = int(bar["step"])
     own = _BARE.match(line) or _STEP.search(line)
     if own:
-        return int(own["step"])
+        return int(own["step"].replace(",", ""))
     if bar or line.lstrip().startswith("{"):
         return None if reading.total is None else reading.step
     return reading.step if _ALONE.match(line) else None
@@ -280,11 +281,16 @@ def compiled_patterns(patterns: Sequence[str]) -> list[re.Pattern[str]]:
     return compiled
 
 
+def counts_a_step(line: str) -> bool:
+    """Whether a line names a step with its number, as no header of a table does."""
+    return _STEP.search(line) is not None
+
+
 def no_table(path: Path, text: str) -> InputError:
     """The error of a text that is neither a table nor the lines of a tool that is known."""
     return InputError(
-        f"{path}: text that is no table, and no line of it names both a step and a loss;"
-        f" {_seen(text)}; give --pattern REGEX with the named groups step, loss and lr"
+        f"{path}: text that is no table, and no line of it gives both a step and a loss in a way"
+        f" that is known; {_seen(text)}; give --pattern REGEX with the named groups step, loss and lr"
     )
 
 

@@ -14,13 +14,13 @@ from ._changes import schedule_with_changes
 from ._columns import ordinary
 from ._delimited import read_delimited
 from ._file_text import read_text
-from ._formats import SUFFIXES
+from ._formats import ENDS
 from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
 
 FILE = "runs.csv"
 BATCH = ("batch_size", "batch", "batch_sequences")
-IN_FOLDER = ("metrics.csv", "trainer_state.json")
+IN_FOLDER = ("metrics.csv", "trainer_state.json", "trainer_log.jsonl", "metrics.json")
 """Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
 
 
@@ -248,7 +248,7 @@ def _log_of(folder: Path, run: str) -> Path | None:
     base = folder / run
     if base.is_file():
         return base
-    for suffix in SUFFIXES:
+    for suffix in ENDS:
         path = base.with_name(base.name + suffix)
         if path.is_file():
             return path

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from etastar._errors import InputError
 
-from ._console import console_table, no_table, table_by_patterns
+from ._console import SUFFIXES as PRINTED
+from ._console import console_table, counts_a_step, no_table, table_by_patterns
 from ._delimited import Delimited, read_delimited
 from ._epochs import EpochTable
 from ._file_text import read_text
@@ -23,6 +24,7 @@ from ._tensorboard import TensorBoard
 from ._tracker import Tracker
 from ._trackio import Trackio
 from ._trainer_state import TrainerState
+from ._wandb import SUFFIX as WANDB_FILE
 from ._wandb import WandbFile, WandbServer
 
 # The first that accepts a name reads it: files named by a trainer stand before their suffix.
@@ -44,6 +46,8 @@ TRACKERS: tuple[Tracker, ...] = (WandbServer(), MlflowServer(), Trackio())
 SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 """How the names of logs end: by these they are found in folders, from `runs.csv` and while they are
 written."""
+ENDS = (*SUFFIXES, WANDB_FILE, ".json", *PRINTED)
+"""Further ends that the name of a log keeps, and that `runs.csv` may leave out."""
 
 
 def read_log_table(path: Path, patterns: Sequence[str] = ()) -> LogTable:
@@ -69,6 +73,8 @@ def read_log_table(path: Path, patterns: Sequence[str] = ()) -> LogTable:
         return printed
     if text.lstrip().startswith("{"):
         return read_json_lines(path, text, path.stem)
+    if counts_a_step(text.lstrip().split("\n", 1)[0]):
+        raise no_table(path, text)
     try:
         return read_delimited(path, text, path.stem)
     except InputError:

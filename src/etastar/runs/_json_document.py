@@ -15,6 +15,7 @@ from ._file_text import read_text, run_folder_name
 from ._jsonl import read_json_lines
 from ._log_table import LogTable, Reader, table_of_records
 from ._nested import flattened
+from ._trainer_state import TrainerState
 
 JSON_LOGS = ("metrics.json", "scalars.json")
 """Logs of Detectron2 and MMEngine (`vis_data/scalars.json`), whose names say nothing of the run."""
@@ -24,7 +25,8 @@ HEAD = 65536
 
 class JsonDocument(Reader):
     """`*.json`: one object a line whatever the suffix says, a list of objects, or an object of
-    columns (`{"step": [0, 10], "loss": [4.1, 3.9]}`, or by index as pandas writes it)."""
+    columns (`{"step": [0, 10], "loss": [4.1, 3.9]}`, or by index as pandas writes it). Of an object
+    with one list of objects among its values, that list is the log."""
 
     def accepts(self, path: Path) -> bool:
         return path.suffix.lower() == ".json"
@@ -42,6 +44,8 @@ class JsonDocument(Reader):
             ) from None
         except (ValueError, RecursionError):
             raise InputError(f"{path}: not JSON of a log; give another file") from None
+        if isinstance(document, dict) and "log_history" in document:
+            return TrainerState().read(path)
         records = _records(document)
         if not records:
             raise InputError(
@@ -91,6 +95,9 @@ def _records(document: object) -> list[Mapping[str, object]]:
         return document if all(isinstance(record, dict) for record in document) else []
     if not isinstance(document, dict) or not document:
         return []
+    inner = [value for value in document.values() if isinstance(value, list) and _records(value)]
+    if len(inner) == 1:
+        return inner[0]
     columns = {key: _column(value) for key, value in document.items()}
     rows = {len(column) for column in columns.values() if column is not None}
     if len(rows) != 1 or None in columns.values():

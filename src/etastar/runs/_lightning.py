@@ -28,42 +28,48 @@ class Lightning(Reader):
     calls.
 
     Training, validation and learning rate (`lr-AdamW`, from LearningRateMonitor) stand on rows of
-    their own; nulls are dropped column by column, as for every format. What the monitor says of
-    momentum and weight decay is no learning rate: one value of the momentum declares the run. Of
-    parameter groups (`lr-AdamW/pg1`) with the same rates one column stays. The folder gives the run
-    its name.
+    their own; nulls are dropped column by column, as for every format. The folder gives the run its
+    name.
     """
 
     def accepts(self, path: Path) -> bool:
         return path.name == "metrics.csv"
 
     def read(self, path: Path) -> LogTable:
-        return of_monitor(read_delimited(path, read_text(path), name=run_folder_name(path)))
+        return read_delimited(path, read_text(path), name=run_folder_name(path))
 
 
 def of_monitor(table: LogTable) -> LogTable:
-    """The table with learning rates alone under the names of learning rates."""
+    """The table with learning rates alone under the names that LearningRateMonitor gives them.
+
+    It names what it says of momentum and weight decay like the learning rate before them, in every
+    format; one value of the momentum declares the run. Of parameter groups (`lr-AdamW/pg1`) with
+    the same rates one column stays.
+    """
     rates = [name for name in table.frame.columns if RATE.match(name)]
     others = [name for name in rates if MOMENTUM.search(name)]
     groups = [name for name in rates if name not in others]
     repeated = [name for name in groups[1:] if _same(table, groups[0], name)]
-    names = {name: f"of {name}" for name in others}
-    frame = table.frame.drop(repeated).rename(names)
-    momenta = [
-        set(as_numbers(table.frame[name])[0][as_numbers(table.frame[name])[1]])
-        for name in others
-        if name.endswith("-momentum")
-    ]
-    if momenta and all(len(values) == 1 and values == momenta[0] for values in momenta):
-        (momentum,) = momenta[0]
-        if 0 <= momentum < 1:
-            header = {"etastar_run": 1, "momentum": float(momentum)}
-            return replace(table, frame=frame, headers=((int(table.line[0]), header),))
-    return replace(table, frame=frame)
+    frame = table.frame.drop(repeated).rename({name: f"of {name}" for name in others})
+    momenta = np.unique(
+        [
+            value
+            for name in others
+            if name.endswith("-momentum")
+            for values, there in [as_numbers(table.frame[name])[:2]]
+            for value in values[there]
+        ]
+    )
+    headers = table.headers
+    if len(momenta) == 1 and 0 <= momenta[0] < 1 and len(headers) < 2:
+        line, declared = headers[0] if headers else (int(table.line[0]), {"etastar_run": 1})
+        headers = ((line, {"momentum": float(momenta[0]), **declared}),)
+    return replace(table, frame=frame, headers=headers)
 
 
 def _same(table: LogTable, one: str, other: str) -> bool:
-    return table.frame[one].str.strip_chars().equals(table.frame[other].str.strip_chars())
+    first, second = (as_numbers(table.frame[name])[0] for name in (one, other))
+    return np.array_equal(first, second, equal_nan=True)
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ def _steps(path: Path) -> _Steps | None:
     name = next((column for column in table.frame.columns if ordinary(column) in STEP), None)
     if name is None:
         return None
-    values, there, _ = as_numbers(table.frame[name])
+    values, there = as_numbers(table.frame[name])[:2]
     steps = np.unique(values[there & np.isfinite(values)])
     if len(steps) < 2:
         return None

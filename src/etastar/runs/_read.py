@@ -16,6 +16,7 @@ from ._console import compiled_patterns
 from ._declarations import completed, declared_in
 from ._epochs import with_steps
 from ._formats import read_log_table
+from ._lightning import of_monitor
 from ._log_table import LogTable, numbers
 from ._run import Run
 from ._sources import Source, Sources, find_logs
@@ -106,6 +107,7 @@ def read_runs(
 def _runs(source: Source, options: _Options) -> list[Run]:
     """The run of a log, or those of a sweep's summary table."""
     table = source.table or read_log_table(source.path, options.patterns)
+    table = of_monitor(table)
     if options.step is None:
         table = with_steps(table, options.steps_per_epoch)
     own, notes = declared_in(table)

@@ -37,7 +37,7 @@ class WandbFile(Reader):
     def read(self, path: Path) -> LogTable:
         try:
             from google.protobuf.message import DecodeError
-            from wandb.proto.wandb_internal_pb2 import Record
+            from wandb.proto import wandb_internal_pb2
         except ImportError:
             raise missing_library(path, "wandb") from None
         records, config, name, cut = [], {}, "", False
@@ -46,7 +46,7 @@ class WandbFile(Reader):
                 cut = True
                 break
             try:
-                record = Record.FromString(data)
+                record = wandb_internal_pb2.Record.FromString(data)  # type: ignore[attr-defined]
             except DecodeError:
                 raise InputError(f"{path}: a record is not W&B's; copy the file again") from None
             if record.HasField("history"):
@@ -167,7 +167,7 @@ class WandbServer(Tracker):
         logged = [entry for entry in found if entry[3]]
         if not logged:
             raise InputError(f"wandb:{address}: no run with a history; check the name")
-        names = distinct([(name, identifier) for name, identifier, _, _ in logged])
+        names = distinct([(name or "", identifier) for name, identifier, _, _ in logged])
         return [
             table_of_run(Path(f"wandb:{parts[0]}/{parts[1]}/{identifier}"), name, history, config)
             for name, (_, identifier, config, history) in zip(names, logged, strict=True)
