@@ -291,7 +291,7 @@ def test_a_row_of_runs_csv_finds_a_text_by_its_name(tmp_path: Path):
     (tmp_path / "amber.log").write_text(NANOGPT)
     (tmp_path / "runs.csv").write_text(f'run,schedule\namber,"{CONSTANT}"\n')
     (run,) = read_runs(tmp_path)
-    assert (run.name, run.schedule.spec) == ("amber", CONSTANT)
+    assert (run.name, run.schedule(0), run.schedule.horizon) == ("amber", 1e-3, 200)
 
 
 def test_the_command_line_takes_patterns(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -16,8 +18,10 @@ import pytest
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
+from etastar.cli import main
 from etastar.runs import read_runs
 from etastar.schedule import InputError
+from tests.helpers.guides import blocks_of, lines_of
 
 STEPS = np.arange(0, 200, 10)
 LOSSES = 2 + 2 / (1 + STEPS / 40)
@@ -46,12 +50,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with two experiments, one run deleted."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     client = MlflowClient(f"sqlite:///{path}")
-    pilots = client.create_experiment("pilots", artifact_location=str(path.parent))
+    sweep = client.create_experiment("sweep", artifact_location=str(path.parent))
     other = client.create_experiment("other", artifact_location=str(path.parent))
-    log_run(client, pilots, "amber", 1e-3)
-    log_run(client, pilots, "birch", 2e-3)
+    log_run(client, sweep, "amber", 1e-3)
+    log_run(client, sweep, "birch", 2e-3)
     log_run(client, other, "amber", 5e-3)
-    client.delete_run(log_run(client, pilots, "gone", 9e-3))
+    client.delete_run(log_run(client, sweep, "gone", 9e-3))
     return path
 
 
@@ -84,7 +88,7 @@ def server(store: Path) -> Iterator[str]:
         log.close()
 
 
-def check_pilots(runs: list) -> None:
+def check_sweep(runs: list) -> None:
     assert sorted(run.name for run in runs) == ["amber", "birch"]
     for run in runs:
         assert run.step.tolist() == STEPS.tolist()
@@ -95,14 +99,14 @@ def check_pilots(runs: list) -> None:
 
 
 def test_an_experiment_of_a_server_is_read(server: str):
-    check_pilots(read_runs(f"mlflow:{server}#pilots"))
+    check_sweep(read_runs(f"mlflow:{server}#sweep"))
     assert len(read_runs(f"mlflow:{server}")) == 3
-    with pytest.raises(InputError, match=r"no experiment 'none'; there are .*pilots"):
+    with pytest.raises(InputError, match=r"no experiment 'none'; there are .*sweep"):
         read_runs(f"mlflow:{server}#none")
 
 
 def test_the_database_is_read_without_a_server(store: Path):
-    check_pilots(read_runs(f"mlflow:sqlite:///{store}#pilots"))
+    check_sweep(read_runs(f"mlflow:sqlite:///{store}#sweep"))
     runs = read_runs(store)
     assert sorted(run.schedule.peak for run in runs) == pytest.approx([1e-3, 2e-3, 5e-3])
     assert len({run.name for run in runs}) == 3
@@ -114,7 +118,7 @@ def test_the_database_is_read_without_a_server(store: Path):
     ("address", "message"),
     [
         ("", "names no tracking URI"),
-        ("#pilots", "names no tracking URI"),
+        ("#sweep", "names no tracking URI"),
         ("sqlite:////nowhere/mlflow.db", "no such database"),
         ("/nowhere/mlruns", "no such folder"),
     ],
@@ -127,27 +131,27 @@ def test_what_is_not_there_is_refused(address: str, message: str):
 def test_a_server_that_does_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(InputError, match="check the URI and that the server runs"):
-        read_runs(f"mlflow:http://127.0.0.1:{free_port()}#pilots")
+        read_runs(f"mlflow:http://127.0.0.1:{free_port()}#sweep")
 
 
 @pytest.fixture
 def file_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     client = MlflowClient((tmp_path / "mlruns").as_uri())
-    pilots = client.create_experiment("pilots")
-    log_run(client, pilots, "amber", 1e-3)
-    log_run(client, pilots, "birch", 2e-3)
-    client.delete_run(log_run(client, pilots, "gone", 9e-3))
+    sweep = client.create_experiment("sweep")
+    log_run(client, sweep, "amber", 1e-3)
+    log_run(client, sweep, "birch", 2e-3)
+    client.delete_run(log_run(client, sweep, "gone", 9e-3))
     return tmp_path / "mlruns"
 
 
 def test_the_file_store_is_read_without_mlflow(file_store: Path, monkeypatch: pytest.MonkeyPatch):
     for module in ("mlflow", "mlflow.tracking"):
         monkeypatch.setitem(sys.modules, module, None)
-    check_pilots(read_runs(file_store))
-    check_pilots(read_runs(file_store.parent))
-    check_pilots(read_runs(f"mlflow:{file_store}#pilots"))
-    with pytest.raises(InputError, match=r"no run with metrics; experiments: .*pilots"):
+    check_sweep(read_runs(file_store))
+    check_sweep(read_runs(file_store.parent))
+    check_sweep(read_runs(f"mlflow:{file_store}#sweep"))
+    with pytest.raises(InputError, match=r"no run with metrics; experiments: .*sweep"):
         read_runs(f"mlflow:{file_store}#other")
 
 
@@ -162,3 +166,18 @@ def test_a_line_that_is_none_is_named(file_store: Path):
     file.write_text(file.read_text() + "1000 fast 3\n")
     with pytest.raises(InputError, match=rf"metrics/lr:{len(STEPS) + 1}: not a time, a value"):
         read_runs(file)
+
+
+def test_the_lines_of_the_guide_make_a_plan_from_a_server(
+    server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)  # put back what the lines set
+    told = "http://127.0.0.1:5000"
+    exec(blocks_of("trackers.md", "MLflow", "python")[0].replace(told, server), {})
+    (line,) = (line for line in lines_of("trackers.md", "MLflow") if told in line)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main([*shlex.split(line.replace(told, server))[1:], "--json"])
+    assert stopped.value.code == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert 1e-3 / 4 <= plan["peak_lr"] <= 4e-3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,8 +12,10 @@ import numpy as np
 import pytest
 import wandb
 
+from etastar.cli import main
 from etastar.runs import read_runs
 from etastar.schedule import InputError
+from tests.helpers.guides import blocks_of, lines_of
 from tests.helpers.wandb_server import wandb_server
 
 STEPS = np.arange(0, 200, 10)
@@ -37,6 +42,8 @@ def log_offline(folder: Path, name: str, steps: np.ndarray, run_id: str | None =
         )
     run.log({"weights": wandb.Histogram([1, 2, 3])}, step=int(steps[-1]) + 1)
     run.finish()
+    # The service behind the client has written all when it has ended.
+    wandb.teardown()
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +199,19 @@ def test_without_the_library_the_error_says_which_extra_to_install(
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"pip install 'etastar\[{extra}\]'"):
         read_runs(source)
+
+
+def test_the_lines_of_the_guide_make_a_plan_from_offline_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    # In a process of its own, as the client keeps the folder that it first ran in.
+    script = blocks_of("trackers.md", "Weights & Biases", "python")[0]
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    (line,) = (line for line in lines_of("trackers.md", "Weights & Biases") if " wandb " in line)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main([*shlex.split(line)[1:], "--json"])
+    assert stopped.value.code == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert 1e-3 / 4 <= plan["peak_lr"] <= 4e-3

@@ -290,7 +290,7 @@ def no_table(path: Path, text: str) -> InputError:
     """The error of a text that is neither a table nor the lines of a tool that is known."""
     return InputError(
         f"{path}: text that is no table, and no line of it gives both a step and a loss in a way"
-        f" that is known; {_seen(text)}; give --pattern REGEX with the named groups step, loss and lr"
+        f" that is known; {_seen(text)}; give --pattern REGEX with the named groups step, loss, lr"
     )
 
 
