@@ -272,7 +272,7 @@ def test_a_horizon_beyond_the_logged_rates_holds_the_last_one_with_a_caveat(tmp_
 def test_no_schedule_at_all_is_an_error_that_says_how_to_give_one(tmp_path):
     path = write(tmp_path / "a.csv", FRAME.drop("lr"))
     with pytest.raises(
-        InputError, match=r"a.csv: .*schedule column.*lr column.*--runs-schedule SPEC"
+        InputError, match=r"a.csv: .*schedule column.*lr column.*schedule=SPEC"
     ):
         read_runs(path)
 

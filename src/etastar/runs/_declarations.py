@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from etastar._checks import HORIZON_LIMIT, shown
 from etastar._errors import InputError
 from etastar.schedule import Schedule, parse_schedule
 
@@ -152,12 +154,16 @@ def _checked_header(where: str, header: Mapping[str, object]) -> int:
     """The update from which a line of declaration holds."""
     if header["etastar_run"] != HEADER_VERSION:
         raise InputError(
-            f"{where}: etastar_run is {header['etastar_run']!r}, this release reads"
+            f"{where}: etastar_run is {shown(header['etastar_run'])}, this release reads"
             f" {HEADER_VERSION}: update etastar"
         )
     start = header.get("from_step", 0)
-    if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-        raise InputError(f"{where}: from_step is {start!r}; give a whole number of updates >= 0")
+    whole = isinstance(start, int) and not isinstance(start, bool)
+    if not whole or not 0 <= start < HORIZON_LIMIT:
+        raise InputError(
+            f"{where}: from_step is {shown(start)}; give a whole number of updates from 0 to below"
+            " 1e15"
+        )
     return start
 
 
@@ -213,24 +219,34 @@ def _declaration(
 
 
 def _number(where: str, noun: str, text: str) -> float:
-    value = _plain(text)
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{where}: {noun} is {text!r}; give a number that is positive")
-    return float(value)
+    value = _float(text)
+    if not 0 < value < math.inf:
+        raise InputError(f"{where}: {noun} is {shown(text)}; give a number that is positive")
+    return value
 
 
 def _momentum(where: str, noun: str, text: str) -> float:
-    value = _plain(text)
-    if not isinstance(value, int | float) or not 0 <= value < 1:
-        raise InputError(f"{where}: {noun} is {text!r}; give a number in [0, 1)")
-    return float(value)
+    value = _float(text)
+    if not 0 <= value < 1:
+        raise InputError(f"{where}: {noun} is {shown(text)}; give a number in [0, 1)")
+    return value
 
 
 def _horizon(where: str, text: str) -> int:
     value = _number(where, "horizon", text)
-    if value != round(value):
-        raise InputError(f"{where}: horizon is {text!r}; give a whole number of steps")
+    if value != round(value) or value >= HORIZON_LIMIT:
+        raise InputError(
+            f"{where}: horizon is {shown(text)}; give a whole number of steps below 1e15"
+        )
     return int(value)
+
+
+def _float(text: str) -> float:
+    """The number that a cell holds; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _plain(text: str) -> object:
@@ -245,7 +261,19 @@ def _plain(text: str) -> object:
 
 def _log_of(folder: Path, run: str) -> Path | None:
     """The log that a run names: a path relative to the folder, with or without its suffix."""
-    base = folder / run
+    try:
+        return _existing(folder / run)
+    except ValueError:  # a name such as "/", or one with a NUL in it
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise InputError(
+            f"{folder / run}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+
+
+def _existing(base: Path) -> Path | None:
     if base.is_file():
         return base
     for suffix in SUFFIXES:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from etastar._errors import InputError
+from etastar._errors import InputError, option
 from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
@@ -153,11 +153,12 @@ def _chosen(table: LogTable, options: _Options) -> _Log:
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
     names = [step_name, loss_name, *([rate_name] if rate_name else [])]
-    table, columns = numbers(table, list(dict.fromkeys(names)))
+    several = [rate_name] if rate_name else []
+    table, columns = numbers(table, list(dict.fromkeys(names)), several)
     table, columns = _without_stray_end(table, columns, step_name)
     step, has_step = columns[step_name]
     _logged_values.check_steps(table, step, has_step)
-    losses = _logged_values.losses(table, step, *columns[loss_name], loss_name)
+    losses, loss_notes = _logged_values.losses(table, step, *columns[loss_name], loss_name)
     rates, rates_notes = None, []
     if rate_name:
         rates, rates_notes = _logged_rates.rates(table, step, *columns[rate_name])
@@ -166,7 +167,7 @@ def _chosen(table: LogTable, options: _Options) -> _Log:
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
             " step"
         )
-    notes = [*table.caveats, *filter(None, (loss_note, rate_note)), *rates_notes]
+    notes = [*table.caveats, *filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes]
     return _Log(table, losses, loss_name, rates, tuple(notes))
 
 
@@ -200,8 +201,8 @@ def _schedule(
     if log.rates is None or len(log.rates.step) == 0:
         raise InputError(
             f"{source.path}: its schedule is unknown; declare it in the schedule column of a"
-            " runs.csv beside it, log an lr column (or name it with the option lr), or give"
-            " --runs-schedule SPEC"
+            f" runs.csv beside it, log an lr column (or name it with {option('lr')}), or give"
+            f" {option('schedule', 'SPEC')}"
         )
     horizon = row.horizon if row and row.horizon is not None else options.horizon
     return _logged_rates.logged_schedule(log.table, log.rates, last, horizon)
