@@ -47,6 +47,39 @@ LOSS = (
     "train_loss_step",
     "train_loss_epoch",
 )
+HORIZON = (
+    "horizon",
+    "max_steps",
+    "total_steps",
+    "num_steps",
+    "n_steps",
+    "steps",
+    "train_steps",
+    "training_steps",
+    "num_training_steps",
+    "num_train_steps",
+    "max_iters",
+    "total_iters",
+    "train_iters",
+    "num_iterations",
+    "total_iterations",
+)
+# Columns that tell runs apart: by a name, which no two runs share, or by what they were made with.
+RUN_NAME = (
+    "run",
+    "run_name",
+    "run_id",
+    "exp_name",
+    "exp",
+    "experiment",
+    "experiment_name",
+    "experiment_id",
+    "trial",
+    "trial_name",
+    "trial_id",
+    "job_name",
+)
+RUN = (*RUN_NAME, "name", "id", "model", "model_name", "config", "config_name", "setting", "seed")
 RATE = ("lr", "learning_rate", "train_lr", "train_learning_rate")
 
 

@@ -21,7 +21,14 @@ from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
 
 FILE = "runs.csv"
-BATCH = ("batch_size", "batch", "batch_sequences")
+BATCH = (
+    "batch_size",
+    "batch",
+    "batch_sequences",
+    "global_batch_size",
+    "total_batch_size",
+    "bs",
+)
 IN_FOLDER = ("metrics.csv", "trainer_state.json")
 """Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
 

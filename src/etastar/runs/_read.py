@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from etastar._checks import HORIZON_LIMIT
 from etastar._errors import InputError, option
 from etastar.schedule import Schedule, parse_schedule
 
@@ -144,7 +146,7 @@ class _Log:
     table: LogTable
     losses: _logged_values.LoggedValues
     loss_column: str
-    rates: _logged_values.LoggedValues | None
+    rates: _logged_rates.LoggedRates | None
     caveats: tuple[str, ...]
 
 
@@ -161,7 +163,7 @@ def _chosen(table: LogTable, options: _Options) -> _Log:
     losses, loss_notes = _logged_values.losses(table, step, *columns[loss_name], loss_name)
     rates, rates_notes = None, []
     if rate_name:
-        rates, rates_notes = _logged_rates.rates(table, step, *columns[rate_name])
+        rates, rates_notes = _logged_rates.rates(table, rate_name, step, *columns[rate_name])
     if loss_name in table.averaged:
         loss_note = f"{loss_note or table.path}: " + (
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
@@ -198,14 +200,28 @@ def _schedule(
     if declared is not None:
         rates = log.rates
         return declared, _logged_rates.contradictions(log.table, rates, declared) if rates else []
-    if log.rates is None or len(log.rates.step) == 0:
+    if log.rates is None or len(log.rates.values.step) == 0:
         raise InputError(
             f"{source.path}: its schedule is unknown; declare it in the schedule column of a"
             f" runs.csv beside it, log an lr column (or name it with {option('lr')}), or give"
             f" {option('schedule', 'SPEC')}"
         )
     horizon = row.horizon if row and row.horizon is not None else options.horizon
-    return _logged_rates.logged_schedule(log.table, log.rates, last, horizon)
+    own = _own_horizon({**log.table.metadata, **(row.metadata if row else {})})
+    return _logged_rates.logged_schedule(log.table, log.rates, last, horizon, own)
+
+
+def _own_horizon(metadata: Mapping[str, object]) -> int | None:
+    """The steps that a log, or the configuration of its run, says that the training has."""
+    plain = {_columns.ordinary(key.rsplit(".", 1)[-1]): value for key, value in metadata.items()}
+    for name in _columns.HORIZON:
+        try:
+            steps = float(plain[name])  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if 1 <= steps < HORIZON_LIMIT and steps == round(steps):
+            return int(steps)
+    return None
 
 
 def _distinct(runs: list[Run]) -> list[Run]:
