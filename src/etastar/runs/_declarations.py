@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
+
 from etastar._checks import HORIZON_LIMIT, shown
 from etastar._errors import InputError
 from etastar.schedule import Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
-from ._columns import ordinary
+from ._columns import LOSS, RATE, STEP, ordinary
 from ._delimited import read_delimited
 from ._file_text import read_text
 from ._formats import SUFFIXES
@@ -143,6 +145,22 @@ def declared_in(table: LogTable) -> tuple[Declaration | None, list[str]]:
     return declaration, [*batch_notes, *momentum_notes]
 
 
+def no_log(row: Declaration) -> str:
+    """The caveat of a row that names no log."""
+    return f"{row.where}: no log for run {row.run}; it is left out"
+
+
+def declared_by_columns(table: LogTable) -> Declaration:
+    """What the columns that are constant in a run's rows declare of it, as a row of `runs.csv`."""
+    first = table.frame.row(0, named=True)
+    constant = [
+        name for name, count in table.frame.select(pl.all().n_unique()).row(0, named=True).items()
+        if count == 1 and ordinary(name) not in (*STEP, *LOSS, *RATE)
+    ]
+    cells = {ordinary(name): str(first[name]) for name in constant if first[name] is not None}
+    return _declared(table.where(0), table.name, table.path, cells, table.path.parent)
+
+
 def completed(row: Declaration | None, own: Declaration | None) -> Declaration | None:
     """A row of `runs.csv`, and what the log itself declares where the row says nothing."""
     if row is None or own is None:
@@ -209,13 +227,20 @@ def _declaration(
     run = cells.pop("run", "")
     if not run:
         raise InputError(f"{where}: no run is named; give the name of its log file")
+    return _declared(where, run, _log_of(folder, run), cells, folder)
+
+
+def _declared(
+    where: str, run: str, path: Path | None, cells: dict[str, str], folder: Path
+) -> Declaration:
+    """A declaration from cells by the name of their column."""
     batch = next((cells.pop(key) for key in BATCH if key in cells), None)
     momentum = cells.pop("momentum", None)
     horizon = cells.pop("horizon", None)
     return Declaration(
         where=where,
         run=run,
-        path=_log_of(folder, run),
+        path=path,
         schedule=cells.pop("schedule", None),
         horizon=None if horizon is None else _horizon(where, horizon),
         batch_size=None if batch is None else _number(where, "batch size", batch),

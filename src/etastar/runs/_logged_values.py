@@ -66,6 +66,10 @@ def in_order(table: LogTable, logged: LoggedValues) -> tuple[LoggedValues, list[
     keep = np.ones(len(step), dtype=bool)
     keep[:-1] = step[:-1] < later[1:]
     gone = int((~keep).sum())
+    if step[back] <= step[0]:
+        return logged.where(keep), [
+            f"{where}, where the log starts again; the rows before are left out: {gone}"
+        ]
     return logged.where(keep), [
         f"{where} (a resumed or unsorted log); rows left out, repeated or abandoned: {gone}"
     ]

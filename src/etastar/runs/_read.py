@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,10 +15,17 @@ from etastar._errors import InputError, option
 from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
-from ._declarations import completed, declared_in
+from ._declarations import (
+    completed,
+    declared_by_columns,
+    declared_in,
+    no_log,
+    read_declarations,
+)
 from ._formats import read_log_table
 from ._log_table import LogTable, numbers
 from ._run import Run
+from ._several_runs import table_of_each_run
 from ._sources import Source, Sources, find_logs
 from ._summary import is_summary, summary_runs
 
@@ -43,22 +52,25 @@ def read_runs(
 
     Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
     TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
-    logs in it, or, where it holds none, for those in its subfolders.
+    logs in it, or, where it holds none, for those in its subfolders; a file in it that cannot be
+    read is left out with a caveat where others can.
 
-    A table with a column for the final loss (`final_loss`) is the summary of a sweep: each row is a
-    run with one point, see `etastar.runs._summary`.
+    A table may hold several runs: rows that a column such as `run` or `seed` tells apart, or the
+    columns of an exported Weights & Biases panel. A table with a column for the final loss
+    (`final_loss`) is the summary of a sweep: each row is a run with one point.
 
     The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
     the folder of the log (or up to two above), whose `run` column names the log; what the log
     itself declares, as those of `etastar.integrations` do; `schedule`; a table through the logged
-    learning rates. Other columns of `runs.csv` become metadata, except
+    learning rates, or the standard schedule that agrees with all of them (their horizon is that of
+    `runs.csv`, of `horizon`, or that the log or the configuration in it tells). Other columns of
+    `runs.csv` become metadata, except
     `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
     `momentum`.
 
     Left out with a caveat on the run: rows that a resumed run wrote again (the later one counts),
     losses that are not finite, steps beyond the horizon, a last line cut by a killed process. A run
-    that
-    diverged is kept and marked: see `Run.diverged`. Logged learning rates that contradict the
+    that diverged is kept and marked: see `Run.diverged`. Logged learning rates that contradict the
     declared schedule are a caveat too.
 
     Arguments:
@@ -87,12 +99,43 @@ def read_runs(
     if horizon is not None and not 1 <= horizon < np.inf:
         raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
     options = _Options(step, loss, lr, schedule, horizon)
-    found = [_runs(source, options) for source in find_logs(sources)]
-    return _distinct(_without_summarised([run for runs in found for run in runs]))
+    found = _read_all(find_logs(sources), _named_files(sources), options)
+    return _distinct(_without_summarised(found))
+
+
+def _named_files(sources: Sources) -> set[Path]:
+    """The files that were named themselves, not by a folder or a glob."""
+    names = [sources] if isinstance(sources, str | os.PathLike) else sources
+    paths = [Path(os.path.expanduser(os.fspath(name))) for name in names]
+    return {path.resolve() for path in paths if path.is_file()}
+
+
+def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) -> list[Run]:
+    """The runs of all sources; a caveat on the first names those that cannot be read.
+
+    Raises:
+        InputError: nothing can be read, a schedule that `runs.csv` declares is wrong, or a file
+            that was named itself cannot be read.
+    """
+    runs: list[Run] = []
+    problems: list[InputError] = []
+    for source in sources:
+        if source.declaration:
+            source.declaration.parsed(options.horizon)
+        try:
+            runs += _runs(source, options)
+        except InputError as error:
+            if source.path.resolve() in named:
+                raise
+            problems.append(error)
+    if not runs:
+        raise problems[0]
+    left_out = [f"{error}; the file is left out" for error in problems]
+    return [replace(runs[0], caveats=(*left_out, *runs[0].caveats)), *runs[1:]]
 
 
 def _runs(source: Source, options: _Options) -> list[Run]:
-    """The run of a log, or those of a sweep's summary table."""
+    """The run of a log, those of a table that holds several, or of a sweep's summary table."""
     table = read_log_table(source.path)
     own, notes = declared_in(table)
     source = replace(
@@ -102,7 +145,37 @@ def _runs(source: Source, options: _Options) -> list[Run]:
     )
     if options.step is None and is_summary(table):
         return summary_runs(table, loss=options.loss, schedule=options.schedule)
-    return [_run(source, table, options)]
+    tables = table_of_each_run(table, options.step, options.loss)
+    if len(tables) == 1:
+        return [_run(source, tables[0], options)]
+    return _several(source, tables, options)
+
+
+def _several(source: Source, tables: Sequence[LogTable], options: _Options) -> list[Run]:
+    """The runs of one table; those that cannot be read are named in a caveat on the first other.
+
+    A run is declared by the columns that are constant in it, over these by what is declared for the
+    whole file, and over that by a row of the `runs.csv` beside the file that names the run.
+    """
+    listed = {row.run: row for row in read_declarations(source.path.parent)}
+    runs: list[Run] = []
+    problems: list[InputError] = []
+    missing = set(source.caveats)
+    for table in tables:
+        row = completed(source.declaration, declared_by_columns(table))
+        row = completed(listed.get(table.name), row)
+        if table.name in listed:
+            missing.discard(no_log(listed[table.name]))
+        own = replace(source, declaration=replace(row, run=table.name) if row else None, caveats=())
+        try:
+            runs.append(_run(own, table, options))
+        except InputError as error:
+            problems.append(error)
+    if not runs:
+        raise problems[0]
+    left_out = [f"run left out: {error}" for error in problems]
+    caveats = [caveat for caveat in source.caveats if caveat in missing]
+    return [replace(runs[0], caveats=(*caveats, *left_out, *runs[0].caveats)), *runs[1:]]
 
 
 def _without_summarised(runs: list[Run]) -> list[Run]:
@@ -227,7 +300,10 @@ def _own_horizon(metadata: Mapping[str, object]) -> int | None:
 def _distinct(runs: list[Run]) -> list[Run]:
     """Runs of one name from different folders, renamed after their files."""
     counts = Counter(run.name for run in runs)
-    return [
-        run if counts[run.name] == 1 else replace(run, name=str(run.metadata["file"]))
-        for run in runs
-    ]
+    files = Counter(run.metadata["file"] for run in runs)
+
+    def full(run: Run) -> str:
+        file = str(run.metadata["file"])
+        return file if files[file] == 1 else f"{file} {run.name}"
+
+    return [run if counts[run.name] == 1 else replace(run, name=full(run)) for run in runs]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from etastar._errors import InputError
 
-from ._declarations import FILE, Declaration, read_declarations
+from ._declarations import FILE, Declaration, no_log, read_declarations
 from ._formats import SUFFIXES
 from ._tensorboard import PREFIX, has_events
 
@@ -32,14 +32,16 @@ class Source:
 
 @dataclass
 class _Folders:
-    """The `runs.csv` of each folder, read once."""
+    """The `runs.csv` of each folder, read once, and its rows by the log that they name."""
 
     declarations: dict[Path, list[Declaration]] = field(default_factory=dict)
+    by_log: dict[Path, dict[Path, Declaration]] = field(default_factory=dict)
 
     def of(self, folder: Path) -> list[Declaration]:
         key = folder.resolve()
         if key not in self.declarations:
-            self.declarations[key] = read_declarations(folder)
+            rows = self.declarations[key] = read_declarations(folder)
+            self.by_log[key] = {row.path.resolve(): row for row in rows if row.path is not None}
         return self.declarations[key]
 
     def declaration(self, path: Path) -> Declaration | None:
@@ -47,9 +49,11 @@ class _Folders:
         place = path.resolve()
         folder = path.parent
         for _ in range(3):
-            for row in self.of(folder):
-                if row.path is not None and row.path.resolve() in (place, place.parent):
-                    return row
+            self.of(folder)
+            by_log = self.by_log[folder.resolve()]
+            row = by_log.get(place) or by_log.get(place.parent)
+            if row:
+                return row
             folder = folder / ".." if folder.name in ("", "..") else folder.parent
         return None
 
@@ -110,11 +114,7 @@ def _in_folder(folder: Path, folders: _Folders, *, listed_only: bool, depth: int
             f"{declared[0].where}: no log for run {declared[0].run}, nor for any other run listed;"
             " put the logs beside runs.csv, or paths relative to it in its run column"
         )
-    missing = [
-        f"{row.where}: no log for run {row.run}; it is left out"
-        for row in declared
-        if row.path is None
-    ]
+    missing = [no_log(row) for row in declared if row.path is None]
     sources = [Source(path, folders.declaration(path)) for path in paths]
     if missing:
         sources[0] = Source(sources[0].path, sources[0].declaration, tuple(missing))

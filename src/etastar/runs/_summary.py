@@ -61,12 +61,13 @@ def is_summary(table: LogTable) -> bool:
             if cells.null_count() == 0 and cells.n_unique() == len(cells):
                 return True
     peak = next((found[name] for name in PEAK if name in found), None)
-    if peak is None:
+    if peak is None or rising:
         return False
     if step is None:
         return bool(found.keys() & set(_columns.HORIZON))
-    runs = table.frame.select(step, peak).unique().height
-    return runs > 2 * table.frame[step].n_unique() - 1 and runs == table.frame.height
+    budgets, rates = table.frame[step].n_unique(), table.frame[peak].n_unique()
+    each_once = table.frame.select(step, peak).is_unique().all()
+    return each_once and table.frame.height >= 2 * budgets and rates > budgets
 
 
 LOGGED_STEP = tuple(name for name in _columns.STEP if name not in _columns.HORIZON)
