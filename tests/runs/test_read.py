@@ -252,7 +252,10 @@ def test_a_log_of_rates_becomes_a_table_of_few_knots(tmp_path):
 
 @pytest.mark.parametrize(
     ("first", "assumed", "at_half"),
-    [("100,.1\n200,.2", "a linear warmup from 0", 0.05), ("100,.2\n200,.2", "constant:peak=0.2", 0.2)],
+    [
+        ("100,.1\n200,.2", "a linear warmup from 0", 0.05),
+        ("100,.2\n200,.2", "constant:peak=0.2", 0.2),
+    ],
 )
 def test_rates_that_start_late_say_what_is_assumed(tmp_path, first, assumed, at_half):
     rows = [f"{row},3" for row in [*first.split("\n"), "300,.2", "400,.2"]]
@@ -272,9 +275,7 @@ def test_a_horizon_beyond_the_logged_rates_holds_the_last_one_with_a_caveat(tmp_
 
 def test_no_schedule_at_all_is_an_error_that_says_how_to_give_one(tmp_path):
     path = write(tmp_path / "a.csv", FRAME.drop("lr"))
-    with pytest.raises(
-        InputError, match=r"a.csv: .*schedule column.*lr column.*schedule=SPEC"
-    ):
+    with pytest.raises(InputError, match=r"a.csv: .*schedule column.*lr column.*schedule=SPEC"):
         read_runs(path)
 
 

@@ -154,7 +154,8 @@ def declared_by_columns(table: LogTable) -> Declaration:
     """What the columns that are constant in a run's rows declare of it, as a row of `runs.csv`."""
     first = table.frame.row(0, named=True)
     constant = [
-        name for name, count in table.frame.select(pl.all().n_unique()).row(0, named=True).items()
+        name
+        for name, count in table.frame.select(pl.all().n_unique()).row(0, named=True).items()
         if count == 1 and ordinary(name) not in (*STEP, *LOSS, *RATE)
     ]
     cells = {ordinary(name): str(first[name]) for name in constant if first[name] is not None}

@@ -239,7 +239,9 @@ def numbers(
     if why:
         table = table.without_last(why)
     parsed = {column: as_numbers(table.frame[column]) for column in columns}
-    odd = {column: np.flatnonzero(_odd(table.frame[column], parsed[column][1])) for column in columns}
+    odd = {
+        column: np.flatnonzero(_odd(table.frame[column], parsed[column][1])) for column in columns
+    }
     odd = {column: rows for column, rows in odd.items() if len(rows)}
     if not odd:
         return table, parsed

@@ -235,7 +235,9 @@ def _panel(table: LogTable, loss: str | None) -> list[LogTable]:
     if any(_columns.ordinary(column) in _columns.LOSS for column in columns):
         return []
     if chosen is None:
-        shared_by_several = [m for m in metrics.values() if sum(m in own for own in runs.values()) > 1]
+        shared_by_several = [
+            m for m in metrics.values() if sum(m in own for own in runs.values()) > 1
+        ]
         if loss is None and shared_by_several:
             raise InputError(
                 f"{table.path}: its columns are those of several runs ({_some(list(runs))}), each"

@@ -95,19 +95,22 @@ def recognised(
     exact = digits.significant > 9 and not np.all(rate == rate.astype(np.float32))
     slack = digits.half_unit(rate) + (EXACT if exact else SINGLE) * peak
     rows = _Rows(*(values[_spaced(rate)] for values in (step, rate, slack)))
-    found = _found(rows, horizon, telling=float(np.max(slack)) < TELLING * peak)
+    telling = float(np.max(slack)) < TELLING * peak
+    found = _found(rows, horizon, telling=telling)
     best = next((fit for fit in found if fit.agrees(step, rate, slack, horizon)), None)
     if best is None:
         return None
     gap = float(np.median(np.diff(step)))
     probes = np.array([0.0, step[0] / 2, (step[-1] + horizon) / 2, float(horizon)])
     wide = np.ptp([o.rates(probes) for f in found for o in f.alike()], axis=0) > SPREAD * peak
-    # A constant LR may be followed by a cooldown.
+    # A constant LR may be followed by a cooldown, and few rows of one lie on several curves.
     cut = best.name == "constant" and horizon > step[-1] + gap
+    if best.name == "wsd":
+        cut = np.sum(step > best.start) < (2 if telling and best.final == 0 else 3)
     return Recognised(
         schedule=best.schedule(horizon),
-        start_known=not wide[:2].any() or step[0] <= 1,
-        end_known=(not wide[2:].any() and not cut) or step[-1] >= horizon,
+        start_known=bool(not wide[:2].any() or step[0] <= 1),
+        end_known=bool((not wide[2:].any() and not cut) or step[-1] >= horizon),
     )
 
 
@@ -185,9 +188,7 @@ class _Fit:
             keys = {**vars(self), "warmup": warmup, "start": start}
             yield _Fit(**{**keys, "final": self.final + doubt * self.doubt})
 
-    def agrees(
-        self, step: np.ndarray, rate: np.ndarray, slack: np.ndarray, horizon: int
-    ) -> bool:
+    def agrees(self, step: np.ndarray, rate: np.ndarray, slack: np.ndarray, horizon: int) -> bool:
         at = np.clip(step + self.shift, 0, self.end)
         gap = np.abs(self.schedule(horizon)(np.minimum(at, horizon)) - rate)
         return bool(np.all(gap[at <= horizon] <= ROUNDED * slack[at <= horizon]))
@@ -358,7 +359,12 @@ def _solved(tried: np.ndarray, basis: Basis, rows: _Rows, free: bool) -> _Solved
 
 
 def _tried(
-    kind: tuple[str, str], basis: Basis, rows: _Rows, bounds: tuple[int, int], end: int, shift: int,
+    kind: tuple[str, str],
+    basis: Basis,
+    rows: _Rows,
+    bounds: tuple[int, int],
+    end: int,
+    shift: int,
     free: bool,
 ) -> Iterator[_Fit]:
     """The shape with the number of steps, within bounds, that agrees best; none if none agrees."""

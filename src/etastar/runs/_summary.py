@@ -214,7 +214,9 @@ def _number(where: str, noun: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{where}: {noun} is {shown(text)}, not a number; correct the cell") from None
+        raise InputError(
+            f"{where}: {noun} is {shown(text)}, not a number; correct the cell"
+        ) from None
 
 
 def _optional(where: str, noun: str, text: str | None) -> float | None:
