@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from etastar.runs import read_runs
-from etastar.runs._standard_shapes import digits_of, recognised
+from etastar.runs._standard_shapes import Recognised, digits_of, recognised
 from etastar.schedule import Schedule, parse_schedule
 
 EVERY, HORIZON = 10, 230
@@ -33,10 +33,17 @@ def logged(schedule: Schedule, last: int = HORIZON, shift: int = 0) -> tuple[np.
     return step, schedule(np.clip(step + shift, 0, schedule.horizon))
 
 
-def found(schedule: Schedule, style: str = "{!r}", horizon: int = HORIZON, **keys: int):
+def known(schedule: Schedule, style: str = "{!r}", **keys: int) -> Recognised:
+    """What is found where something must be."""
+    result = found(schedule, style, **keys)
+    assert result is not None
+    return result
+
+
+def found(schedule: Schedule, style: str = "{!r}", **keys: int) -> Recognised | None:
     step, rate = logged(schedule, **keys)
     cells = [style.format(float(value)) for value in rate]
-    return recognised(step, np.array(cells, dtype=np.float64), digits_of(cells), horizon)
+    return recognised(step, np.array(cells, dtype=np.float64), digits_of(cells), HORIZON)
 
 
 def trainer_state(schedule: Schedule, last: int, max_steps: int) -> str:
@@ -52,7 +59,7 @@ def trainer_state(schedule: Schedule, last: int, max_steps: int) -> str:
 @pytest.mark.parametrize("spec", STANDARD)
 def test_a_standard_schedule_is_found_at_every_step(spec, shift):
     schedule = parse_schedule(spec)
-    result = found(schedule, shift=shift)
+    result = known(schedule, shift=shift)
     assert result.start_known
     assert result.end_known
     everywhere = np.arange(HORIZON + 1)
@@ -104,14 +111,14 @@ def test_a_bent_rate_is_no_standard_schedule():
 @pytest.mark.parametrize("warmup", [0, 5, 9])
 @pytest.mark.parametrize("spec", ["linear:peak=1e-3", "wsd:peak=1e-3,cooldown=46"])
 def test_a_warmup_before_the_first_row_is_open_where_the_shape_does_not_tell(spec, warmup):
-    result = found(parse_schedule(f"{spec},{WHOLE},warmup={warmup}"))
+    result = known(parse_schedule(f"{spec},{WHOLE},warmup={warmup}"))
     assert not result.start_known
     assert result.end_known
 
 
 def test_the_stable_part_of_wsd_does_not_tell_its_end():
     schedule = parse_schedule(f"wsd:peak=1e-3,{WHOLE},warmup=23,cooldown=46")
-    assert not found(schedule, last=150).end_known
+    assert not known(schedule, last=150).end_known
     # Two rounded rows of the cooldown lie on a line, on a cosine and on many other curves.
     result = found(schedule, "{:.2e}", last=200)
     assert result is None or not result.end_known
@@ -200,4 +207,5 @@ def test_a_million_rows_are_looked_at_in_part(tmp_path):
     rate = schedule(step)
     cells = [repr(x) for x in rate[:100].tolist()]
     result = recognised(step, rate, digits_of(cells), 1_000_000)
+    assert result is not None
     assert result.schedule == schedule

@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from etastar._errors import InputError, option
 
 from ._log_table import LogTable, numbers
@@ -181,7 +183,8 @@ def loss_column(table: LogTable, given: str | None, step: str) -> tuple[str, str
     if len(found) == 1:
         return found[0], None
     table, columns = numbers(table, [step, *found])
-    counts = {name: int((columns[name][1] & columns[step][1]).sum()) for name in found}
+    there = columns[step][1]
+    counts = {name: int((~np.isnan(columns[name][0]) & there).sum()) for name in found}
     if counts[found[0]] >= ENOUGH:
         return found[0], None
     best = next((name for name in found if counts[name] >= ENOUGH), None)

@@ -184,8 +184,7 @@ def _checked_header(where: str, header: Mapping[str, object]) -> int:
             f" {HEADER_VERSION}: update etastar"
         )
     start = header.get("from_step", 0)
-    whole = isinstance(start, int) and not isinstance(start, bool)
-    if not whole or not 0 <= start < HORIZON_LIMIT:
+    if not isinstance(start, int) or isinstance(start, bool) or not 0 <= start < HORIZON_LIMIT:
         raise InputError(
             f"{where}: from_step is {shown(start)}; give a whole number of updates from 0 to below"
             " 1e15"

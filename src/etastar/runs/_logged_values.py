@@ -106,7 +106,7 @@ def losses(
     Raises:
         InputError: a loss without a step, or one that is zero or negative, with its line.
     """
-    orphan = there & np.isnan(step)
+    orphan = there & np.isnan(step) & ~np.isnan(loss)
     if orphan.any():
         row = int(np.argmax(orphan))
         raise InputError(
@@ -132,6 +132,11 @@ def losses(
             " laws are fitted to their logarithm; correct the line or name another column with"
             f" {option('loss')}"
         )
+    # A NaN beside a loss of the same step, or without one: the row is that of another column.
+    there = there & ~np.isnan(step)
+    absent = there & np.isnan(loss)
+    if absent.any():
+        there &= ~(absent & np.isin(step, step[there & np.isfinite(loss)]))
     row = np.flatnonzero(there)
     return LoggedValues(step[row], loss[row], row), caveats
 

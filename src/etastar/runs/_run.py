@@ -154,8 +154,8 @@ class Run:
         True where the log turned NaN or infinite to its end, or where the loss stood above three
         times its own smallest value so far, at two successive rows or at the last one. Rows that
         the next one undoes, or after which the loss comes back to within 5% of that smallest value,
-        are a spike. `read_runs` keeps such a run, with a caveat, and records `metadata["diverged"]`,
-        because the rows that were not finite are no longer in `loss`.
+        are a spike. `read_runs` keeps such a run, with a caveat, and records
+        `metadata["diverged"]`, because the rows that were not finite are no longer in `loss`.
 
         >>> from etastar.schedule import parse_schedule
         >>> constant = parse_schedule("constant:peak=1,horizon=4")

@@ -122,14 +122,18 @@ def _telling(
 def _split(table: LogTable, key: Sequence[str]) -> list[LogTable]:
     """One table for each combination of values, in the order in which they first appear."""
     kept = table.frame.select(pl.all_horizontal(pl.col(key).is_not_null())).to_series()
-    groups: dict[object, list[int]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     values = table.frame.select(key).rows()
     for row in np.flatnonzero(kept.to_numpy()).tolist():
         groups[values[row]].append(row)
     tables = []
     for cells, rows in groups.items():
         named = len(key) == 1 and isinstance(cells[0], str) and _is_name(key[0])
-        text = cells[0] if named else " ".join(f"{k}={v}" for k, v in zip(key, cells, strict=True))
+        text = (
+            str(cells[0])
+            if named
+            else " ".join(f"{k}={v}" for k, v in zip(key, cells, strict=True))
+        )
         tables.append(_of_rows(table, np.array(rows), text if named else f"{table.name} {text}"))
     return tables
 
@@ -235,13 +239,11 @@ def _panel(table: LogTable, loss: str | None) -> list[LogTable]:
     if any(_columns.ordinary(column) in _columns.LOSS for column in columns):
         return []
     if chosen is None:
-        shared_by_several = [
-            m for m in metrics.values() if sum(m in own for own in runs.values()) > 1
-        ]
-        if loss is None and shared_by_several:
+        common = [m for m in metrics.values() if sum(m in own for own in runs.values()) > 1]
+        if loss is None and common:
             raise InputError(
                 f"{table.path}: its columns are those of several runs ({_some(list(runs))}), each"
-                f" with {_some(shared_by_several)}; name the loss with {option('loss')}"
+                f" with {_some(common)}; name the loss with {option('loss')}"
             )
         return []
     rate = next((metrics[name] for name in _columns.RATE if name in metrics), None)
