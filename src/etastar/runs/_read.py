@@ -53,9 +53,7 @@ def read_runs(
     Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
     TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
     logs in it, or, where it holds none, for those in its subfolders; a file in it that cannot be
-    read is left out with a caveat where others can.
-
-    A table may hold several runs: rows that a column such as `run` or `seed` tells apart, or the
+    read is left out with a caveat where others can. A table may hold several runs: rows that a column such as `run` or `seed` tells apart, or the
     columns of an exported Weights & Biases panel. A table with a column for the final loss
     (`final_loss`) is the summary of a sweep: each row is a run with one point.
 
@@ -68,10 +66,9 @@ def read_runs(
     `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
     `momentum`.
 
-    Left out with a caveat on the run: rows that a resumed run wrote again (the later one counts),
-    losses that are not finite, steps beyond the horizon, a last line cut by a killed process. A run
-    that diverged is kept and marked: see `Run.diverged`. Logged learning rates that contradict the
-    declared schedule are a caveat too.
+    Rows that are left out (written again by a resumed run, losses that are not finite, steps beyond
+    the horizon, a last line cut short) are a caveat on the run. A run that diverged is kept and
+    marked: see `Run.diverged`. Logged rates that contradict the declared schedule are a caveat too.
 
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
