@@ -96,13 +96,13 @@ def read_runs(
     if horizon is not None and not 1 <= horizon < np.inf:
         raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
     options = _Options(step, loss, lr, schedule, horizon)
-    found = _read_all(find_logs(sources), _named_files(sources), options)
+    names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    found = _read_all(find_logs(names), _named_files(names), options)
     return _distinct(_without_summarised(found))
 
 
-def _named_files(sources: Sources) -> set[Path]:
+def _named_files(names: Sequence[str | os.PathLike[str]]) -> set[Path]:
     """The files that were named themselves, not by a folder or a glob."""
-    names = [sources] if isinstance(sources, str | os.PathLike) else sources
     paths = [Path(os.path.expanduser(os.fspath(name))) for name in names]
     return {path.resolve() for path in paths if path.is_file()}
 

@@ -85,7 +85,7 @@ def _step_and_loss(
 
 
 def _differs(column: pl.Series, rows: np.ndarray) -> bool:
-    if isinstance(column.dtype, pl.List | pl.Struct):
+    if column.dtype.is_nested():
         return False
     return column.gather(rows).drop_nulls().n_unique() > 1
 

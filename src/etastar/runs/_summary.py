@@ -58,13 +58,17 @@ def is_summary(table: LogTable) -> bool:
     for name in _columns.RUN:
         if name in found and (name in _columns.RUN_NAME or not rising):
             cells = table.frame[found[name]]
-            if cells.null_count() == 0 and cells.n_unique() == len(cells):
+            if cells.dtype.is_nested() or cells.null_count() > 0:
+                continue
+            if cells.n_unique() == len(cells):
                 return True
     peak = next((found[name] for name in PEAK if name in found), None)
     if peak is None or rising:
         return False
     if step is None:
         return bool(found.keys() & set(_columns.HORIZON))
+    if table.frame[step].dtype.is_nested() or table.frame[peak].dtype.is_nested():
+        return False
     budgets, rates = table.frame[step].n_unique(), table.frame[peak].n_unique()
     each_once = table.frame.select(step, peak).is_unique().all()
     return each_once and table.frame.height >= 2 * budgets and rates > budgets
