@@ -358,7 +358,10 @@ def test_help_imports_nothing_slow():
         (["--horizon", "100", "--transient", "1"], ["--transient", "0.05 is 5%"]),
         (["--horizon", "100", "--transient", "nan"], ["--transient"]),
         (["--horizon", "100", "--nonsense"], ["--nonsense"]),
-        (["--horizon", "100", "--loss", "perplexity"], ["perplexity"]),
+        (
+            ["--horizon", "100", "--loss", "perplexity"],
+            ["perplexity", "name one of these with --loss"],
+        ),
         (["--horizon", "100", "--runs-schedule", "cosin:peak=1"], ["did you mean 'cosine'"]),
     ],
 )

@@ -16,8 +16,10 @@ Where to change what is read:
 - which files of a folder are logs, and in what order: `_sources.py`;
 - the names of columns that are guessed: `_columns.py`;
 - what `runs.csv` and a log's own first line may say: `_declarations.py`, a change of schedule under
-  way: `_changes.py`, a schedule that only logged learning rates tell: `_logged_rates.py`;
+  way: `_changes.py`, a schedule that only logged learning rates tell: `_logged_rates.py`, and which
+  standard shape they have: `_standard_shapes.py`;
 - what is left out of a log (rows written again, losses that are not finite): `_logged_values.py`;
+- one table with the logs of several runs: `_several_runs.py`;
 - the summary table of a sweep, a row a run: `_summary.py`;
 - a log that is still being written: `_live.py`;
 - a caveat about runs side by side: `_together.py`; about one log: where it is read, as a line of

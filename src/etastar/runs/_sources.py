@@ -14,7 +14,7 @@ from etastar._errors import InputError
 
 from ._console import SUFFIXES as PRINTED
 from ._console import is_console
-from ._declarations import FILE, Declaration, read_declarations
+from ._declarations import FILE, Declaration, no_log, read_declarations
 from ._formats import SUFFIXES, TRACKERS
 from ._json_document import JSON_LOGS, is_json_log
 from ._lightning import is_version, read_resumed, resumed
@@ -54,14 +54,16 @@ class Source:
 
 @dataclass
 class _Folders:
-    """The `runs.csv` of each folder, read once."""
+    """The `runs.csv` of each folder, read once, and its rows by the log that they name."""
 
     declarations: dict[Path, list[Declaration]] = field(default_factory=dict)
+    by_log: dict[Path, dict[Path, Declaration]] = field(default_factory=dict)
 
     def of(self, folder: Path) -> list[Declaration]:
         key = folder.resolve()
         if key not in self.declarations:
-            self.declarations[key] = read_declarations(folder)
+            rows = self.declarations[key] = read_declarations(folder)
+            self.by_log[key] = {row.path.resolve(): row for row in rows if row.path is not None}
         return self.declarations[key]
 
     def declaration(self, path: Path) -> Declaration | None:
@@ -69,9 +71,11 @@ class _Folders:
         place = path.resolve()
         folder = path.parent
         for _ in range(3):
-            for row in self.of(folder):
-                if row.path is not None and row.path.resolve() in (place, place.parent):
-                    return row
+            self.of(folder)
+            by_log = self.by_log[folder.resolve()]
+            row = by_log.get(place) or by_log.get(place.parent)
+            if row:
+                return row
             folder = folder / ".." if folder.name in ("", "..") else folder.parent
         return None
 
@@ -208,11 +212,7 @@ def _in_folder(
             f"{declared[0].where}: no log for run {declared[0].run}, nor for any other run listed;"
             " put the logs beside runs.csv, or paths relative to it in its run column"
         )
-    missing = [
-        f"{row.where}: no log for run {row.run}; it is left out"
-        for row in declared
-        if row.path is None
-    ]
+    missing = [no_log(row) for row in declared if row.path is None]
     sources = [source for path in paths for source in _of_file(path, folders)]
     if missing:
         sources[0] = replace(sources[0], caveats=tuple(missing))
