@@ -14,7 +14,7 @@ from etastar.schedule import InputError
 
 STEPS = np.arange(0, 101, 10)
 LOSSES = 2 + 2 / (1 + STEPS / 40)
-RATES = 6e-4 * np.minimum((STEPS + 1) / 20, 1)
+RATES = 6e-4 * np.minimum(STEPS / 20, 1)
 CONSTANT = "constant:peak=1e-3,horizon=200"
 
 
