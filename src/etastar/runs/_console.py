@@ -68,8 +68,10 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\
 _RANK = re.compile(
     r"\[(?:rank|default|worker)[ _:]?(\d+)\]:?|^\s*rank[ _]?(\d+):|^\s*(\d+): ", re.IGNORECASE
 )
-HINT = re.compile(r"step|iter|update|loss|^s:\d|lr\b", re.IGNORECASE)
-"""Lines without any of these words, or a bar, are passed over at once."""
+HINTS = ("loss", "step", "iter", "update", "lr", " [", "s:", "bpb", " val ", " train ")
+"""Lines without any of these, in lower case, are passed over at once."""
+LONGEST = 10_000
+"""Characters of a line; what is longer is no line of a log."""
 ENOUGH = 2
 """Lines with a step and a loss that make a text the log of a training."""
 SUFFIXES = (".log", ".txt", ".out", ".err")
@@ -115,8 +117,9 @@ def console_table(path: Path, text: str, name: str) -> LogTable | None:
     reading = _Reading()
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
-        if HINT.search(line) or _BAR.search(line) or _BARE.match(line):
-            _read_line(reading, number, _COLOUR.sub("", line))
+        lower = line.lower()
+        if len(line) <= LONGEST and any(hint in lower for hint in HINTS):
+            _read_line(reading, number, _COLOUR.sub("", line) if "\x1b" in line else line)
     if sum(any(loss in record for loss in LOSSES) for record in reading.records) < ENOUGH:
         return None
     _check_epochs(path, reading.records)
@@ -140,7 +143,7 @@ def console_table(path: Path, text: str, name: str) -> LogTable | None:
 
 
 def _read_line(reading: _Reading, number: int, line: str) -> None:
-    rank = _RANK.search(line)
+    rank = _RANK.search(line) if "[" in line or ":" in line[:16] else None
     if rank and _STEP.search(line, rank.end()):
         said = rank[rank.lastindex or 0]
         if said not in reading.ranks:
@@ -186,7 +189,7 @@ def _values(reading: _Reading, line: str) -> dict[str, float]:
 
 def _step(reading: _Reading, line: str) -> int | None:
     """The step of a line: its own, that of a progress bar, or the last where it may have none."""
-    bar = _BAR.search(line)
+    bar = _BAR.search(line) if " [" in line else None
     if bar:
         reading.total = bar["of"] if reading.total is None else reading.total
         # A bar of another length counts the batches of an evaluation.
@@ -283,7 +286,7 @@ def compiled_patterns(patterns: Sequence[str]) -> list[re.Pattern[str]]:
 
 def counts_a_step(line: str) -> bool:
     """Whether a line names a step with its number, as no header of a table does."""
-    return _STEP.search(line) is not None
+    return _STEP.search(line[:LONGEST]) is not None
 
 
 def no_table(path: Path, text: str) -> InputError:

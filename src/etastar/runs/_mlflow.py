@@ -72,10 +72,10 @@ def _holds_metrics(path: Path) -> bool:
 
 def meta(folder: Path, key: str) -> str:
     """A value of the flat `meta.yaml` of a folder; empty where it has none."""
-    try:
-        text = (folder / "meta.yaml").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    path = folder / "meta.yaml"
+    if not path.is_file():
         return ""
+    text = path.read_text(encoding="utf-8", errors="replace")
     found = re.search(rf"^{key}:[ \t]*(.*)$", text, re.MULTILINE)
     return found.group(1).strip().strip("'\"") if found else ""
 
@@ -88,6 +88,8 @@ def _metric_files(folder: Path) -> dict[str, Path]:
 
 
 def _is_metric(file: Path) -> bool:
+    if not file.is_file():
+        return False
     with file.open("rb") as opened:
         first = opened.readline(500).decode("utf-8", "replace").strip()
     return bool(METRIC_LINE.match(first))

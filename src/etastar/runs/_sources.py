@@ -22,7 +22,7 @@ from ._log_table import LogTable
 from ._mlflow import is_run_folder, run_folder_of
 from ._mlflow import tables_of_database as tables_of_mlflow
 from ._tensorboard import PREFIX, has_events
-from ._tensorboard_csv import is_download, is_loss, read_downloads, run_and_tag, siblings
+from ._tensorboard_csv import downloads_in, is_download, is_loss, read_downloads, run_and_tag
 from ._trackio import is_trackio, tables_in_database
 from ._trackio import tables_of_database as tables_of_trackio
 from ._wandb import SUFFIX as WANDB_FILE
@@ -164,17 +164,18 @@ def _of_file(path: Path, folders: _Folders) -> list[Source]:
 
 def _together(sources: list[Source]) -> list[Source]:
     """The sources with those made one that are one run: downloads, starts of a resumed run."""
-    downloads = [source for source in sources if source.table is None and is_download(source.path)]
     groups: dict[tuple[Path, str], list[Path]] = {}
-    for source in downloads:
-        key = (source.path.parent, run_and_tag(source.path)[0])
-        groups.setdefault(key, []).append(source.path)
+    for source in sources:
+        if source.table is None and is_download(source.path):
+            key = (source.path.parent, run_and_tag(source.path)[0])
+            groups.setdefault(key, []).append(source.path)
+    beside = {folder: downloads_in(folder) for folder, _ in groups}
     table_of: dict[Path, LogTable] = {}
     gone: set[Path] = set()
-    for files in groups.values():
+    for (folder, run), files in groups.items():
         first = next((file for file in files if is_loss(file)), files[0])
         gone |= {*files} - {first}
-        table_of[first] = read_downloads(first, siblings(first))
+        table_of[first] = read_downloads(first, beside[folder].get(run, files))
     alone = [source.path for source in sources if source.table is None]
     several = [(chain, read_resumed) for chain in _chains(alone)]
     several += [(starts, read_starts) for starts in starts_of_one_run(alone)]

@@ -21,7 +21,7 @@ TAG = "-tag-"
 
 def is_download(path: Path) -> bool:
     """Whether a file is such a download, by its header."""
-    if path.suffix.lower() != ".csv":
+    if path.suffix.lower() != ".csv" or not path.is_file():
         return False
     try:
         with path.open("rb") as opened:
@@ -56,11 +56,13 @@ def is_loss(path: Path) -> bool:
     return ordinary(run_and_tag(path)[1]) in LOSS
 
 
-def siblings(path: Path) -> list[Path]:
-    """All downloads of the run of one, that one among them."""
-    run = run_and_tag(path)[0]
-    beside = sorted(other for other in path.parent.glob("*.csv") if is_download(other))
-    return [other for other in beside if run_and_tag(other)[0] == run] or [path]
+def downloads_in(folder: Path) -> dict[str, list[Path]]:
+    """The downloads of a folder, those of each run together."""
+    runs: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.csv")):
+        if is_download(path):
+            runs.setdefault(run_and_tag(path)[0], []).append(path)
+    return runs
 
 
 def read_downloads(path: Path, files: Sequence[Path]) -> LogTable:
@@ -70,7 +72,7 @@ def read_downloads(path: Path, files: Sequence[Path]) -> LogTable:
         table = read_delimited(file, read_text(file), file.stem)
         values = table.frame["Value"]
         columns = [table.frame["Step"], values.alias(run_and_tag(file)[1])]
-        if file == path:
+        if file.name == path.name:
             columns.append(values)
         tables.append(replace(table, frame=pl.DataFrame(columns)))
     return replace(joined(tables), path=path, name=run_and_tag(path)[0])

@@ -46,6 +46,8 @@ class Trackio(Tracker):
 
 def tables_in_database(path: Path) -> set[str]:
     """The names of the tables of a SQLite database; none where the file is no database."""
+    if not path.is_file():
+        return set()
     try:
         with path.open("rb") as opened:
             if opened.read(len(MAGIC)) != MAGIC:
