@@ -168,6 +168,7 @@ def test_a_line_that_is_none_is_named(file_store: Path):
         read_runs(file)
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_guide_make_a_plan_from_a_server(
     server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

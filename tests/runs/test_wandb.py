@@ -201,6 +201,7 @@ def test_without_the_library_the_error_says_which_extra_to_install(
         read_runs(source)
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_guide_make_a_plan_from_offline_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
