@@ -53,9 +53,9 @@ def read_runs(
     Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
     TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
     logs in it, or, where it holds none, for those in its subfolders; a file in it that cannot be
-    read is left out with a caveat where others can. A table may hold several runs: rows that a column such as `run` or `seed` tells apart, or the
-    columns of an exported Weights & Biases panel. A table with a column for the final loss
-    (`final_loss`) is the summary of a sweep: each row is a run with one point.
+    read is left out with a caveat where others can. A table may hold several runs: rows that a
+    column such as `run` or `seed` tells apart, or the columns of an exported Weights & Biases
+    panel. One with a column `final_loss` is the summary of a sweep: each row is a run of one point.
 
     The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
     the folder of the log (or up to two above), whose `run` column names the log; what the log
