@@ -48,7 +48,7 @@ def main() -> None:
         law = fit(split.fitted)
         average = AverageLaw(law, (law, *law.draws(DRAWS)))
         best = optimal_schedule(average, horizon, limits_of(law))
-        least = least_losses(average.members, best.schedule, limits_of(law)).mean()
+        least = least_losses(average, best.schedule, limits_of(law)).mean()
         again = [AverageLaw(law, (law, *law.draws(DRAWS, seed=1 + i))) for i in range(SETS)]
         alone = law.draws(MOVED, seed=1 + SETS)
         replanned, single = (

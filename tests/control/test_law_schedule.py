@@ -110,7 +110,7 @@ def test_impossible_constraints_are_refused(law, keys):
 def test_many_solves_share_one_compilation(pilots):
     law = fit(pilots, "annealing")
     form: Any = law.form
-    compiled = form._compiled_mean, form._compiled
+    compiled = form._compiled_final, form._compiled
     optimal_schedule(law, 1000, limits(law, warmup=10))
     before = [compilations(each) for each in compiled]
     for horizon in (777, 3131, 10**7):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from etastar.law._forms import FORMS, OWN, At, Mesh
-from etastar.law._forms._volterra import affine
+from etastar.law._forms._volterra_rows import Rows, VolterraConstants
 from etastar.law._mesh import CELLS, make_mesh
 from etastar.law._points import Units
 from etastar.schedule import parse_schedule, table
@@ -110,36 +110,51 @@ def test_the_slopes_by_rate_and_batch_are_those_of_finite_differences(name):
     mesh = mesh._replace(steps=6000.0)
     theta = np.stack([form.mean, form.mean + 0.1 * form.spread])
     linear = np.full((2, len(form.linear)), 0.3)
-    loss, by_rate, by_length, by_batch = form.mean_final_loss_and_slopes(theta, linear, mesh)
-    columns = form.columns(theta, mesh, end)[:, 0, 0]
-    assert loss == pytest.approx((columns * linear).sum(1).mean(), rel=1e-12)
+    loss_of = form.columns(theta, mesh, end)[:, 0, 0]
+    mesh = Mesh(6000.0, *(np.tile(x, (2, 1)) for x in mesh[1:]))
+    loss, by_rate, by_length, by_batch = form.final_losses_and_slopes(theta, linear, mesh)
+    np.testing.assert_allclose(loss, (loss_of * linear).sum(1), rtol=1e-12)
 
     # The bound is cut off next to the last step, where finite differences are rough.
     close = 0.02 if name == "last-iterate" else 1e-3
 
     def at(**changed):
-        return form.mean_final_loss_and_slopes(theta, linear, mesh._replace(**changed))[0]
+        return form.final_losses_and_slopes(theta, linear, mesh._replace(**changed))[0]
 
     for cell in (5, 90, 150, CELLS - 2):
-        move = np.zeros((1, CELLS))
-        move[0, cell] = 1e-5
+        move = np.zeros((2, CELLS))
+        move[:, cell] = 1e-5
         by = at(rate=mesh.rate + move) - at(rate=mesh.rate - move)
-        assert by_rate[cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
+        assert by_rate[:, cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
         by = at(length=mesh.length + move) - at(length=mesh.length - move)
-        assert by_length[cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
+        assert by_length[:, cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
         by = at(batch=mesh.batch + move) - at(batch=mesh.batch - move)
-        assert by_batch[cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
+        assert by_batch[:, cell] == pytest.approx(by / 2e-5, rel=close, abs=1e-7)
 
 
-def test_the_recursion_by_doubling_is_that_of_one_cell_after_another():
+@pytest.mark.parametrize("most", [0.5, 300.0])
+def test_the_squared_norm_is_that_of_one_cell_after_another(most):
+    # The larger decay leaves less than a number can hold of the norm at the start.
     rng = np.random.default_rng(0)
-    kept, added = rng.uniform(0, 1, (3, 37)), rng.uniform(-1, 1, (3, 37))
-    got = affine(np.ones(3), kept, added)
-    x = np.ones(3)
+    form, one = FORMS["etastar"], np.ones((3, 37))
+    theta = np.tile(form.mean, (3, 1))
+    theta[:, form.names.index("log_decay")] = np.log(most)
+    named = {name: theta[:, i, None] for i, name in enumerate(form.names)}
+    rate, length = rng.uniform(0.1, 1, (2, 3, 37))
+    rows = Rows.of(VolterraConstants(**named), rate, length, one)
+    kept = np.exp(-most * rate * length)
+    grown = np.exp(named["log_growth"]) / most * rate * (1 - kept)
+    norm = np.ones(3)
     for i in range(37):
-        np.testing.assert_allclose(got[:, i], x, rtol=1e-12, atol=1e-14)
-        x = kept[:, i] * x + added[:, i]
-    np.testing.assert_allclose(got[:, -1], x, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(rows.squared_norm[:, i], norm, rtol=1e-10)
+        norm = kept[:, i] * norm + grown[:, i]
+    np.testing.assert_allclose(rows.squared_norm[:, -1], norm, rtol=1e-10)
+    # The slope of a sum over nodes goes backwards through the same recursion.
+    own = rng.standard_normal((3, 38))
+    found, later = rows.kept_from(own), own[:, -1]
+    for i in range(36, -1, -1):
+        np.testing.assert_allclose(found[:, i], later, rtol=1e-9, atol=1e-12)
+        later = own[:, i] + kept[:, i] * later
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 7, 100, 10**9, 10**13])

@@ -108,7 +108,7 @@ def test_a_plan_over_other_fits_is_stable_and_knows_what_uncertainty_costs(drawn
     limits = Limits(law.peak_range[1], warmup=100)
     best = optimal_schedule(average, 8000, limits)
     alone = [optimal_schedule(member, 8000, limits) for member in members]
-    least = least_losses(members, best.schedule, limits)
+    least = least_losses(average, best.schedule, limits)
     np.testing.assert_allclose(least, [found.loss for found in alone], atol=2e-5)
     expected_regret = best.loss - least.mean()
     assert expected_regret > 0

@@ -188,6 +188,25 @@ def test_one_pass_shows_each_byte_once_as_a_target():
     assert inputs[:, 1:].equal(targets[:, :-1])
 
 
+def test_later_passes_are_in_another_order_and_begin_at_other_bytes():
+    text = (np.arange(1001) % 251).astype(np.uint8)
+    once = gpt.Batches(
+        text, gpt.Settings(parse_schedule("constant:peak=1,horizon=24"), context=10, batch=4)
+    )
+    settings = gpt.Settings(
+        parse_schedule("constant:peak=1,horizon=72"), context=10, batch=4, passes=3
+    )
+    batches = gpt.Batches(text, settings)
+    assert batches.available == 24
+    shown = [[batches(24 * k + step)[0] for step in range(24)] for k in range(3)]
+    for step in range(24):
+        assert shown[0][step].equal(once(step)[0])
+    firsts = [sorted(int(row[0]) for batch in one for row in batch) for one in shown]
+    assert firsts[0] != firsts[1] != firsts[2] != firsts[0]
+    # A run that goes on in the second pass sees what it would have seen.
+    assert gpt.Batches(text, settings)(30)[0].equal(shown[1][6])
+
+
 def test_exhausted_corpus_says_how_many_steps_there_are(tmp_path, capsys):
     assert gpt.main(command(tmp_path, "a", spec="constant:peak=1e-3,horizon=10000000")) == 2
     assert f"{(len(load_corpus().train) - 1) // 32 // 4} steps" in one_line(capsys)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ._budget import Budget
 from ._law_batch import BatchSolution, optimal_controls
 from ._law_families import best_members, steps_to_match
-from ._law_schedule import least_losses, optimal_schedule
+from ._law_schedule import least_losses, optimal_schedule, schedule_at
 from ._limits import Limits, Past, last_piece
 from ._solution import Member, Solution
 
@@ -45,6 +45,7 @@ __all__ = [
     "least_losses",
     "optimal_controls",
     "optimal_schedule",
+    "schedule_at",
     "solve",
     "steps_to_match",
     "transfer",

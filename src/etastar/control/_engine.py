@@ -106,7 +106,7 @@ class Rates:
     """Variables of the rates on knots: log of a rate above the floor, or its falls when monotone.
 
     Free: x_i = log((rate_i - floor) / (cap - floor)), from log(1e-14) to 0. Monotone: the first of
-    these and then the falls from knot to knot, at least 0.
+    these and then the falls from knot to knot, at least 0. The last axis is that of the knots.
     """
 
     cap: float
@@ -119,7 +119,9 @@ class Rates:
     def logs(self, x: Array) -> Array:
         if not self.monotone:
             return x
-        return np.maximum(x[0] - np.append(0.0, np.cumsum(x[1:])), np.log(LOWEST))
+        falls = np.array(x)
+        falls[..., 1:] *= -1
+        return np.maximum(np.cumsum(falls, axis=-1), np.log(LOWEST))
 
     def variables(self, rate: Array) -> Array:
         logs = np.log(np.clip((rate - self.floor) / (self.cap - self.floor), LOWEST, 1.0))
@@ -132,11 +134,12 @@ class Rates:
         """The slope with respect to the variables from that with respect to the log rates."""
         if not self.monotone:
             return by_log
-        after = np.cumsum(by_log[::-1])[::-1]
-        return np.append(after[0], -after[1:])
+        after = np.cumsum(by_log[..., ::-1], axis=-1)[..., ::-1]
+        after[..., 1:] *= -1
+        return after
 
     def curvature(self, by_log: Array) -> Array:
-        return np.cumsum(by_log[::-1])[::-1] if self.monotone else by_log
+        return np.cumsum(by_log[..., ::-1], axis=-1)[..., ::-1] if self.monotone else by_log
 
     def bounds(self, knots: int) -> tuple[Array, Array]:
         low, high = np.full(knots, np.log(LOWEST)), np.zeros(knots)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from etastar.law import BatchSize, LossLaw, NoiseMemory, make_mesh
+from etastar.law import AverageLaw, BatchSize, LossLaw, NoiseMemory, make_mesh
 from etastar.schedule import Schedule, table
 
 from ._closed_form import ClosedForm, both_ends
@@ -18,6 +18,9 @@ from ._limits import Limits
 from ._solution import Member, Solution
 
 KNOTS = 49
+LEAST_GAIN = 1e-8
+"""Relative change of the loss at which a search near its end stops."""
+
 GRADING = 4.0
 LEAST = 1e-4
 """The smallest rate above the floor that a start may have, as a part of the cap."""
@@ -78,7 +81,7 @@ def optimal_schedule(
 
 
 def least_losses(
-    laws: Sequence[LossLaw], schedule: Schedule, limits: Limits, batch_size: BatchSize = None
+    laws: AverageLaw, schedule: Schedule, limits: Limits, batch_size: BatchSize = None
 ) -> Float[np.ndarray, " laws"]:
     """The loss that each law's own best schedule reaches.
 
@@ -87,7 +90,7 @@ def least_losses(
     is the expected regret, E_k[L_k(schedule) - min L_k].
 
     Arguments:
-        laws: fits of one set of runs.
+        laws: fits of one form to one set of runs.
         schedule: in the unit of the laws' LRs, within the limits.
         limits: as of `optimal_schedule`, which checks that they leave updates free.
         batch_size: of the run, as for `optimal_schedule`.
@@ -105,15 +108,81 @@ def least_losses(
     >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
     ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
     >>> law, cosine = fit(runs), parse_schedule("cosine:peak=0.02,horizon=4000")
-    >>> bool(least_losses([law], cosine, Limits(0.02))[0] <= law.final_losses([cosine])[0])
+    >>> least = least_losses(AverageLaw(law, (law,)), cosine, Limits(0.02))
+    >>> bool(least[0] <= law.final_losses([cosine])[0])
     True
     """
-    ends = []
-    for law in laws:
-        grid = LawGrid.make(law, schedule.horizon, limits, batch_size)
-        found = grid.schedule(grid.minimise(grid.sampled(schedule), 1e-8).x)
-        ends.append(law.final_losses([found, schedule], [batch_size] * 2).min())
-    return np.array(ends)
+    grid = LawGrid.make(laws.centre, schedule.horizon, limits, batch_size)
+    start = grid.sampled(schedule)
+    count = len(laws.members)
+
+    # One search for all: a sum of losses is least where each of them is.
+    def log_losses(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rate = grid.rates.rates(x.reshape(count, len(start)))
+        cells = grid.done + rate @ grid.spread.T
+        found = laws.each_and_slopes(cells, grid.length, grid.batch)
+        by_log = found.rate @ grid.spread * (rate - grid.rates.floor)
+        return np.log(found.loss), grid.rates.slope(by_log) / found.loss[:, None]
+
+    def whole(x: np.ndarray) -> tuple[float, np.ndarray]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            loss, slope = log_losses(x)
+        return float(loss.sum()), slope.ravel()
+
+    low, high = (np.tile(bound, count) for bound in grid.rates.bounds(len(start)))
+    scales = [replace(grid, law=law).noise_of_cells(start) for law in laws.members]
+    curvature = grid.rates.curvature(np.stack(scales) @ grid.spread)
+    found = minimise(
+        whole, np.tile(start, count), low, high, curvature.ravel(), tolerance=LEAST_GAIN
+    )
+    before = laws.each([schedule], [batch_size])[:, 0]
+    return np.fmin(np.exp(log_losses(found.x)[0]), before)
+
+
+def schedule_at(
+    law: LossLaw,
+    horizon: int,
+    known: Schedule,
+    limits: Limits,
+    batch_size: BatchSize = None,
+) -> Schedule:
+    """The schedule with the lowest predicted final loss at a horizon, from that at another.
+
+    The search starts from `known` alone, its part after the warmup stretched: optimal schedules of
+    neighbouring horizons have nearly the same shape. Above a floor they have not, and
+    `optimal_schedule` searches from independent starts, which takes some times as long.
+
+    Arguments:
+        law, horizon, batch_size: as for `optimal_schedule`.
+        known: the best schedule at its own horizon within the same limits.
+        limits: what the LR may be at the horizon of `known`; `Limits.at` says what that means here.
+
+    Returns: a schedule in the unit of the law's LRs; of a run with a past the whole of it.
+    Raises: InputError as `optimal_schedule` does.
+
+    >>> from etastar.law import fit
+    >>> from etastar.runs import Run
+    >>> from etastar.schedule import parse_schedule
+    >>> steps = np.arange(100, 2001, 50)
+    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
+    ...             parse_schedule(f"constant:peak={lr},horizon=2000")) for lr in (0.01, 0.02)]
+    >>> law, limits = fit(runs), Limits(0.02)
+    >>> found = schedule_at(law, 8000, optimal_schedule(law, 4000, limits).schedule, limits)
+    >>> apart = law.final_losses([found])[0] - optimal_schedule(law, 8000, limits).loss
+    >>> found.horizon, bool(abs(apart) < 1e-5)
+    (8000, True)
+    """
+    own, limits = limits.at(known.horizon), limits.at(horizon)
+    if limits.floor > 0:
+        return optimal_schedule(
+            law, horizon, limits, tolerance=LEAST_GAIN, batch_size=batch_size
+        ).schedule
+    limits.check(horizon)
+    grid = LawGrid.make(law, horizon, limits, batch_size)
+    part = (grid.step - limits.start) / (horizon - limits.start)
+    rate = known(own.start + part * (known.horizon - own.start))
+    found = grid.minimise(grid.variables(rate), LEAST_GAIN)
+    return grid.schedule(found.x)
 
 
 @dataclass(frozen=True)
@@ -172,7 +241,11 @@ class LawGrid:
         return cls(law, horizon, limits, rates, step, done, spread, mesh.length, mesh.batch)
 
     def sampled(self, schedule: Schedule) -> np.ndarray:
-        return self.rates.variables(np.maximum(schedule(self.step), LEAST * self.rates.cap))
+        return self.variables(schedule(self.step))
+
+    def variables(self, rate: np.ndarray) -> np.ndarray:
+        """Those of a start with these rates at the knots, none of them too small to grow."""
+        return self.rates.variables(np.maximum(rate, LEAST * self.rates.cap))
 
     def log_loss(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         rate = self.rates.rates(x)
@@ -236,7 +309,7 @@ def _closed_form(grid: LawGrid, memory: NoiseMemory) -> np.ndarray:
     form = ClosedForm(to_go, weight, memory.kernel(to_go), cap, memory.power)
     left = (grid.horizon - grid.step) / units.steps
     best = None
-    for last in np.geomspace(LEAST, 1.0, 60) * cap:
+    for last in np.geomspace(LEAST, 1.0, 25) * cap:
         rate = form.at(last)
         steps = form.steps_to_go(rate)
         if steps[-1] >= total:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from etastar.schedule import Schedule
 
 from ._forms import LossSlopes, NoiseMemory
-from ._law import Law, final_losses_of, mean_loss_and_slopes
+from ._law import Law, final_losses_and_slopes_of, final_losses_of
 from ._mesh import BatchSize
 from ._points import Units
 
@@ -89,4 +89,17 @@ class AverageLaw:
         `rate` is the mean LR of every cell in the runs' unit, `length` its number of updates,
         `batch` its batch size.
         """
-        return mean_loss_and_slopes(self.members, rate, length, batch)
+        found = self.each_and_slopes(rate, length, batch)
+        return LossSlopes(float(found.loss.mean()), *(slope.mean(axis=0) for slope in found[1:]))
+
+    def each_and_slopes(
+        self,
+        rate: Float[np.ndarray, "*members cells"],
+        length: Float[np.ndarray, " cells"],
+        batch: Float[np.ndarray, " cells"] | None = None,
+    ) -> LossSlopes:
+        """Final loss under each member, (members,), and its slopes (members, CELLS).
+
+        Arguments: as for `final_loss_and_slopes`, `rate` of one run or of one for each member.
+        """
+        return final_losses_and_slopes_of(self.members, rate, length, batch)

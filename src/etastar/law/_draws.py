@@ -66,17 +66,25 @@ class Refit:
         `moved` (K, m) is added to the log losses that are fitted, in units of their own errors;
         `prior` (K, d) to the prior's centre, in units of its width.
         """
+        # All draws start from the same constants, which are looked at once.
+        different = x[:1] if (x == x[0]).all() else x
+        mean, by_x = self._log_losses(different)
+        change = mean - self.log_loss
+        by_x = self.whiten @ by_x
+        of_prior = (x - self.centre) / self.width - prior
+        residual = np.concatenate([change @ self.whiten.T - moved, of_prior], 1)
+        by_x = np.broadcast_to(by_x, (len(x), *by_x.shape[1:]))
+        again = np.broadcast_to(np.diag(1 / self.width), (len(x), len(self.width), len(self.width)))
+        return residual, np.concatenate([by_x, again], 1)
+
+    def _log_losses(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log losses at the bins (K, m) under constants x (K, d), and their slopes (K, m, d)."""
         form = self.problem.form
         value, slope = self.points.columns_and_slopes(form, x[:, : form.size])
         linear = x[:, form.size :]
         found = [with_log_slopes(*each) for each in zip(value, slope, linear, strict=True)]
         with np.errstate(divide="ignore", invalid="ignore"):
-            change = np.log([mean for mean, _ in found]) - self.log_loss
-        by_x = np.stack([each for _, each in found])
-        of_prior = (x - self.centre) / self.width - prior
-        residual = np.concatenate([change @ self.whiten.T - moved, of_prior], 1)
-        again = np.broadcast_to(np.diag(1 / self.width), (len(x), len(self.width), len(self.width)))
-        return residual, np.concatenate([self.whiten @ by_x, again], 1)
+            return np.log([mean for mean, _ in found]), np.stack([each for _, each in found])
 
 
 def randomised(refit: Refit, count: int, seed: int) -> np.ndarray:
@@ -94,7 +102,7 @@ def randomised(refit: Refit, count: int, seed: int) -> np.ndarray:
     lower, upper = refit.problem.bounds
     start = np.broadcast_to(refit.centre, (count, size))
     found = least_squares(
-        lambda x: refit.residuals(x, moved, prior),
+        lambda x, which: refit.residuals(x, moved[which], prior[which]),
         start,
         lower + 1e-9,
         upper,

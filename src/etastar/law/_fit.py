@@ -24,8 +24,8 @@ from ._points import FEW_POINTS, Arrays, make_arrays
 from ._posterior import Posterior, posterior_of
 
 FEW_RUNS = 12
-"""Up to so many runs the search from many starts sees all points: few runs have several optima that
-are nearly as good as each other, and it costs little."""
+"""Up to so many runs the law's own misfit is measured on all points: it costs little, and there the
+prior that it weighs decides much."""
 
 OPTIMISERS = ("auto", "sgd", "normalised")
 """How the batch size acts, where the runs have several: see `fit`."""
@@ -195,12 +195,14 @@ def _minimised(arrays: Arrays, few: Arrays, form: Form) -> tuple[LeastSquares, n
     problem = LeastSquares(arrays, {}, form, form.noise)
     rough = replace(problem, arrays=few, cache={})
     many = int(problem.run.max()) + 1 > FEW_RUNS
-    found = best_fit(rough).x
-    misfit = end_misfit(problem, found if many else polish(problem, found).x)
+    found = best_fit(rough, rough.starts()).x
+    if not many:
+        found = polish(problem, found).x
+    misfit = end_misfit(problem, found)
     if misfit > 2 * form.noise:
         # A law that fits badly must not overrule the prior.
         problem, rough = (replace(each, noise=misfit, cache={}) for each in (problem, rough))
-        found = best_fit(rough if many else problem).x
+        found = best_fit(rough, rough.starts()).x
     return problem, polish(problem, found).x
 
 

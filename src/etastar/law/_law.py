@@ -19,7 +19,7 @@ from etastar.schedule import Schedule
 
 from ._draws import Refit, nuts, randomised
 from ._forms import OWN, Form, LossSlopes, Mesh, NoiseMemory
-from ._mesh import BatchSize, make_mesh
+from ._mesh import BatchSize, ScheduleMesh, make_mesh
 from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
 from ._posterior import (
@@ -342,7 +342,8 @@ class Law:
         `etastar.law.make_mesh`; the cells of a run of that mesh, so that a solver sees the loss
         that `final_losses` reports.
         """
-        return mean_loss_and_slopes([self], rate, length, batch)
+        found = final_losses_and_slopes_of([self], rate, length, batch)
+        return LossSlopes(float(found.loss[0]), *(slope[0] for slope in found[1:]))
 
     def noise_memory(self) -> NoiseMemory | None:
         """How the law forgets noise, in units of its reference LR and steps; None without a kernel.
@@ -360,24 +361,40 @@ def final_losses_of(
     """Predicted final losses of schedules under laws of one form and one set of units."""
     first = laws[0]
     sizes = [None] * len(schedules) if batch_sizes is None else batch_sizes
-    meshes = [make_mesh(one, None, size) for one, size in zip(schedules, sizes, strict=True)]
-    mesh = stack_meshes(meshes, first.units)
+    mesh = stack_meshes(_meshes(schedules, sizes), first.units)
     theta, linear = (np.stack([getattr(law, name) for law in laws]) for name in ("theta", "linear"))
     columns = first.form.columns(theta, mesh, at_ends(mesh))[:, : len(schedules), 0]
     return np.einsum("krc,kc->kr", columns, linear)
 
 
-def mean_loss_and_slopes(
+def _meshes(schedules: Sequence[Schedule], sizes: Sequence[BatchSize]) -> list[ScheduleMesh]:
+    """The mesh of each schedule: one is made for all that differ in their peak alone."""
+    made: dict[tuple, tuple[float, ScheduleMesh]] = {}
+    meshes = []
+    for one, size in zip(schedules, sizes, strict=True):
+        key = (one.shape, one.horizon, one.warmup, one.final, size)
+        if key not in made:
+            made[key] = one.peak, make_mesh(one, None, size)
+        peak, mesh = made[key]
+        same = one.peak == peak
+        meshes.append(mesh if same else replace(mesh, rate=mesh.rate * (one.peak / peak)))
+    return meshes
+
+
+def final_losses_and_slopes_of(
     laws: Sequence[Law], rate: Array, length: Array, batch: Array | None
 ) -> LossSlopes:
-    """Final loss of a run in cells averaged over laws, and its slopes by what every cell holds."""
-    units = laws[0].units
+    """Final loss under each of K laws of one form and one set of units, and its slopes by cell.
+
+    Arguments: `rate`, `length`, `batch` in the runs' units, (K, CELLS), or (CELLS,) of one run.
+    Returns: losses (K,) and slopes (K, CELLS).
+    """
+    units, shape = laws[0].units, (len(laws), rate.shape[-1])
     theta, linear = (np.stack([getattr(law, name) for law in laws]) for name in ("theta", "linear"))
-    ratio = np.ones(len(rate)) if batch is None else units.batch_ratio(batch)
-    mesh = Mesh(
-        float(units.steps), rate[None] / units.rate, length[None] / units.steps, ratio[None]
-    )
-    found = laws[0].form.mean_final_loss_and_slopes(theta, linear, mesh)
+    ratio = 1.0 if batch is None else units.batch_ratio(batch)
+    cells = rate / units.rate, length / units.steps, ratio
+    mesh = Mesh(float(units.steps), *(np.broadcast_to(x, shape) for x in cells))
+    found = laws[0].form.final_losses_and_slopes(theta, linear, mesh)
     scales = units.rate, units.steps, units.batch or 1.0
     slopes = (slope / scale for slope, scale in zip(found[1:], scales, strict=True))
     return LossSlopes(found.loss, *slopes)

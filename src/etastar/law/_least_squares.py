@@ -101,11 +101,16 @@ class LeastSquares:
         scale = (self.weight / self.loss)[:, None]
         return np.concatenate([value * scale, row[None, :-1]]), np.append(self.weight, row[-1])
 
-    def costs(self, thetas: np.ndarray) -> np.ndarray:
-        """Sum of squares of `projected` at each of some theta (K, n), without its slopes."""
+    def starts(self) -> np.ndarray:
+        """The most promising starts of a search, the best first: theta (POLISHED, n).
+
+        Those with the least sum of squares of `projected` among many.
+        """
+        thetas = _starts(self.form)
         values = self.arrays.points.columns(self.form, thetas)
         norms = [nnls(*self._weighed(value))[1] for value in values]
-        return np.square(norms) + [float(np.sum(self.prior(theta) ** 2)) for theta in thetas]
+        cost = np.square(norms) + [float(np.sum(self.prior(theta) ** 2)) for theta in thetas]
+        return thetas[np.argsort(cost)[:POLISHED]]
 
     def joint(self, constants: np.ndarray):
         """Robust residual and slope by all constants (theta, linear)."""
@@ -202,16 +207,10 @@ def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-6
     return found
 
 
-def best_fit(problem: LeastSquares) -> OptimizeResult:
-    """The best of the polished starts."""
-    starts = _starts(problem.form)
-    cost = problem.costs(starts)
+def best_fit(problem: LeastSquares, starts: np.ndarray) -> OptimizeResult:
+    """The best of what is reached from some starts (K, n), all constants polished."""
     if problem.form.size == 0:
         return polish(problem, problem.projected(starts[0])[2])
-    best = None
-    for index in np.argsort(cost)[:POLISHED]:
-        found = _project_from(problem, starts[index])
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None
+    found = [_project_from(problem, start) for start in starts]
+    best = min(found, key=lambda each: each.cost)
     return polish(problem, np.concatenate([best.x, problem.projected(best.x)[2]]))

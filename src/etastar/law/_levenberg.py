@@ -8,15 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 Array = np.ndarray
-Residuals = Callable[[Array], tuple[Array, Array]]
-"""Residuals (K, m) at variables (K, d), and their slopes (K, m, d)."""
+Residuals = Callable[[Array, Array], tuple[Array, Array]]
+"""Residuals (J, m) of some problems at variables (J, d), and their slopes (J, m, d).
+
+The second argument, indices (J,), says which of the problems are asked for.
+"""
 
 _FIRST_DAMPING, _MOST_DAMPING = 1e-2, 1e8
 _AT_BOUND = 1e-9
 
 
 class Minima(NamedTuple):
-    """Variables (K, d), half sums of squares there (K,), and how often residuals were asked for."""
+    """Variables (K, d), half sums of squares there (K,), and how often residuals were asked for.
+
+    A problem that has converged is not asked for again.
+    """
 
     x: Array
     cost: Array
@@ -44,32 +50,34 @@ def least_squares(
     Source: Marquardt (1963); Bertsekas, "Projected Newton methods" (1982), for the bounds.
     """
     x = np.clip(start, lower, upper)
-    residual, slope = residuals(x)
+    left = np.arange(len(x))
+    residual, slope = residuals(x, left)
     cost = 0.5 * np.sum(residual**2, axis=1)
     damping, growth = np.full(len(x), _FIRST_DAMPING), np.full(len(x), 2.0)
-    open_ = np.ones(len(x), bool)
-    evaluations = 1
-    edge = _AT_BOUND * scale
-    while evaluations < most and open_.any():
-        step, promised = _steps(residual, slope * scale, x, (lower + edge, upper - edge), damping)
-        tried = np.clip(x + step * scale, lower, upper)
-        tried[~open_] = x[~open_]
-        residual_there, slope_there = residuals(tried)
+    evaluations, edge = 1, _AT_BOUND * scale
+    bounds = lower + edge, upper - edge
+    while evaluations < most and len(left):
+        here = x[left]
+        step, promised = _steps(residual, slope * scale, here, bounds, damping[left])
+        tried = np.clip(here + step * scale, lower, upper)
+        residual_there, slope_there = residuals(tried, left)
         evaluations += 1
-        there = 0.5 * np.sum(residual_there**2, axis=1)
-        better = open_ & (there < cost)
-        gain = np.where(better, cost - there, 0.0)
+        there, before = 0.5 * np.sum(residual_there**2, axis=1), cost[left]
+        better = there < before
+        gain = np.where(better, before - there, 0.0)
         # Nielsen's rule: damping follows how well the last step was foretold.
         ratio = gain / np.maximum(promised, 1e-300)
         shrink = np.maximum(1 / 5, 1 - (2 * np.clip(ratio, 0, 1) - 1) ** 3)
-        damping = np.where(better, damping * shrink, np.minimum(damping * growth, _MOST_DAMPING))
-        growth = np.where(better, 2.0, 2 * growth)
-        done = better & (gain <= tolerance * cost)
-        x = np.where(better[:, None], tried, x)
+        grown = np.minimum(damping[left] * growth[left], _MOST_DAMPING)
+        damping[left] = np.where(better, damping[left] * shrink, grown)
+        growth[left] = np.where(better, 2.0, 2 * growth[left])
+        x[left] = np.where(better[:, None], tried, here)
+        cost[left] = np.where(better, there, before)
         residual = np.where(better[:, None], residual_there, residual)
         slope = np.where(better[:, None, None], slope_there, slope)
-        cost = np.where(better, there, cost)
-        open_ &= ~done & (damping < _MOST_DAMPING) & (promised > 1e-3 * tolerance * cost)
+        done = better & (gain <= tolerance * before)
+        done |= (damping[left] >= _MOST_DAMPING) | (promised <= 1e-3 * tolerance * before)
+        left, residual, slope = left[~done], residual[~done], slope[~done]
     return Minima(x, cost, evaluations)
 
 

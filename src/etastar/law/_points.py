@@ -1,4 +1,4 @@
-"""Runs as arrays: what the fit and the forecast hand to XLA."""
+"""Runs as arrays: what a fit and a forecast hand to a form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etastar.runs import Run
 from etastar.schedule import Schedule
 
 from ._forms import At, Form, Mesh
-from ._mesh import CELLS, BatchSize, ScheduleMesh, make_mesh
+from ._mesh import BatchSize, ScheduleMesh, make_mesh
 
 MOST_POINTS = 64
 """Points of one run that the fit sees; a longer log is averaged in bins."""
@@ -49,7 +49,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Points:
-    """P points of some runs on R rows of meshes, with N places a row; both come in few sizes.
+    """P points of some runs on R rows of meshes, with N places a row.
 
     A run takes as many rows as its points need. `mesh` and `at` are what a form's columns take;
     `run`, `row` and `place` (P,) say which run a point is of, and where its value stands.
@@ -88,26 +88,12 @@ class Arrays:
     weight: np.ndarray
 
 
-def rows_for(count: int) -> int:
-    """How many rows `count` are padded to: 4, 8, 12, 16, 24, 32, ..., so that XLA compiles few."""
-    rows = 4
-    while rows < count:
-        rows = rows * 3 // 2 if rows & (rows - 1) == 0 and rows > 4 else _power_above(rows)
-    return rows
-
-
-def _power_above(rows: int) -> int:
-    return 1 << rows.bit_length()
-
-
 def stack_meshes(meshes: Sequence[ScheduleMesh], units: Units) -> Mesh:
-    """Meshes as rows in reference units, padded."""
-    rows = rows_for(len(meshes))
-    rate, length = np.zeros((rows, CELLS)), np.zeros((rows, CELLS))
-    batch = np.ones((rows, CELLS))
+    """Meshes as rows in reference units."""
+    rate = np.stack([mesh.rate for mesh in meshes]) / units.rate
+    length = np.stack([mesh.length for mesh in meshes]) / units.steps
+    batch = np.ones(rate.shape)
     for i, mesh in enumerate(meshes):
-        rate[i] = mesh.rate / units.rate
-        length[i] = mesh.length / units.steps
         batch[i] = units.batch_ratio(mesh.batch)
     return Mesh(float(units.steps), rate, length, batch)
 

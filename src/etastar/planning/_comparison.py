@@ -10,7 +10,7 @@ from etastar.control import (
     Solution,
     best_members,
     last_piece,
-    optimal_schedule,
+    schedule_at,
     steps_to_match,
 )
 from etastar.law import AverageLaw, BatchSize, Progress
@@ -104,9 +104,7 @@ def other_horizons_of(
             # After a past the last batch size is held on.
             stretch = own is not None and limits.past is None
             batch = own.stretched(horizon=other) if stretch and own is not None else own
-            found = optimal_schedule(
-                average, other, limits.at(other), tolerance=1e-9, batch_size=batch
-            )
-            rows.append(row(found.schedule, batch))
+            found = schedule_at(average, other, solution.schedule, limits, batch)
+            rows.append(row(found, batch))
     tell(progress, HORIZONS, len(FACTORS), len(FACTORS))
     return tuple(sorted(rows, key=lambda row: row.horizon))

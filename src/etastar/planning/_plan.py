@@ -131,7 +131,7 @@ def _decided(
     batch, horizon = solution.batch_size, solution.schedule.horizon
     limits = task.limits_of(solution)
     with stage(progress, COMPARING):
-        least = least_losses(average.members, solution.schedule, limits, batch)
+        least = least_losses(average, solution.schedule, limits, batch)
         forecast = law.predict(solution.schedule, batch_size=batch)
         loss = Estimate(*forecast.final)
         of_fixed = loss.value + fixed.loss - solution.loss

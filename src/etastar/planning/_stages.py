@@ -10,7 +10,7 @@ from etastar.law import Progress
 FITTING, AGAIN, SOLVING = "fitting the law", "fitting it again", "solving for the schedule"
 COMPARING, HORIZONS = "comparing it with others", "solving at other horizons"
 
-STAGES = {FITTING: 4.9, AGAIN: 2.7, SOLVING: 1.6, COMPARING: 2.8, HORIZONS: 6.3}
+STAGES = {FITTING: 1.5, AGAIN: 0.3, SOLVING: 0.4, COMPARING: 0.6, HORIZONS: 0.3}
 """The stages of a plan in their order, and the seconds that each took for the bundled pilots.
 
 Measured with our own law by `python bench/plan_stages.py`; only their ratios matter.

@@ -58,7 +58,7 @@ def within_of(
 ) -> Within:
     """The peaks and the batch sizes that cost at most 0.002 more than the plan."""
     limits, rest = task.limits_of(solution), last_piece(solution.schedule)
-    peaks = np.geomspace(rest.peak / _LOWEST, max(limits.cap, rest.peak), 120)
+    peaks = np.geomspace(rest.peak / _LOWEST, max(limits.cap, rest.peak), 60)
     peaks = np.unique(np.append(peaks, rest.peak))
     tried: list[Schedule] = [limits.whole(rest.scaled(peak=float(peak))) for peak in peaks]
     losses = average.final_losses(tried, [solution.batch_size] * len(tried))

@@ -63,6 +63,7 @@ class Settings:
         layers, width, heads: of the decoder; `heads` divides `width`.
         context: length of a window, in bytes.
         batch: windows in an update.
+        passes: how often the corpus may be read, at most.
         beta1, beta2, weight_decay: of AdamW.
         clip: largest norm of the gradient.
         eval_every: updates between two rows of the log; 0 for a fortieth of the horizon.
@@ -80,6 +81,7 @@ class Settings:
     heads: int = 2
     context: int = 32
     batch: int = 4
+    passes: int = 1
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.1
@@ -191,30 +193,47 @@ def make_optimizer(model: GPT, settings: Settings) -> torch.optim.AdamW:
 
 
 class Batches:
-    """The training text as windows of `context` bytes, each used once, in the seed's own order.
+    """The training text as windows of `context` bytes, each used once a pass, in the seed's order.
 
     `batches(step)` gives inputs and targets of update `step`, int64, of shape (batch, context);
     the target of a byte is the byte after it. `available` is the number of updates that one pass
     holds. The order does not depend on the horizon, so runs of one seed share their first batches.
+    Each pass has an order of its own, and its windows begin at other bytes than in the one before.
     """
 
     def __init__(self, text: np.ndarray, settings: Settings) -> None:
-        windows = (len(text) - 1) // settings.context
         self.text = text
         self.context = settings.context
         self.batch = settings.batch
-        self.order = np.random.default_rng(settings.seed).permutation(windows)
-        self.available = windows // settings.batch
-        if settings.schedule.horizon > self.available:
+        self.seed = settings.seed
+        # Later passes leave out up to one window of bytes at the start.
+        left_out = 0 if settings.passes == 1 else settings.context - 1
+        self.available = (len(text) - 1 - left_out) // settings.context // settings.batch
+        most = self.available * settings.passes
+        if settings.schedule.horizon > most:
+            read = "one pass" if settings.passes == 1 else f"{settings.passes} passes"
             raise InputError(
                 f"--schedule: horizon {settings.schedule.horizon} is more than the corpus holds in "
-                f"one pass: {self.available} steps of {settings.batch} x {settings.context} bytes "
-                "are available; shorten the horizon, --batch or --context"
+                f"{read}: {most} steps of {settings.batch} x {settings.context} bytes "
+                "are available; shorten the horizon, --batch or --context, or raise --passes"
             )
+        self.number, self.order, self.begin = -1, np.empty(0, np.int64), 0
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        chosen = self.order[step * self.batch : (step + 1) * self.batch]
-        return cut_windows(self.text, chosen, self.context)
+        number, place = divmod(step, self.available)
+        if number != self.number:
+            self._turn_to(number)
+        chosen = self.order[place * self.batch : (place + 1) * self.batch]
+        return cut_windows(self.text[self.begin :], chosen, self.context)
+
+    def _turn_to(self, number: int) -> None:
+        """Begin a pass; the first is the same whatever the number of passes."""
+        self.number = number
+        # Multiples of the golden ratio, modulo one, are spread evenly however many there are.
+        self.begin = int(number * 0.618034 % 1 * self.context)
+        seed = self.seed if number == 0 else [self.seed, number]
+        windows = (len(self.text) - 1 - self.begin) // self.context
+        self.order = np.random.default_rng(seed).permutation(windows)
 
 
 def cut_windows(text: np.ndarray, numbers: np.ndarray, context: int) -> tuple[Tensor, Tensor]:
@@ -677,6 +696,7 @@ def make_parser() -> Parser:
     add("--heads", type=count, default=Settings.heads)
     add("--context", type=count, default=Settings.context, help="bytes in a window")
     add("--batch", type=count, default=Settings.batch, help="windows in a batch")
+    add("--passes", type=count, default=1, help="how often the corpus may be read, at most")
     add("--beta1", type=number(float, 0, 1), default=Settings.beta1)
     add("--beta2", type=number(float, 0, 1), default=Settings.beta2)
     add("--weight-decay", type=number(float, 0), default=Settings.weight_decay)

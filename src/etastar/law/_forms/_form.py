@@ -116,11 +116,13 @@ class At(NamedTuple):
 
 
 class LossSlopes(NamedTuple):
-    """A final loss, and its slopes by the rate, the length and the batch size of every cell.
+    """Final losses, and their slopes by the rate, the length and the batch size of every cell.
 
     Attributes:
-        loss: the final loss.
-        rate, length, batch: (CELLS,), each with the other two kept as they are.
+        loss: the final loss of each of K runs, (K,).
+        rate, length, batch: (K, CELLS), each with the other two kept as they are.
+
+    A fitted law gives one run's, without the first axis.
 
     CELLS is 192, as in `etastar.law.make_mesh`. Units are those of the arguments: reference units
     from a `Form`, the runs' from a fitted law.
@@ -129,9 +131,9 @@ class LossSlopes(NamedTuple):
     >>> from etastar.law import FORMS, Mesh
     >>> mesh = Mesh(100.0, np.ones((1, 192)), np.full((1, 192), 1 / 192), np.ones((1, 192)))
     >>> theta, linear = np.array([[0.5]]), np.array([[2.0, 1.0]])
-    >>> found = FORMS["power"].mean_final_loss_and_slopes(theta, linear, mesh)
-    >>> round(float(found.loss), 3), found.rate.shape, bool((found.length < 0).all())
-    (3.0, (192,), True)
+    >>> found = FORMS["power"].final_losses_and_slopes(theta, linear, mesh)
+    >>> np.round(found.loss, 3), found.rate.shape, bool((found.length < 0).all())
+    (array([3.]), (1, 192), True)
     """
 
     loss: Any
@@ -193,12 +195,13 @@ class Form(ABC):
         """The columns, and their slopes by theta; theta, mesh and at are those of `columns`."""
 
     @abstractmethod
-    def mean_final_loss_and_slopes(
+    def final_losses_and_slopes(
         self, theta: Float[Array, "laws n"], linear: Float[Array, "laws k"], mesh: Mesh
     ) -> LossSlopes:
-        """Final loss of the one run of a mesh, averaged over laws, and its slopes.
+        """Final loss of a run under each of K laws, and its slopes.
 
-        Arguments: `theta` and `linear`, the constants of each law; `mesh`, of R = 1 run.
+        Arguments: `theta` and `linear`, the constants of each law; `mesh`, of R = K runs, each
+        under one of the laws.
         """
 
     def noise_memory(self, theta: Array, linear: Array) -> NoiseMemory | None:
