@@ -190,7 +190,7 @@ def _refuse_other_keys(table: LogTable, steps: np.ndarray, rows: np.ndarray) -> 
     beginning = np.unique(steps)[:2][-1]
     for column in table.frame.columns[:MOST_COLUMNS]:
         plain = _columns.ordinary(column)
-        if plain in (*_columns.STEP, *_columns.LOSS, *RESUMED, *PARTS):
+        if plain in (*_columns.STEP, *_columns.LOSS, *RESUMED):
             continue
         if not _differs(table.frame[column], rows):
             continue

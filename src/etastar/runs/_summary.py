@@ -66,12 +66,14 @@ def is_summary(table: LogTable) -> bool:
     if peak is None or rising:
         return False
     if step is None:
-        return bool(found.keys() & set(_columns.HORIZON))
-    if table.frame[step].dtype.is_nested() or table.frame[peak].dtype.is_nested():
-        return False
-    budgets, rates = table.frame[step].n_unique(), table.frame[peak].n_unique()
-    each_once = table.frame.select(step, peak).is_unique().all()
-    return each_once and table.frame.height >= 2 * budgets and rates > budgets
+        return "epoch" not in found and bool(found.keys() & set(_columns.HORIZON))
+    loss = next(found[name] for name in _columns.LOSS if name in found)
+    cells = np.array([as_numbers(table.frame[name])[0] for name in (step, peak, loss)])
+    # Rows that lack one of the three are those of a log, where training and validation take turns.
+    steps, rates, _ = cells[:, np.isfinite(cells).all(axis=0)]
+    budgets = len(np.unique(steps))
+    each_once = len({*zip(steps, rates, strict=True)}) == len(steps)
+    return each_once and len(steps) >= max(2 * budgets, 2) and len(np.unique(rates)) > budgets
 
 
 LOGGED_STEP = tuple(name for name in _columns.STEP if name not in _columns.HORIZON)
