@@ -66,5 +66,5 @@ def option(name: str, value: str = "") -> str:
     """
     if not _AT_COMMAND_LINE.get():
         return f"{name}={value}"
-    taken = _OTHERWISE_NAMED.get(name, "--" + name.replace("_", "-"))
-    return f"{taken} {value}".rstrip()
+    word = _OTHERWISE_NAMED.get(name, "--" + name.replace("_", "-"))
+    return f"{word} {value}".rstrip()

@@ -104,7 +104,7 @@ def test_a_name_that_changes_while_steps_go_on_is_a_resumed_run(tmp_path):
     assert "names several runs (a, b) whose steps follow one another" in run.caveats[0]
 
 
-@pytest.mark.parametrize("column", ["width", "epoch", "lr", "rank", "optimizer"])
+@pytest.mark.parametrize("column", ["width", "epoch", "lr", "rank", "dataset"])
 def test_any_other_column_where_steps_start_again_is_named(tmp_path, column):
     rows = [(10 + i, s, loss(s, i)) for i in (0, 1) for s in STEPS]
     with pytest.raises(InputError, match=f"start again where column '{column}' changes .10, 11."):
@@ -203,6 +203,22 @@ def test_a_log_with_a_column_of_the_loss_to_come_is_no_sweep(tmp_path):
     text = table("step,loss,last_loss", *((s, loss(s, 0), 2) for s in STEPS))
     (run,) = read(tmp_path, text).values()
     np.testing.assert_array_equal(run.step, STEPS)
+
+
+def test_a_log_whose_training_and_validation_rows_take_turns_is_no_sweep(tmp_path):
+    rows = [
+        row
+        for s in STEPS
+        for row in (
+            {"step": s, "loss": loss(s, 0), "lr": 1e-5 * (100 - s)},
+            {"step": s, "val_loss": loss(s, 1)},
+        )
+    ]
+    text = "\n".join(map(json.dumps, rows)) + "\n"
+    (run,) = read(tmp_path, text, "curves.jsonl", schedule=None).values()
+    np.testing.assert_array_equal(run.step, STEPS)
+    assert run.metadata["loss_column"] == "val_loss"
+    assert run.schedule(50) == pytest.approx(5e-4)
 
 
 def test_runs_of_one_name_in_two_tables_stay_apart(tmp_path):

@@ -45,17 +45,22 @@ class LogTable:
         path = self.path if self.paths is None else self.paths[row]
         return self.place.format(path=path, line=int(self.line[row]))
 
+    def only(self, rows: np.ndarray) -> LogTable:
+        """The table of some rows, in the order given."""
+        last = len(rows) > 0 and int(rows[-1]) == self.frame.height - 1
+        return replace(
+            self,
+            frame=self.frame[rows],
+            line=self.line[rows],
+            paths=None if self.paths is None else tuple(self.paths[int(row)] for row in rows),
+            unterminated=self.unterminated and last,
+        )
+
     def without_last(self, why: str) -> LogTable:
         """The table less its last row, with the caveat that says why."""
         caveat = f"{self.where(-1)}: {why}; the line is left out"
-        return replace(
-            self,
-            frame=self.frame.head(self.frame.height - 1),
-            line=self.line[:-1],
-            paths=None if self.paths is None else self.paths[:-1],
-            unterminated=False,
-            caveats=(*self.caveats, caveat),
-        )
+        less = self.only(np.arange(self.frame.height - 1))
+        return replace(less, caveats=(*self.caveats, caveat))
 
 
 class Reader(abc.ABC):

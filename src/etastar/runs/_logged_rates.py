@@ -7,20 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from etastar._errors import InputError
-from etastar.schedule import Schedule, table
+from etastar.schedule import Schedule
 
 from ._log_table import LogTable
 from ._logged_values import LoggedValues, in_order
+from ._polyline import polyline
 from ._standard_shapes import SPREAD, Digits, digits_of, recognised
 
 TOLERANCE = 0.01
 """A logged rate contradicts the schedule beyond this share of the peak ..."""
 FEW = 3
 """... at more rows than this, or at every row of a shorter log."""
-KNOT_TOLERANCE = 1e-5
-"""Knots that lie on the line between others, to this share of the peak, are not kept."""
 
 
+MOST_SPEC = 120
+"""Characters of a spec in a message."""
 DIGITS_FROM = 100
 """The digits of a column are taken from this many rows at either end."""
 
@@ -115,17 +116,23 @@ def logged_schedule(
 
 
 def _unseen_warmup(log: LogTable, logged: LoggedValues, schedule: Schedule) -> str:
+    reason = (
+        "as the log may count its steps one early"
+        if schedule.warmup
+        else "as a warmup that ended earlier would not show"
+    )
     return (
         f"{log.where(int(logged.row[0]))}: the first lr is logged at step {logged.step[0]:g};"
-        f" before it {schedule.spec} is assumed, as a warmup that ended earlier would not show"
+        f" before it {schedule.spec[:MOST_SPEC]} is assumed, {reason}"
     )
 
 
 def _through(log: LogTable, logged: LoggedValues, end: int) -> tuple[Schedule, list[str]]:
     """A table schedule through the logged rates.
 
-    Before the first logged rate: a linear warmup from 0 where the first rates lie on one, else that
-    rate held. After the last one: up to one more row the line through the last two, then held.
+    Before the first logged rate: a linear warmup from 0 where the first rates lie on one, the line
+    through the first two of a smooth fall, else that rate held.
+    After the last one: up to one more row the line through the last two, then held.
     """
     step, value, caveats = logged.step, logged.value, []
     if step[0] > 0:
@@ -153,8 +160,7 @@ def _through(log: LogTable, logged: LoggedValues, end: int) -> tuple[Schedule, l
     if end < step[-1]:
         value = np.r_[value[step < end], np.interp(end, step, value)]
         step = np.r_[step[step < end], end]
-    kept = polyline(step, value, KNOT_TOLERANCE * float(value.max()))
-    return table(step[kept], value[kept]), caveats
+    return polyline(step, value), caveats
 
 
 def _start(step: np.ndarray, value: np.ndarray) -> tuple[float, str]:
@@ -164,23 +170,8 @@ def _start(step: np.ndarray, value: np.ndarray) -> tuple[float, str]:
         # Off by one in the count of steps is a slope that differs by 1/step.
         if abs(slope[1] / slope[0] - 1) <= 2 / step[0] + 0.02:
             return 0.0, "a linear warmup from 0"
+    if len(step) > 2 and value[0] > value[1] > value[2]:
+        first, second = np.diff(value[:3]) / np.diff(step[:3])
+        if abs(first - second) <= 0.5 * abs(first):  # a smooth fall
+            return float(value[0] - first * step[0]), "the line through the first two"
     return float(value[0]), f"a constant lr of {value[0]:g}"
-
-
-def polyline(step: np.ndarray, value: np.ndarray, tolerance: float) -> np.ndarray:
-    """Knots whose polyline is within a tolerance of all (Douglas and Peucker 1973)."""
-    kept = {0, len(step) - 1}
-    stack = [(0, len(step) - 1)]
-    while stack:
-        low, high = stack.pop()
-        if high - low < 2:
-            continue
-        inside = slice(low + 1, high)
-        chord = np.interp(step[inside], step[[low, high]], value[[low, high]])
-        gap = np.abs(value[inside] - chord)
-        worst = int(np.argmax(gap))
-        if gap[worst] > tolerance:
-            middle = low + 1 + worst
-            kept.add(middle)
-            stack += [(low, middle), (middle, high)]
-    return np.array(sorted(kept))

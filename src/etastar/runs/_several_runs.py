@@ -128,30 +128,15 @@ def _split(table: LogTable, key: Sequence[str]) -> list[LogTable]:
         groups[values[row]].append(row)
     tables = []
     for cells, rows in groups.items():
-        named = len(key) == 1 and isinstance(cells[0], str) and _is_name(key[0])
-        text = (
-            str(cells[0])
-            if named
-            else " ".join(f"{k}={v}" for k, v in zip(key, cells, strict=True))
-        )
-        tables.append(_of_rows(table, np.array(rows), text if named else f"{table.name} {text}"))
+        name = " ".join([table.name, *(f"{k}={v}" for k, v in zip(key, cells, strict=True))])
+        if len(key) == 1 and isinstance(cells[0], str) and _is_name(key[0]):
+            name = cells[0].strip()
+        tables.append(replace(table.only(np.array(rows)), name=name))
     return tables
 
 
 def _is_name(column: str) -> bool:
     return _columns.ordinary(column) in (*_columns.RUN_NAME, "name")
-
-
-def _of_rows(table: LogTable, rows: np.ndarray, name: str) -> LogTable:
-    last = len(rows) > 0 and rows[-1] == table.frame.height - 1
-    return replace(
-        table,
-        name=name.strip(),
-        frame=table.frame[rows],
-        line=table.line[rows],
-        paths=None if table.paths is None else tuple(table.paths[row] for row in rows),
-        unterminated=table.unterminated and bool(last),
-    )
 
 
 def _followed(table: LogTable, column: str, rows: np.ndarray) -> LogTable:
@@ -191,7 +176,7 @@ def _validation_rows(table: LogTable, step: str | None, loss: str | None) -> Log
             f"{table.path}: column {column!r} tells training from validation rows; those of the"
             f" {kind} loss are taken"
         )
-        smaller = _of_rows(table, np.flatnonzero(kept | ~there), table.name)
+        smaller = table.only(np.flatnonzero(kept | ~there))
         return replace(
             smaller,
             caveats=(*table.caveats, caveat),
@@ -205,7 +190,7 @@ def _refuse_other_keys(table: LogTable, steps: np.ndarray, rows: np.ndarray) -> 
     beginning = np.unique(steps)[:2][-1]
     for column in table.frame.columns[:MOST_COLUMNS]:
         plain = _columns.ordinary(column)
-        if plain in (*_columns.STEP, *_columns.LOSS, *RESUMED, *PARTS):
+        if plain in (*_columns.STEP, *_columns.LOSS, *RESUMED):
             continue
         if not _differs(table.frame[column], rows):
             continue
@@ -217,10 +202,9 @@ def _refuse_other_keys(table: LogTable, steps: np.ndarray, rows: np.ndarray) -> 
             values = table.frame[column].gather(rows[np.sort(first)]).to_list()
             raise InputError(
                 f"{table.path}: steps start again where column {column!r} changes"
-                f" ({_some(values)}); if these are runs, call that column run, or give a file each;"
-                " if it is one run, give steps that count on"
-                f" (a column named with {option('step')}); a table with a row a run holds its"
-                " losses in a column final_loss"
+                f" ({_some(values)}); call that column run if these are runs, or name one with"
+                f" {option('step')} whose steps count on; of a table with a row a run, call the"
+                " column of losses final_loss"
             )
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from etastar.schedule import Schedule, join, make_schedule
 
+from ._polyline import polyline
+
 MOST_ROWS = 160
 """Rows by which shapes are compared; the one that is found is then held against all."""
 MOST_TRIED = 128
@@ -23,8 +25,10 @@ TELLING = 1e-5
 the others are too unlikely to agree by chance."""
 ROUNDED = 1.25
 """Least squares may leave a row this many half units off where another fit leaves none by one."""
-FEWEST = 4
-"""Fewer rows name no shape."""
+MOST_KNOTS = 20_001
+"""Steps looked at for a table of LRs."""
+FEWEST = 3
+"""Fewer rows name no shape, and so many only one that ends at 0, with digits that tell."""
 EXACT, SINGLE = 1e-9, 5e-7
 """Rounding of the trainer's own arithmetic in double and in single precision, of the peak."""
 
@@ -94,10 +98,13 @@ def recognised(
     peak = float(rate.max())
     exact = digits.significant > 9 and not np.all(rate == rate.astype(np.float32))
     slack = digits.half_unit(rate) + (EXACT if exact else SINGLE) * peak
-    rows = _Rows(*(values[_spaced(rate)] for values in (step, rate, slack)))
+    all_rows, spaced = _Rows(step, rate, slack), _spaced(rate)
+    rows = _Rows(step[spaced], rate[spaced], slack[spaced])
     telling = float(np.max(slack)) < TELLING * peak
+    if len(step) == FEWEST and not telling:
+        return None
     found = _found(rows, horizon, telling=telling)
-    best = next((fit for fit in found if fit.agrees(step, rate, slack, horizon)), None)
+    best = next((fit for fit in found if fit.agrees(all_rows)), None)
     if best is None:
         return None
     gap = float(np.median(np.diff(step)))
@@ -107,9 +114,11 @@ def recognised(
     cut = best.name == "constant" and horizon > step[-1] + gap
     if best.name == "wsd":
         cut = np.sum(step > best.start) < (2 if telling and best.final == 0 else 3)
+    # Without an end, a log that writes the next LR is no other than a warmup a step ahead.
+    early = not best.ends and best.shift == 1 and 0 < best.warmup * SPREAD < 1
     return Recognised(
         schedule=best.schedule(horizon),
-        start_known=bool(not wide[:2].any() or step[0] <= 1),
+        start_known=bool((not wide[:2].any() and not early) or step[0] <= 1),
         end_known=bool((not wide[2:].any() and not cut) or step[-1] >= horizon),
     )
 
@@ -162,7 +171,7 @@ class _Fit:
     peak: float
     final: float
     warmup: int
-    start: int
+    start: float
     end: int
     shift: int
     warmups: tuple[int, int]
@@ -181,6 +190,11 @@ class _Fit:
         fall = COOLDOWNS[self.decay](part)
         return np.where(up < 1, self.peak * up, self.final + (self.peak - self.final) * fall)
 
+    @property
+    def ends(self) -> bool:
+        """Whether the shape falls to its end: others look alike whenever they end."""
+        return self.name not in ("constant", "inverse_sqrt")
+
     def alike(self) -> Iterator[_Fit]:
         """This shape with each warmup, and each LR at the end, that agrees as well."""
         for warmup, doubt in itertools.product((self.warmup, *self.warmups), (0, -1, 1)):
@@ -188,22 +202,29 @@ class _Fit:
             keys = {**vars(self), "warmup": warmup, "start": start}
             yield _Fit(**{**keys, "final": self.final + doubt * self.doubt})
 
-    def agrees(self, step: np.ndarray, rate: np.ndarray, slack: np.ndarray, horizon: int) -> bool:
-        at = np.clip(step + self.shift, 0, self.end)
-        gap = np.abs(self.schedule(horizon)(np.minimum(at, horizon)) - rate)
-        return bool(np.all(gap[at <= horizon] <= ROUNDED * slack[at <= horizon]))
+    def agrees(self, rows: _Rows) -> bool:
+        """Whether all rows, whose steps the log counts, have the LRs of this shape."""
+        off = np.abs(self.rates(rows.step + self.shift) - rows.rate)
+        return bool(np.all(off <= ROUNDED * rows.slack))
 
     def schedule(self, horizon: int) -> Schedule:
         """The schedule up to the horizon of the run, which may lie a step beside its own end."""
-        keys: dict[str, object] = {"peak": self.peak, "horizon": self.end, "warmup": self.warmup}
+        if self.shift == 1 and self.ends and self.end != horizon:
+            # Nothing says that the log is a step early, so the LRs stand at the steps it gives.
+            even = np.round(np.linspace(0, horizon, min(horizon + 1, MOST_KNOTS)))
+            kinks = np.clip([self.warmup - 1, np.floor(self.start) - 1], 0, horizon)
+            steps = np.unique([*even, *kinks])
+            return polyline(steps, self.rates(steps + 1))
+        end = self.end if self.ends else horizon
+        keys: dict[str, object] = {"peak": self.peak, "horizon": end, "warmup": self.warmup}
         if self.final > 0:
             keys["final"] = self.final / self.peak
         if self.name == "wsd":
-            keys |= {"cooldown": self.end - self.start, "decay": self.decay}
-        whole = make_schedule(self.name, **keys)
-        if self.name in ("constant", "inverse_sqrt"):
-            return make_schedule(self.name, **{**keys, "horizon": horizon})
-        return whole if self.end == horizon else join([(whole, horizon)])
+            steps = end - self.start
+            whole = steps == round(steps)
+            keys |= {"cooldown": steps if whole else steps / end, "decay": self.decay}
+        schedule = make_schedule(self.name, **keys)
+        return schedule if end == horizon else join([(schedule, horizon)])
 
 
 def _found(rows: _Rows, horizon: int, *, telling: bool) -> list[_Fit]:
@@ -216,10 +237,11 @@ def _found(rows: _Rows, horizon: int, *, telling: bool) -> list[_Fit]:
     """
     for end in (horizon, horizon + 1, horizon - 1):
         found: list[_Fit] = []
-        for free, shift in itertools.product((False, True), (0, -1, 1)):
+        ending_above = (False, True) if len(rows.step) > FEWEST else (False,)
+        for free, shift in itertools.product(ending_above, (0, -1, 1)):
             moved = rows.shifted(shift, end)
             for fit in _shapes(moved, end, shift, free):
-                if np.all(np.abs(fit.rates(moved.step) - moved.rate) <= ROUNDED * moved.slack):
+                if fit.agrees(rows):
                     found.append(_rounded(fit, moved))
                     if telling and not free:
                         return found
@@ -358,6 +380,12 @@ def _solved(tried: np.ndarray, basis: Basis, rows: _Rows, free: bool) -> _Solved
     )
 
 
+def _parts(bounds: tuple[float, float], end: int) -> np.ndarray:
+    """Starts of cooldowns of whole percents of the steps, which need not be whole steps."""
+    starts = end * (1 - np.arange(1, 100) / 100)
+    return starts[(starts >= bounds[0]) & (starts <= bounds[1]) & (starts != np.round(starts))]
+
+
 def _tried(
     kind: tuple[str, str],
     basis: Basis,
@@ -379,6 +407,9 @@ def _tried(
         low, high = (int(tried[np.clip(best + side, 0, count - 1)]) for side in (-1, 1))
     else:
         return
+    if kind[0] == "wsd" and solved.worst[best] > ROUNDED and len(parts := _parts(bounds, end)):
+        solved = _solved(parts, basis, rows, free)
+        best = int(np.argmin(solved.squares))
     if solved.worst[best] > ROUNDED:
         return
     # Other numbers that agree as well, near and far.
@@ -389,14 +420,14 @@ def _tried(
     )
     if alike.min() == 0 and kind[0] != "wsd":
         solved, best = _solved(np.zeros(1), basis, rows, free), 0
-    number, final = int(solved.tried[best]), float(solved.final[best])
+    number, final = float(solved.tried[best]), float(solved.final[best])
     if free and not 0 < final < solved.peak[best]:
         return
     yield _Fit(
         *kind,
         peak=float(solved.peak[best]),
         final=final,
-        warmup=number,
+        warmup=int(number),
         start=number,
         end=end,
         shift=shift,

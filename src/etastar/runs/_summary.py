@@ -66,17 +66,14 @@ def is_summary(table: LogTable) -> bool:
     if peak is None or rising:
         return False
     if step is None:
-        return bool(found.keys() & set(_columns.HORIZON))
-    if table.frame[step].dtype.is_nested() or table.frame[peak].dtype.is_nested():
-        return False
-    steps, rates = as_numbers(table.frame[step]), as_numbers(table.frame[peak])
-    losses = [found[name] for name in _columns.LOSS if name in found]
-    # A logger may write the loss and the LR of one step in rows of their own.
-    whole = steps[1] & rates[1] & np.any([as_numbers(table.frame[n])[1] for n in losses], axis=0)
-    pairs = np.stack([steps[0][whole], rates[0][whole]])
-    budgets, peaks = (len(np.unique(values)) for values in pairs)
-    each_once = len(np.unique(pairs, axis=1).T) == whole.sum() > 0
-    return bool(each_once and whole.sum() >= 2 * budgets and peaks > budgets)
+        return "epoch" not in found and bool(found.keys() & set(_columns.HORIZON))
+    loss = next(found[name] for name in _columns.LOSS if name in found)
+    cells = np.array([as_numbers(table.frame[name])[0] for name in (step, peak, loss)])
+    # Rows that lack one of the three are those of a log, where training and validation take turns.
+    steps, rates, _ = cells[:, np.isfinite(cells).all(axis=0)]
+    budgets = len(np.unique(steps))
+    each_once = len({*zip(steps, rates, strict=True)}) == len(steps)
+    return each_once and len(steps) >= max(2 * budgets, 2) and len(np.unique(rates)) > budgets
 
 
 LOGGED_STEP = tuple(name for name in _columns.STEP if name not in _columns.HORIZON)
