@@ -86,6 +86,7 @@ def test_plan_prints_one_json_object_and_nothing_else(capsys, planning, logs):
         "seconds",
         "critical_batch",
         "within",
+        "beyond_cap",
         "comparison",
         "caveats",
     ]
