@@ -80,6 +80,14 @@ def test_units_of_the_learning_rate_do_not_matter(law, pilots):
     np.testing.assert_allclose(here, there, rtol=1e-5)
 
 
+@pytest.mark.parametrize("unit", [1e-120, 1e-20, 1e-8, 1e20])
+def test_units_of_the_loss_do_not_matter(law, pilots, unit):
+    other = fit([replace(run, loss=run.loss * unit) for run in pilots])
+    schedule = parse_schedule("cosine:peak=1e-3,horizon=8000,warmup=100")
+    here, there = law.predict(schedule).final, other.predict(schedule).final
+    np.testing.assert_allclose(np.array(there) / unit, here, rtol=1e-5)
+
+
 def test_the_order_of_the_runs_does_not_matter(law, pilots):
     other = fit(pilots[::-1])
     schedule = parse_schedule("linear:peak=1e-3,horizon=8000,warmup=100")

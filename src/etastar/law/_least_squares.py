@@ -184,18 +184,27 @@ def _project_from(problem: LeastSquares, theta: np.ndarray):
 
 
 def polish(problem: LeastSquares, constants: np.ndarray, tolerance: float = 1e-6) -> OptimizeResult:
+    """The least robust sum of squares from some constants on.
+
+    The linear constants, in the unit of the losses, are sought as parts of the median loss, so that
+    the unit does not matter.
+    """
     form = problem.form
     lower, upper = problem.bounds
-    scale = np.append(form.spread, np.maximum(np.abs(constants[form.size :]), 1e-3))
-    return least_squares(
-        lambda x: problem.whole(x)[0],
-        np.clip(constants, lower + 1e-9, upper),
-        jac=lambda x: problem.whole(x)[1],  # type: ignore[arg-type]
+    unit = np.append(np.ones(form.size), np.full(len(form.linear), float(np.median(problem.loss))))
+    start = constants / unit
+    scale = np.append(form.spread, np.maximum(np.abs(start[form.size :]), 1e-3))
+    found = least_squares(
+        lambda x: problem.whole(x * unit)[0],
+        np.clip(start, lower + 1e-9, upper),
+        jac=lambda x: problem.whole(x * unit)[1] * unit,  # type: ignore[arg-type]
         bounds=(lower, upper),
         x_scale=scale,
         ftol=tolerance,
         max_nfev=60,
     )
+    found.x = found.x * unit
+    return found
 
 
 def best_fit(problem: LeastSquares, starts: np.ndarray) -> OptimizeResult:
