@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar._files import write_text
 
 from . import _options as option
@@ -81,7 +81,7 @@ def backtest_command(
 
     show(backtest_summary(result))
     if plot is not None:
-        print(f"\nplot: {plot}")
+        print(f"\nplot: {legible(str(plot))}")
 
 
 def _held_out(tested: list[Run], fitted: list[Run]) -> list[Run]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._checks import part
+from etastar._checks import part, shown
 from etastar._errors import InputError
 from etastar._files import prepare_folder
 from etastar.schedule import Schedule, parse_schedule
@@ -123,10 +123,12 @@ def count_of(name: str, text: str, *, least: int = 1) -> int:
     try:
         number = float(text)
     except ValueError:
-        raise InputError(f"{name} {text!r} is not a number; give steps, such as 40000") from None
+        raise InputError(
+            f"{name} {shown(text)} is not a number; give steps, such as 40000"
+        ) from None
     if not least <= number < 1e15 or number != int(number):
         raise InputError(
-            f"{name} {text!r} must be a whole number of steps from {least} to below 1e15;"
+            f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15;"
             " count optimiser updates"
         )
     return int(number)
@@ -140,7 +142,7 @@ def pair_of(name: str, text: str) -> tuple[float, float]:
     try:
         first, second = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{name} {text!r} must be two numbers, such as 1,0.01") from None
+        raise InputError(f"{name} {shown(text)} must be two numbers, such as 1,0.01") from None
     return first, second
 
 

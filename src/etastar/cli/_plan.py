@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar._files import prepare_folder
 
 from . import _options as option
@@ -140,7 +140,7 @@ def _print(result: Plan, report: Path | None, as_json: bool) -> None:
 
     show(plan_summary(result))
     if report is not None:
-        print(f"\nreport: {report}")
+        print(f"\nreport: {legible(str(report))}")
 
 
 def _read(

@@ -12,6 +12,7 @@ import polars as pl
 
 from etastar._checks import HORIZON_LIMIT, shown
 from etastar._errors import InputError
+from etastar._files import is_file
 from etastar.schedule import Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
@@ -74,7 +75,7 @@ def read_declarations(folder: Path) -> list[Declaration]:
         InputError: the file has no run column, names a run twice, or holds a number that is none.
     """
     path = folder / FILE
-    if not path.is_file():
+    if not is_file(path):
         return []
     table = read_delimited(path, read_text(path), name=path.stem)
     columns = {ordinary(name.split("\n")[0]): name for name in table.frame.columns}

@@ -14,6 +14,7 @@ import polars as pl
 from etastar._errors import InputError
 
 from ._file_text import read_text
+from ._json_cost import check_room, is_cheap
 from ._log_table import LogTable, Reader, table_of_records
 from ._nested import DEEPEST, flattened, short_name
 
@@ -52,7 +53,7 @@ def read_json_lines(path: Path, text: str, name: str) -> LogTable:
         lines[[number - 1 for number in headers]] = ""
         line = line[~np.isin(line, list(headers))]
         text = "\n".join(lines.to_list())
-    frame = _at_once(text, len(line))
+    frame = _at_once(text, len(line)) if is_cheap(lines, len(line)) else None
     if frame is not None:
         return LogTable(path, name, frame, line, headers=tuple(headers.items()))
     table = _line_by_line(path, name, lines.gather(line - 1).to_list(), line)
@@ -104,6 +105,7 @@ def _unnested(frame: pl.DataFrame) -> pl.DataFrame | None:
 
 def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> LogTable:
     records: list[Mapping[str, object]] = []
+    size = sum(map(len, lines))
     for number, text in zip(line, lines, strict=True):
         record = _object(text)
         if record is None:
@@ -111,6 +113,10 @@ def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> 
                 break
             raise InputError(f"{path}:{number}: not a JSON object; correct or remove the line")
         records.append(flattened(record))
+    try:
+        check_room(len({key for each in records for key in each}), len(records), size)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     if len(records) == len(lines):
         return LogTable(path, name, table_of_records(records), line)
     table = LogTable(path, name, table_of_records([*records, {}]), line)

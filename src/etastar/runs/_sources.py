@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from etastar._errors import InputError
+from etastar._files import entries, is_file, is_folder, matching, place_of
 
 from ._console import SUFFIXES as PRINTED
 from ._console import is_console
@@ -54,30 +55,58 @@ class Source:
 
 @dataclass
 class _Folders:
-    """The `runs.csv` of each folder, read once, and its rows by the log that they name."""
+    """The `runs.csv` of each folder, and which folders were searched.
 
-    declarations: dict[Path, list[Declaration]] = field(default_factory=dict)
-    by_log: dict[Path, dict[Path, Declaration]] = field(default_factory=dict)
+    A file is read once, and again where it has changed since: a sweep that goes on meanwhile writes
+    the row of a run before its log, so whoever has seen a log and looks for its row then finds it.
+    """
+
+    declared: dict[Path, tuple[object, dict[Path, Declaration], list[Declaration]]] = field(
+        default_factory=dict
+    )
+    searched: set[Path] = field(default_factory=set)
 
     def of(self, folder: Path) -> list[Declaration]:
-        key = folder.resolve()
-        if key not in self.declarations:
-            rows = self.declarations[key] = read_declarations(folder)
-            self.by_log[key] = {row.path.resolve(): row for row in rows if row.path is not None}
-        return self.declarations[key]
+        """The rows of a folder's `runs.csv`."""
+        return self._read(folder)[1]
 
     def declaration(self, path: Path) -> Declaration | None:
         """The row for a log, in its own folder or up to two above (`version_0/metrics.csv`)."""
-        place = path.resolve()
+        place = place_of(path)
         folder = path.parent
         for _ in range(3):
-            self.of(folder)
-            by_log = self.by_log[folder.resolve()]
-            row = by_log.get(place) or by_log.get(place.parent)
-            if row:
+            by_path, _rows = self._read(folder)
+            row = by_path.get(place) or by_path.get(place.parent)
+            if row is not None:
                 return row
             folder = folder / ".." if folder.name in ("", "..") else folder.parent
         return None
+
+    def is_new(self, folder: Path) -> bool:
+        """Whether a folder is searched for the first time: links may lead to one many times."""
+        place = place_of(folder)
+        if place in self.searched:
+            return False
+        self.searched.add(place)
+        return True
+
+    def _read(self, folder: Path) -> tuple[dict[Path, Declaration], list[Declaration]]:
+        key, state = place_of(folder), _state(folder / FILE)
+        if key in self.declared and state == self.declared[key][0]:
+            return self.declared[key][1:]
+        rows = read_declarations(folder)
+        by_path = {place_of(row.path): row for row in rows if row.path is not None}
+        self.declared[key] = state, by_path, rows
+        return by_path, rows
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is written anew; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def find_logs(sources: Sources, patterns: Sequence[str] = ()) -> list[Source]:
@@ -99,7 +128,7 @@ def find_logs(sources: Sources, patterns: Sequence[str] = ()) -> list[Source]:
         tracked = _of_tracker(os.fspath(name))
         paths = [] if tracked else _paths(name)
         for source in [*tracked, *(s for p in paths for s in _expanded(p, folders, patterns))]:
-            found.setdefault(source.path.resolve(), source)
+            found.setdefault(place_of(source.path), source)
     return _together(list(found.values()))
 
 
@@ -115,22 +144,23 @@ def _of_tracker(name: str) -> list[Source]:
 def _paths(name: str | os.PathLike[str]) -> list[Path]:
     """The paths that one source stands for: itself, or what a glob matches."""
     text = os.path.expanduser(os.fspath(name))
-    if os.path.exists(text):
+    if os.path.lexists(text):
         return [Path(text)]
     if glob.has_magic(text):
-        matches = sorted(glob.glob(text, recursive=True), key=_natural)
+        matches = sorted(matching(text), key=_natural)
         if not matches:
             raise InputError(f"{text}: the pattern matches no file; check it")
-        return [Path(match) for match in matches if Path(match).name != FILE] or [Path(matches[0])]
+        return [match for match in matches if match.name != FILE] or [matches[0]]
     raise InputError(f"{text}: no such file or folder; check the path")
 
 
 def _expanded(path: Path, folders: _Folders, patterns: Sequence[str]) -> list[Source]:
-    if path.is_dir() or path.name == FILE:
-        folder = path if path.is_dir() else path.parent
-        listed_only = not path.is_dir()
+    if is_folder(path) or path.name == FILE:
+        folder = path if is_folder(path) else path.parent
+        listed_only = not is_folder(path)
         sources = _in_folder(folder, folders, _logs_directly_in, listed_only=listed_only)
         if not sources:
+            folders.searched.clear()
             printed = functools.partial(_printed_in, patterns=patterns)
             sources = _in_folder(folder, folders, printed, listed_only=listed_only)
         if not sources:
@@ -206,8 +236,8 @@ def _in_folder(
     listed = [row.path for row in declared if row.path is not None]
     paths = list(listed)
     if not listed_only:
-        known = {path.resolve() for path in listed}
-        paths += [path for path in logs_in(folder) if path.resolve() not in known]
+        known = {place_of(path) for path in listed}
+        paths += [path for path in logs_in(folder) if place_of(path) not in known]
     if declared and not paths:
         raise InputError(
             f"{declared[0].where}: no log for run {declared[0].run}, nor for any other run listed;"
@@ -222,6 +252,7 @@ def _in_folder(
     return [
         source
         for inner in _subfolders(folder)
+        if folders.is_new(inner)
         for source in _in_folder(inner, folders, logs_in, listed_only=False, depth=depth + 1)
     ]
 
@@ -230,7 +261,7 @@ def _logs_directly_in(folder: Path) -> list[Path]:
     """The logs of a folder itself: event files are one run, checkpoints are one run, the latest."""
     if is_run_folder(folder):
         return [folder]
-    files = sorted((p for p in _entries(folder) if p.is_file()), key=_natural)
+    files = sorted(filter(is_file, entries(folder)), key=_natural)
     logs = [p for p in files if p.suffix.lower() in SUFFIXES and p.name != FILE]
     logs += [p for p in files if p.name == "trainer_state.json" or p.suffix.lower() == WANDB_FILE]
     logs += [p for p in files if p.name in JSON_LOGS and is_json_log(p)]
@@ -253,21 +284,13 @@ def _is_store(path: Path) -> bool:
 
 def _printed_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """The texts of a folder that a training printed."""
-    files = sorted((p for p in _entries(folder) if p.is_file()), key=_natural)
+    files = sorted(filter(is_file, entries(folder)), key=_natural)
     texts = [p for p in files if p.suffix.lower() in PRINTED]
     return [path for path in texts if is_console(path, patterns)]
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted((p for p in _entries(folder) if p.is_dir()), key=_natural)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{folder}: cannot be read ({reason}); check its permissions") from None
+    return sorted(filter(is_folder, entries(folder)), key=_natural)
 
 
 def _natural(path: Path | str) -> list[tuple[int, int, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from etastar._errors import InputError
+from etastar._files import is_folder, open_file
 
 from ._joined_tables import frame_of_series
 from ._log_table import LogTable, Reader
@@ -30,8 +31,9 @@ class TensorBoard(Reader):
         return path.name.startswith(PREFIX) or (path.is_dir() and has_events(path))
 
     def read(self, path: Path) -> LogTable:
-        if not path.exists():
-            raise InputError(f"{path}: no such file; check the path")
+        for file in sorted(path.glob(f"{PREFIX}*")) if is_folder(path) else [path]:
+            with open_file(file):
+                pass  # the loader would wait at a pipe for ever
         scalars = _scalars(path)
         if not scalars:
             raise InputError(f"{path}: no scalars in the event file; log the loss as a scalar")
