@@ -16,6 +16,7 @@ import argparse
 import csv
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ def pilots(windows: dict[str, torch.Tensor], out: Path) -> list[Run]:
     return read_runs(folder)
 
 
-def best_constant(runs: list[Run], **budget: object) -> Plan:
+def best_constant(runs: list[Run], **budget: Any) -> Plan:
     """The plan at the best of many constant batch sizes."""
     sizes = [m * 2.0**k for k in range(1, 4) for m in (8, 10, 12, 14)] + [128.0]
     return min(
