@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 LONGEST = 400
 """Characters of an error message; of a longer one the middle is left out."""
@@ -69,3 +71,34 @@ def known_names(name: object, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}known: {', '.join(names)}"
+
+
+_AT_COMMAND_LINE = ContextVar("at_command_line", default=False)
+_OTHERWISE_NAMED = {"schedule": "--runs-schedule"}
+
+
+@contextmanager
+def at_command_line() -> Iterator[None]:
+    """Within it, messages name an option as a command takes it; see `option`.
+
+    >>> with at_command_line():
+    ...     print(option("loss"), option("schedule"))
+    --loss --runs-schedule
+    """
+    token = _AT_COMMAND_LINE.set(True)
+    try:
+        yield
+    finally:
+        _AT_COMMAND_LINE.reset(token)
+
+
+def option(name: str, value: str = "") -> str:
+    """An argument of `read_runs` as whoever reads the message gives it: `loss=`, or `--loss`.
+
+    >>> option("loss"), option("schedule", "SPEC")
+    ('loss=', 'schedule=SPEC')
+    """
+    if not _AT_COMMAND_LINE.get():
+        return f"{name}={value}"
+    word = _OTHERWISE_NAMED.get(name, "--" + name.replace("_", "-"))
+    return f"{word} {value}".rstrip()

@@ -86,6 +86,7 @@ def test_plan_prints_one_json_object_and_nothing_else(capsys, planning, logs):
         "seconds",
         "critical_batch",
         "within",
+        "beyond_cap",
         "comparison",
         "caveats",
     ]
@@ -358,7 +359,10 @@ def test_help_imports_nothing_slow():
         (["--horizon", "100", "--transient", "1"], ["--transient", "0.05 is 5%"]),
         (["--horizon", "100", "--transient", "nan"], ["--transient"]),
         (["--horizon", "100", "--nonsense"], ["--nonsense"]),
-        (["--horizon", "100", "--loss", "perplexity"], ["perplexity"]),
+        (
+            ["--horizon", "100", "--loss", "perplexity"],
+            ["perplexity", "name one of these with --loss"],
+        ),
         (["--horizon", "100", "--runs-schedule", "cosin:peak=1"], ["did you mean 'cosine'"]),
     ],
 )

@@ -30,6 +30,7 @@ def test_keys_are_those_of_the_contract(plan_of):
         "seconds",
         "critical_batch",
         "within",
+        "beyond_cap",
         "comparison",
         "caveats",
     ]

@@ -100,8 +100,9 @@ def test_trainer_state_of_the_last_checkpoint(tmp_path):
     assert (run.name, run.final_step, run.metadata["max_steps"]) == ("gpt", 1000, 1000)
     assert run.final_loss == 4 - 1000 / 500
     np.testing.assert_allclose(run.schedule(STEP[1:]), COSINE(STEP[1:]), atol=1e-8)
-    # The first two rates do not rise, so nothing in the log tells of the warmup.
-    assert "before it, a constant lr of 0.001 is assumed" in run.caveats[0]
+    # The first row stands where the warmup ends, yet the cosine after it tells how long it was.
+    assert run.schedule == COSINE
+    assert run.caveats == ()
 
 
 def test_trainer_state_without_evaluations_says_that_the_loss_lags(tmp_path):
@@ -251,7 +252,10 @@ def test_a_log_of_rates_becomes_a_table_of_few_knots(tmp_path):
 
 @pytest.mark.parametrize(
     ("first", "assumed", "at_half"),
-    [("100,.1\n200,.2", "a linear warmup from 0", 0.05), ("100,.2\n200,.2", "constant lr", 0.2)],
+    [
+        ("100,.1\n200,.2", "a linear warmup from 0", 0.05),
+        ("100,.2\n200,.2", "constant:peak=0.2", 0.2),
+    ],
 )
 def test_rates_that_start_late_say_what_is_assumed(tmp_path, first, assumed, at_half):
     rows = [f"{row},3" for row in [*first.split("\n"), "300,.2", "400,.2"]]
@@ -271,9 +275,7 @@ def test_a_horizon_beyond_the_logged_rates_holds_the_last_one_with_a_caveat(tmp_
 
 def test_no_schedule_at_all_is_an_error_that_says_how_to_give_one(tmp_path):
     path = write(tmp_path / "a.csv", FRAME.drop("lr"))
-    with pytest.raises(
-        InputError, match=r"a.csv: .*schedule column.*lr column.*--runs-schedule SPEC"
-    ):
+    with pytest.raises(InputError, match=r"a.csv: .*schedule column.*lr column.*schedule=SPEC"):
         read_runs(path)
 
 

@@ -24,8 +24,9 @@ Runs = Annotated[
     list[str],
     typer.Argument(
         metavar="RUNS...",
-        help="Logs of the pilot runs: files, folders or globs. A runs.csv beside them declares"
-        " their schedules; an lr column serves otherwise.",
+        help="Logs of the pilot runs: files, folders or globs, or runs of a tracker"
+        " (wandb:ENTITY/PROJECT, mlflow:URI#EXPERIMENT, trackio:PROJECT). A runs.csv beside the"
+        " files declares their schedules; an lr column serves otherwise.",
         show_default=False,
     ),
 ]
@@ -38,6 +39,25 @@ LossColumn = Annotated[
 ]
 RateColumn = Annotated[
     str | None, typer.Option("--lr", metavar="COLUMN", help="Column of the LR; guessed.")
+]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pattern",
+        metavar="REGEX",
+        help="Finds the rows of text that is no table; its named groups step, loss, lr become"
+        " columns. May be given several times.",
+        show_default=False,
+    ),
+]
+StepsPerEpoch = Annotated[
+    float | None,
+    typer.Option(
+        "--steps-per-epoch",
+        metavar="N",
+        help="Updates in an epoch, for logs that count epochs and no steps.",
+        show_default=False,
+    ),
 ]
 RunsSchedule = Annotated[
     str | None,
@@ -157,12 +177,22 @@ def read_logs(
     loss: str | None = None,
     lr: str | None = None,
     schedule: str | None = None,
+    patterns: list[str] | None = None,
+    steps_per_epoch: float | None = None,
 ) -> list[Run]:
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
 
     declared = None if schedule is None else parsed_schedule(schedule)
-    return read_runs(sources, step=step, loss=loss, lr=lr, schedule=declared)
+    return read_runs(
+        sources,
+        step=step,
+        loss=loss,
+        lr=lr,
+        schedule=declared,
+        pattern=patterns or (),
+        steps_per_epoch=steps_per_epoch,
+    )
 
 
 def file_of(run: Run) -> Path:

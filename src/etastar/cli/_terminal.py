@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from etastar._errors import LONGEST, InputError, legible
+from etastar._errors import LONGEST, InputError, at_command_line, legible
 from etastar._json import json_text
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def guarded(command: Callable[[], object]) -> int:
     Errors are one line on stderr. With ETASTAR_DEBUG=1 a traceback goes before it.
     """
     try:
-        code = command()
+        with at_command_line():
+            code = command()
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except BrokenPipeError:

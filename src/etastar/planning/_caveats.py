@@ -9,7 +9,7 @@ out in `law/_fit.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from etastar.control import Limits, Solution, last_piece
 from etastar.law import Law, transient_of
 from etastar.runs import Run, check_together
 from etastar.schedule import Schedule, Table
+
+from ._results import BeyondCap
 
 FAR = 8.0
 """Horizon over the longest pilot beyond which a plan warns of extrapolation."""
@@ -35,7 +37,8 @@ class Evidence:
     Attributes: the fitted `law`; the `solution`; all `runs` given and those `used` in the fit; the
     `horizon` in updates; the `limits` of the LR, and whether its cap `was_given` by the user; the
     lowest and highest batch size allowed, `sizes`, and whether these were `asked` for; the name of
-    the `budget`; and how much more loss the best constant batch size is expected to end with.
+    the `budget`; how much more loss the best constant batch size is expected to end with; and what
+    lies beyond the cap.
     """
 
     law: Law
@@ -49,6 +52,7 @@ class Evidence:
     asked: bool = False
     budget: str = "horizon"
     gain: float = 0.0
+    beyond: BeyondCap | None = None
 
     @property
     def piloted(self) -> list[float]:
@@ -94,10 +98,8 @@ def _at_the_edge(evidence: Evidence) -> Iterator[str]:
         source = "the cap that was given" if evidence.was_given else "the largest of the pilots"
         if not evidence.was_given and evidence.sizes is not None and cap < 0.999 * highest:
             source = "the largest that the pilots show to be stable at this batch size"
-        yield (
-            f"the planned peak LR is {source} ({cap:g}): a higher one may be better, and a pilot "
-            f"at {2 * cap:g} would tell"
-        )
+        line = f"the planned peak LR is {source} ({cap:g}): a higher one may be better"
+        yield line + _told(evidence)
     elif peak < 0.999 * lowest:
         yield f"the planned peak LR {peak:.3g} is below every pilot's ({lowest:g} at the least)"
     if lowest == highest:
@@ -105,6 +107,23 @@ def _at_the_edge(evidence: Evidence) -> Iterator[str]:
             f"all pilots have the peak LR {highest:g}: how the loss depends on the peak is guessed "
             "from the shapes alone; add a pilot at half of it"
         )
+
+
+def _told(evidence: Evidence) -> str:
+    """What a pilot beyond the cap would tell, and which one to make."""
+    beyond = evidence.beyond
+    if beyond is None:
+        return f", and a pilot at {2 * evidence.limits.cap:g} would tell"
+    mean, low, high = (_apart(each) for each in astuple(beyond.difference))
+    return (
+        f". By the law the best schedule up to {beyond.peak_lr:g} ends {mean} (90% interval {low}"
+        f" to {high}), which no pilot has tried. To know is worth up to {beyond.worth:.4f}: train"
+        f" one more pilot, {beyond.pilot.spec}, and plan again with its log"
+    )
+
+
+def _apart(difference: float) -> str:
+    return f"{abs(difference):.4f} {'lower' if difference < 0 else 'higher'}"
 
 
 def _batch_size(evidence: Evidence) -> Iterator[str]:

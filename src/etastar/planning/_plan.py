@@ -14,6 +14,7 @@ from etastar.law import AverageLaw, Form, Law, Progress, fit, form_named
 from etastar.runs import Run
 
 from ._batch import BatchSizes, Task, best_controls, sizes_asked
+from ._beyond import beyond_cap_of
 from ._caveats import Evidence, caveats_of
 from ._comparison import alternatives_of, other_horizons_of
 from ._continuation import check_left, continuation_of, past_of
@@ -137,6 +138,7 @@ def _decided(
         of_fixed = loss.value + fixed.loss - solution.loss
         charted = batch_map_of(task, average, fixed, of_fixed)
         within = within_of(task, average, solution, loss.value, charted)
+        beyond = beyond_cap_of(task, average, solution)
         alternatives = alternatives_of(task, average, solution, fixed, loss.value)
         going_on = None
         if continued is not None:
@@ -144,7 +146,7 @@ def _decided(
             going_on = continuation_of(average, continued, solution, loss.value, limits, fresh)
     evidence = Evidence(
         law, solution, runs, task.runs, horizon, limits, task.capped, task.sizes, task.given,
-        task.budget.name, fixed.loss - solution.loss,
+        task.budget.name, fixed.loss - solution.loss, beyond,
     )  # fmt: skip
     return Plan(
         horizon=horizon,
@@ -167,6 +169,7 @@ def _decided(
         seconds=task.seconds_of(batch, horizon),
         critical_batch=critical_batch_of(law),
         batch_map=charted,
+        beyond_cap=beyond,
         continuation=going_on,
     )
 

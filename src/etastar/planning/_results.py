@@ -124,6 +124,24 @@ class Within:
 
 
 @dataclass(frozen=True)
+class BeyondCap:
+    """What a pilot at a higher peak LR than the plan's, which is the pilots' highest, would tell.
+
+    Attributes:
+        peak_lr: twice the cap of the plan.
+        difference: by how much the best schedule up to `peak_lr` ends above the plan, by the law.
+        worth: the loss gained on average by knowing which of the two is better, in the unit of the
+            logs; a pilot is worth this at most.
+        pilot: the run to make: the shortest pilot at the cap, its peak LR doubled.
+    """
+
+    peak_lr: float
+    difference: Difference
+    worth: float
+    pilot: Schedule
+
+
+@dataclass(frozen=True)
 class Continuation:
     """A run that the plan goes on from.
 
@@ -174,6 +192,8 @@ class Plan:
         critical_batch: the batch size from which on more samples an update gain little, with its
             90% interval, in the unit of the logs; None for a law without one.
         batch_map: the loss over peak LR and batch size; None where the pilots do not say.
+        beyond_cap: what a pilot above the pilots' highest peak LR would tell, where the plan stands
+            at it.
         continuation: the run that the plan goes on from, if it goes on from one.
     """
 
@@ -196,6 +216,7 @@ class Plan:
     seconds: float | None = None
     critical_batch: Estimate | None = None
     batch_map: BatchMap | None = None
+    beyond_cap: BeyondCap | None = None
     continuation: Continuation | None = None
 
     @property
@@ -223,7 +244,9 @@ class Plan:
         not knowing the law better costs; `batch_size {start, end, ramp [[samples, B], ...]}`, the
         batch size B after so many samples; `samples` and `seconds` of the whole run;
         `critical_batch {value, low, high}`; `within {loss, peak_lr [low, high], batch_size [low,
-        high]}`, how far one may stray; `comparison [{spec, batch_size, loss, regret, difference
+        high]}`, how far one may stray; `beyond_cap {peak_lr, difference {mean, low, high}, worth,
+        pilot {spec}}`, what a pilot above the highest peak LR may gain, where the plan stands at
+        it; `comparison [{spec, batch_size, loss, regret, difference
         {mean, low, high}, tie, steps_to_match}]`; `caveats`; and where the plan goes on from a run
         `continuation {run, step, lr, known_loss, known_peak, cost}`. Steps and learning rates are
         in the user's own units. A number that is not finite, or not known, is None.
@@ -246,6 +269,7 @@ class Plan:
             "seconds": self.seconds,
             "critical_batch": None if self.critical_batch is None else asdict(self.critical_batch),
             "within": asdict(self.within),
+            "beyond_cap": None if self.beyond_cap is None else _beyond_document(self.beyond_cap),
             "comparison": [_comparison_document(other) for other in self.comparison],
             "caveats": list(self.caveats),
         }
@@ -282,6 +306,14 @@ def _comparison_document(other: Alternative) -> dict[str, Any]:
         "difference": None if difference is None else asdict(difference),
         "tie": other.tie,
         "steps_to_match": other.steps_to_match,
+    }
+
+
+def _beyond_document(beyond: BeyondCap) -> dict[str, Any]:
+    return {
+        **vars(beyond),
+        "difference": asdict(beyond.difference),
+        "pilot": beyond.pilot.to_dict(),
     }
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from etastar._errors import InputError
-from etastar.schedule import Schedule, join, parse_schedule, table
+from etastar.schedule import Schedule, join, parse_schedule
 
-from ._logged_rates import KNOT_TOLERANCE, polyline
+from ._polyline import polyline
 
 MOST = 200_000
 """Steps looked at one by one; of a longer stretch as many, evenly spaced, and the breakpoints."""
@@ -46,8 +46,7 @@ def _continued(old: Schedule, new: Schedule, start: int) -> Schedule:
     rates = new(steps)
     if rates.max() == 0.0:
         return join([(old, start)])
-    kept = polyline(steps, rates, KNOT_TOLERANCE * float(rates.max()))
-    rest = table(steps[kept] - start, rates[kept], horizon=end - start)
+    rest = polyline(steps - start, rates)
     return join([(old, start), (rest, end)])
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 
-from etastar._errors import InputError
+import numpy as np
+
+from etastar._errors import InputError, option
 
 from ._log_table import LogTable, numbers
 
 ENOUGH = 5
 """A validation loss with fewer points gives way to one with more: no curve can be fitted to it."""
+MOST_NEAR = 3
+"""A message suggests so many columns ..."""
+MOST_COMPARED = 300
+"""... from so many: comparing the names of thousands would take seconds."""
 
 # In order of preference. Compared in lower case, with / - . and blanks as underscores, so that
 # val/loss, Val-Loss and val_loss are one name. Validation losses stand before training losses.
@@ -24,6 +31,7 @@ STEP = (
     "steps",
     "iterations",
     "iters",
+    "current_steps",
     "_step",
 )
 LOSS = (
@@ -35,13 +43,48 @@ LOSS = (
     "loss_validation",
     "loss_eval",
     "val_loss_epoch",
+    "val_bpb",
     "loss",
     "train_loss",
     "training_loss",
     "loss_train",
     "train_loss_step",
     "train_loss_epoch",
+    "total_loss",
 )
+HORIZON = (
+    "horizon",
+    "max_steps",
+    "total_steps",
+    "num_steps",
+    "n_steps",
+    "steps",
+    "train_steps",
+    "training_steps",
+    "num_training_steps",
+    "num_train_steps",
+    "max_iters",
+    "total_iters",
+    "train_iters",
+    "num_iterations",
+    "total_iterations",
+)
+# Columns that tell runs apart: by a name, which no two runs share, or by what they were made with.
+RUN_NAME = (
+    "run",
+    "run_name",
+    "run_id",
+    "exp_name",
+    "exp",
+    "experiment",
+    "experiment_name",
+    "experiment_id",
+    "trial",
+    "trial_name",
+    "trial_id",
+    "job_name",
+)
+RUN = (*RUN_NAME, "name", "id", "model", "model_name", "config", "config_name", "setting", "seed")
 RATE = ("lr", "learning_rate", "train_lr", "train_learning_rate")
 
 
@@ -50,10 +93,28 @@ def ordinary(name: str) -> str:
     return re.sub(r"[/\-. ]+", "_", name.strip().lower())
 
 
-def _listing(table: LogTable) -> str:
+def _listing(table: LogTable, wanted: Sequence[str] = ()) -> str:
+    """The columns found, those spelled most like a wanted name also by themselves."""
     found = [name.split("\n")[0] for name in table.frame.columns]
     text = ", ".join(found[:20])
-    return text + (f" and {len(found) - 20} more" if len(found) > 20 else "")
+    text += f" and {len(found) - 20} more" if len(found) > 20 else ""
+    near = _nearest(found, wanted)
+    return f"{text}; nearest: {', '.join(near)}" if near and len(found) > 1 else text
+
+
+def _nearest(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Up to three columns by how alike their names are to any of those wanted."""
+    plain = {name: ordinary(name) for name in found[:MOST_COMPARED]}
+    scores = {
+        name: max(
+            (difflib.SequenceMatcher(None, spelled, ordinary(want)).ratio() for want in wanted),
+            default=0.0,
+        )
+        for name, spelled in plain.items()
+        if spelled
+    }
+    near = sorted((name for name, score in scores.items() if score >= 0.6), key=scores.__getitem__)
+    return near[: -1 - MOST_NEAR : -1]
 
 
 def _checked(table: LogTable, column: str, noun: str) -> str:
@@ -76,8 +137,8 @@ def named(table: LogTable, column: str, noun: str) -> str:
             if same(found, column):
                 return _checked(table, found, noun)
     raise InputError(
-        f"{table.path}: no column {column!r} for the {noun}; found {_listing(table)};"
-        f" name one of these with the option {noun}"
+        f"{table.path}: no column {column!r} for the {noun}; found {_listing(table, [column])};"
+        f" name one of these with {option(noun)}"
     )
 
 
@@ -93,39 +154,40 @@ def guesses(table: LogTable, names: Sequence[str], noun: str) -> list[str]:
         if len(alike) > 1:
             raise InputError(
                 f"{table.path}: {alike[0]!r} and {alike[1]!r} could both be the {noun};"
-                f" name one with the option {noun}"
+                f" name one with {option(noun)}"
             )
         found += [_checked(table, column, noun) for column in alike]
     return found
 
 
-def step_column(table: LogTable, option: str | None) -> str:
+def step_column(table: LogTable, given: str | None) -> str:
     """The step column, named or guessed.
 
     Raises:
         InputError: there is none; lists the columns found.
     """
-    found = [named(table, option, "step")] if option else guesses(table, STEP, "step")
+    found = [named(table, given, "step")] if given else guesses(table, STEP, "step")
     if not found:
-        raise _none(table, "step")
+        raise _none(table, "step", STEP)
     return found[0]
 
 
-def loss_column(table: LogTable, option: str | None, step: str) -> tuple[str, str | None]:
+def loss_column(table: LogTable, given: str | None, step: str) -> tuple[str, str | None]:
     """The loss column, named or guessed, and a caveat where the likeliest had too few points.
 
     Raises:
         InputError: there is none; lists the columns found.
     """
-    if option:
-        return named(table, option, "loss"), None
+    if given:
+        return named(table, given, "loss"), None
     found = guesses(table, LOSS, "loss")
     if not found:
-        raise _none(table, "loss")
+        raise _none(table, "loss", LOSS)
     if len(found) == 1:
         return found[0], None
     table, columns = numbers(table, [step, *found])
-    counts = {name: int((columns[name][1] & columns[step][1]).sum()) for name in found}
+    there = columns[step][1]
+    counts = {name: int((~np.isnan(columns[name][0]) & there).sum()) for name in found}
     if counts[found[0]] >= ENOUGH:
         return found[0], None
     best = next((name for name in found if counts[name] >= ENOUGH), None)
@@ -138,10 +200,10 @@ def loss_column(table: LogTable, option: str | None, step: str) -> tuple[str, st
     )
 
 
-def rate_column(table: LogTable, option: str | None) -> tuple[str | None, str | None]:
+def rate_column(table: LogTable, given: str | None) -> tuple[str | None, str | None]:
     """The learning rate column, if any, and a caveat where several groups have one each."""
-    if option:
-        return named(table, option, "lr"), None
+    if given:
+        return named(table, given, "lr"), None
     found = guesses(table, RATE, "lr")
     if found:
         return found[0], None
@@ -156,7 +218,13 @@ def rate_column(table: LogTable, option: str | None) -> tuple[str | None, str | 
     )
 
 
-def _none(table: LogTable, noun: str) -> InputError:
+def _none(table: LogTable, noun: str, names: Sequence[str]) -> InputError:
+    listing = _listing(table, names)
+    if noun == "step" and any(ordinary(name) == "epoch" for name in table.frame.columns):
+        return InputError(
+            f"{table.path}: no step column; found {listing}; it counts epochs: give the updates in"
+            f" one with {option('steps_per_epoch')}, or name the column with {option('step')}"
+        )
     return InputError(
-        f"{table.path}: no {noun} column; found {_listing(table)}; name it with the option {noun}"
+        f"{table.path}: no {noun} column; found {listing}; name it with {option(noun)}"
     )

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
+
+from etastar._checks import HORIZON_LIMIT, shown
 from etastar._errors import InputError
 from etastar._files import is_file
 from etastar.schedule import Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
-from ._columns import ordinary
+from ._columns import LOSS, RATE, STEP, ordinary
 from ._delimited import read_delimited
 from ._file_text import read_text
-from ._formats import SUFFIXES
+from ._formats import ENDS
 from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
 
 FILE = "runs.csv"
-BATCH = ("batch_size", "batch", "batch_sequences")
-IN_FOLDER = ("metrics.csv", "trainer_state.json")
+BATCH = (
+    "batch_size",
+    "batch",
+    "batch_sequences",
+    "global_batch_size",
+    "total_batch_size",
+    "bs",
+)
+IN_FOLDER = ("metrics.csv", "trainer_state.json", "trainer_log.jsonl", "metrics.json")
 """Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
 
 
@@ -135,6 +146,23 @@ def declared_in(table: LogTable) -> tuple[Declaration | None, list[str]]:
     return declaration, [*batch_notes, *momentum_notes]
 
 
+def no_log(row: Declaration) -> str:
+    """The caveat of a row that names no log."""
+    return f"{row.where}: no log for run {row.run}; it is left out"
+
+
+def declared_by_columns(table: LogTable) -> Declaration:
+    """What the columns that are constant in a run's rows declare of it, as a row of `runs.csv`."""
+    first = table.frame.row(0, named=True)
+    constant = [
+        name
+        for name, count in table.frame.select(pl.all().n_unique()).row(0, named=True).items()
+        if count == 1 and ordinary(name) not in (*STEP, *LOSS, *RATE)
+    ]
+    cells = {ordinary(name): str(first[name]) for name in constant if first[name] is not None}
+    return _declared(table.where(0), table.name, table.path, cells, table.path.parent)
+
+
 def completed(row: Declaration | None, own: Declaration | None) -> Declaration | None:
     """A row of `runs.csv`, and what the log itself declares where the row says nothing."""
     if row is None or own is None:
@@ -153,12 +181,15 @@ def _checked_header(where: str, header: Mapping[str, object]) -> int:
     """The update from which a line of declaration holds."""
     if header["etastar_run"] != HEADER_VERSION:
         raise InputError(
-            f"{where}: etastar_run is {header['etastar_run']!r}, this release reads"
+            f"{where}: etastar_run is {shown(header['etastar_run'])}, this release reads"
             f" {HEADER_VERSION}: update etastar"
         )
     start = header.get("from_step", 0)
-    if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-        raise InputError(f"{where}: from_step is {start!r}; give a whole number of updates >= 0")
+    if not isinstance(start, int) or isinstance(start, bool) or not 0 <= start < HORIZON_LIMIT:
+        raise InputError(
+            f"{where}: from_step is {shown(start)}; give a whole number of updates from 0 to below"
+            " 1e15"
+        )
     return start
 
 
@@ -197,13 +228,20 @@ def _declaration(
     run = cells.pop("run", "")
     if not run:
         raise InputError(f"{where}: no run is named; give the name of its log file")
+    return _declared(where, run, _log_of(folder, run), cells, folder)
+
+
+def _declared(
+    where: str, run: str, path: Path | None, cells: dict[str, str], folder: Path
+) -> Declaration:
+    """A declaration from cells by the name of their column."""
     batch = next((cells.pop(key) for key in BATCH if key in cells), None)
     momentum = cells.pop("momentum", None)
     horizon = cells.pop("horizon", None)
     return Declaration(
         where=where,
         run=run,
-        path=_log_of(folder, run),
+        path=path,
         schedule=cells.pop("schedule", None),
         horizon=None if horizon is None else _horizon(where, horizon),
         batch_size=None if batch is None else _number(where, "batch size", batch),
@@ -214,24 +252,34 @@ def _declaration(
 
 
 def _number(where: str, noun: str, text: str) -> float:
-    value = _plain(text)
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{where}: {noun} is {text!r}; give a number that is positive")
-    return float(value)
+    value = _float(text)
+    if not 0 < value < math.inf:
+        raise InputError(f"{where}: {noun} is {shown(text)}; give a number that is positive")
+    return value
 
 
 def _momentum(where: str, noun: str, text: str) -> float:
-    value = _plain(text)
-    if not isinstance(value, int | float) or not 0 <= value < 1:
-        raise InputError(f"{where}: {noun} is {text!r}; give a number in [0, 1)")
-    return float(value)
+    value = _float(text)
+    if not 0 <= value < 1:
+        raise InputError(f"{where}: {noun} is {shown(text)}; give a number in [0, 1)")
+    return value
 
 
 def _horizon(where: str, text: str) -> int:
     value = _number(where, "horizon", text)
-    if value != round(value):
-        raise InputError(f"{where}: horizon is {text!r}; give a whole number of steps")
+    if value != round(value) or value >= HORIZON_LIMIT:
+        raise InputError(
+            f"{where}: horizon is {shown(text)}; give a whole number of steps below 1e15"
+        )
     return int(value)
+
+
+def _float(text: str) -> float:
+    """The number that a cell holds; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _plain(text: str) -> object:
@@ -246,10 +294,22 @@ def _plain(text: str) -> object:
 
 def _log_of(folder: Path, run: str) -> Path | None:
     """The log that a run names: a path relative to the folder, with or without its suffix."""
-    base = folder / run
+    try:
+        return _existing(folder / run)
+    except ValueError:  # a name such as "/", or one with a NUL in it
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise InputError(
+            f"{folder / run}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+
+
+def _existing(base: Path) -> Path | None:
     if base.is_file():
         return base
-    for suffix in SUFFIXES:
+    for suffix in ENDS:
         path = base.with_name(base.name + suffix)
         if path.is_file():
             return path

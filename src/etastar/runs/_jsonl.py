@@ -16,6 +16,7 @@ from etastar._errors import InputError
 from ._file_text import read_text
 from ._json_cost import check_room, is_cheap
 from ._log_table import LogTable, Reader, table_of_records
+from ._nested import DEEPEST, flattened, short_name
 
 KEY = "etastar_run"
 HEADER = f'"{KEY}"'
@@ -24,6 +25,7 @@ HEADER = f'"{KEY}"'
 class JsonLines(Reader):
     """JSONL: objects whose keys may differ from line to line; `NaN`, `Infinity` are understood.
 
+    The values of an object inside an object become columns of their own, such as `val.loss`.
     An object with the key `etastar_run` declares the run and is no row.
     """
 
@@ -71,7 +73,34 @@ def _at_once(text: str, rows: int) -> pl.DataFrame | None:
         frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    return frame if frame.height == rows and frame.width > 0 else None
+    return _unnested(frame) if frame.height == rows and frame.width > 0 else None
+
+
+def _unnested(frame: pl.DataFrame) -> pl.DataFrame | None:
+    """The frame with the fields of objects as columns; None where that takes the patient way."""
+    for _ in range(DEEPEST):
+        nested = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Struct)]
+        if not nested:
+            break
+        columns = []
+        for name in frame.columns:
+            kind = frame.schema[name]
+            if not isinstance(kind, pl.Struct):
+                columns.append(frame[name])
+                continue
+            if "_type" in {field.name for field in kind.fields}:
+                return None
+            fields = frame[name].struct.unnest()
+            columns += [fields[inner].alias(f"{name}.{inner}") for inner in fields.columns]
+        if len({column.name for column in columns}) < len(columns):
+            return None
+        frame = pl.DataFrame(columns)
+    else:
+        return None
+    short = {name: short_name(name) for name in frame.columns}
+    if len(set(short.values())) < len(short):
+        return None
+    return frame.rename(short)
 
 
 def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> LogTable:
@@ -83,7 +112,7 @@ def _line_by_line(path: Path, name: str, lines: list[str], line: np.ndarray) -> 
             if len(records) == len(lines) - 1 and records:
                 break
             raise InputError(f"{path}:{number}: not a JSON object; correct or remove the line")
-        records.append(record)
+        records.append(flattened(record))
     try:
         check_room(len({key for each in records for key in each}), len(records), size)
     except InputError as error:

@@ -15,9 +15,9 @@ from etastar._errors import InputError
 from . import _logged_values
 from ._columns import loss_column, step_column
 from ._declarations import IN_FOLDER
-from ._formats import SUFFIXES, read_log_table
+from ._formats import ENDS, SUFFIXES, read_log_table
 from ._log_table import numbers
-from ._run import risen
+from ._run import measured, risen
 from ._sources import find_logs
 
 RECENT_ROWS = 10
@@ -33,8 +33,8 @@ class LogStatus:
         loss: loss of that row, in the log's own unit; it may be NaN or infinite.
         gap: most updates between two of the last ten rows; of a log with one row, its step.
         diverged: whether the run has diverged if the log ends here, see `Run.diverged`.
-        hopeless: whether no later row can undo that: the last loss is not finite, or the last two
-            losses are both above three times the lowest before them.
+        hopeless: whether it is not worth waiting for more rows: the last loss is not finite, or the
+            last two losses are both above three times the lowest before them.
     """
 
     step: float
@@ -106,7 +106,8 @@ def log_status(path: str | os.PathLike[str]) -> LogStatus:
     loss, _ = loss_column(table, None, step)
     table, columns = numbers(table, list(dict.fromkeys((step, loss))))
     _logged_values.check_steps(table, *columns[step])
-    logged = _logged_values.losses(table, columns[step][0], *columns[loss], loss)
+    logged, _ = _logged_values.losses(table, columns[step][0], *columns[loss], loss)
+    logged = logged.where(measured(logged.value))
     logged, _ = _logged_values.in_order(table, logged)
     if len(logged.step) == 0:
         raise InputError(f"{path}: no row with a loss yet")
@@ -118,7 +119,7 @@ def log_status(path: str | os.PathLike[str]) -> LogStatus:
         loss=last,
         gap=float(np.max(np.diff(recent)) if len(recent) > 1 else recent[0]),
         diverged=diverged,
-        # One row above the limit may be a spike; with a second one no later row undoes it.
+        # One row above the limit may be a spike; after a second one a recovery is rare.
         hopeless=bool(not np.isfinite(last) or (diverged and risen(logged.value[:-1]))),
     )
 
@@ -143,7 +144,7 @@ def log_name(log: str | os.PathLike[str], run: str) -> str:
         return run
     if log.name in IN_FOLDER:
         return f"{run}/{log.name}"
-    return run + (log.suffix if log.suffix.lower() in SUFFIXES else "")
+    return run + (log.suffix if log.suffix.lower() in ENDS else "")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from etastar._errors import InputError
+from etastar._errors import InputError, option
 
 MISSING = ("", "none", "null", "na", "n/a", "<na>", "-")
 
@@ -23,7 +23,8 @@ class LogTable:
     `averaged` names columns that hold means since the row before. `place` turns a row's `line` into
     the words that name it in messages. `unterminated` says that a text file does not end in a
     newline, as when the process writing it was killed. `headers` are the lines by which a log
-    declares its own run, each with its number; see `etastar.runs._declarations`.
+    declares its own run, each with its number; see `etastar.runs._declarations`. `paths` holds the
+    file of each row where a table is joined from several.
     """
 
     path: Path
@@ -37,21 +38,29 @@ class LogTable:
     caveats: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
     headers: tuple[tuple[int, Mapping[str, object]], ...] = ()
+    paths: tuple[Path, ...] | None = None
 
     def where(self, row: int) -> str:
         """The place of one row, such as `log.csv:12`."""
-        return self.place.format(path=self.path, line=int(self.line[row]))
+        path = self.path if self.paths is None else self.paths[row]
+        return self.place.format(path=path, line=int(self.line[row]))
+
+    def only(self, rows: np.ndarray) -> LogTable:
+        """The table of some rows, in the order given."""
+        last = len(rows) > 0 and int(rows[-1]) == self.frame.height - 1
+        return replace(
+            self,
+            frame=self.frame[rows],
+            line=self.line[rows],
+            paths=None if self.paths is None else tuple(self.paths[int(row)] for row in rows),
+            unterminated=self.unterminated and last,
+        )
 
     def without_last(self, why: str) -> LogTable:
         """The table less its last row, with the caveat that says why."""
         caveat = f"{self.where(-1)}: {why}; the line is left out"
-        return replace(
-            self,
-            frame=self.frame.head(self.frame.height - 1),
-            line=self.line[:-1],
-            unterminated=False,
-            caveats=(*self.caveats, caveat),
-        )
+        less = self.only(np.arange(self.frame.height - 1))
+        return replace(less, caveats=(*self.caveats, caveat))
 
 
 class Reader(abc.ABC):
@@ -90,6 +99,11 @@ def table_of_records(records: Sequence[Mapping[str, object]]) -> pl.DataFrame:
 
 
 def _series(name: str, values: list[object]) -> pl.Series:
+    if any(isinstance(value, list) for value in values):
+        lists = [None if v is None else v if isinstance(v, list) else [v] for v in values]
+        if all(_is_number(part) for value in lists if value for part in value):
+            rows = [None if v is None else [_float(part) for part in v] for v in lists]
+            return pl.Series(name, rows, dtype=pl.List(pl.Float64))
     if any(isinstance(value, bool | list | dict) for value in values):
         # Kept as a column, so that messages list it, but of no use as numbers.
         return pl.Series(name, [value is not None for value in values], dtype=pl.Boolean)
@@ -97,6 +111,10 @@ def _series(name: str, values: list[object]) -> pl.Series:
         texts = [None if value is None else _whole_characters(str(value)) for value in values]
         return pl.Series(name, texts, dtype=pl.String)
     return pl.Series(name, [None if v is None else _float(v) for v in values], dtype=pl.Float64)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _whole_characters(text: str) -> str:
@@ -111,25 +129,73 @@ def _float(value: object) -> float:
         return float("inf")
 
 
-def _as_numbers(series: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values (NaN where missing), which are present, and which are not numbers."""
+# A number, or several, as Python prints them: [0.1], [0.1|0.2], tensor(0.1), np.float64(0.1).
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\b(?:nan|inf)\b"
+WRAPPED = rf"^(?:[A-Za-z_][\w.]*\()?\[*(?:(?:{NUMBER})[|,\s]*)+\]*(?:[|,]\s*[a-z_]+=[^()]*)?\)?$"
+
+
+def as_numbers(series: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Values of a column (NaN where a cell is missing or no number), and which cells are there."""
     if series.dtype != pl.String:
+        if series.dtype != pl.Null and not series.dtype.is_numeric():
+            return np.full(len(series), np.nan), np.zeros(len(series), dtype=bool)
         values = series.cast(pl.Float64)
-        return values.fill_null(np.nan).to_numpy(), values.is_not_null().to_numpy(), _none(series)
+        return values.fill_null(np.nan).to_numpy(), values.is_not_null().to_numpy()
     text = series.str.strip_chars()
     values = text.cast(pl.Float64, strict=False)
-    odd = text.is_not_null() & values.is_null()
-    if odd.any():
-        odd = odd & ~text.str.to_lowercase().is_in(MISSING)
-    return (
-        values.fill_null(np.nan).to_numpy(),
-        values.is_not_null().to_numpy(),
-        odd.fill_null(False).to_numpy(),
-    )
+    return values.fill_null(np.nan).to_numpy(), values.is_not_null().to_numpy()
 
 
-def _none(series: pl.Series) -> np.ndarray:
-    return np.zeros(len(series), dtype=bool)
+def _odd(series: pl.Series, there: np.ndarray) -> np.ndarray:
+    """The cells with something in them that is no number."""
+    if series.dtype != pl.String or there.all():
+        return np.zeros(len(series), dtype=bool)
+    text = series.str.strip_chars().str.to_lowercase()
+    return (text.is_not_null() & ~text.is_in(MISSING)).fill_null(False).to_numpy() & ~there
+
+
+def _lists(series: pl.Series) -> pl.Series:
+    """Lists of numbers, of a column that holds lists or prints them; null where a cell is none."""
+    if series.dtype != pl.String:
+        return series.cast(pl.List(pl.Float64))
+    text = series.str.strip_chars()
+    text = pl.select(pl.when(text.str.contains(WRAPPED)).then(text)).to_series()
+    inner = text.str.replace(r"^[A-Za-z_][\w.]*\(", "").str.replace(r"[|,]\s*[a-z_]+=.*$", "")
+    return inner.str.extract_all(NUMBER).cast(pl.List(pl.Float64))
+
+
+def _unwrapped(table: LogTable, column: str, several: bool) -> LogTable:
+    """The table with the numbers of a column out of the lists that hold one each.
+
+    With `several`, the first number of a longer list is taken, with a caveat where they differ.
+    """
+    series = table.frame[column]
+    if series.dtype == pl.String:
+        printed = series.str.contains(r"[\[(]").fill_null(False)
+        if not printed.any():
+            return table
+        lists = _lists(series)
+    elif isinstance(series.dtype, pl.List) and series.dtype.inner.is_numeric():
+        lists = _lists(series)
+        printed = lists.is_not_null()
+    else:
+        return table
+    longest = lists.list.len().max() or 0
+    if longest > 1 and not several:  # type: ignore[operator]
+        return table
+    first = lists.list.first()
+    if series.dtype == pl.String:
+        plain = ~printed | lists.is_null()
+        values = pl.select(pl.when(plain).then(series).otherwise(first.cast(pl.String))).to_series()
+    else:
+        values = first
+    caveats = table.caveats
+    if longest > 1 and (lists.list.min() != lists.list.max()).any():  # type: ignore[operator]
+        caveats = (
+            *caveats,
+            f"{table.path}: {column} holds up to {longest} values a row; the first is taken",
+        )
+    return replace(table, frame=table.frame.with_columns(values.alias(column)), caveats=caveats)
 
 
 def _not_a_number(table: LogTable, column: str, row: int) -> InputError:
@@ -159,29 +225,38 @@ def _cut(table: LogTable, columns: Sequence[str]) -> str | None:
 
 
 def numbers(
-    table: LogTable, columns: Sequence[str]
+    table: LogTable, columns: Sequence[str], several: Sequence[str] = ()
 ) -> tuple[LogTable, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Chosen columns as float64, each with the mask of rows that hold a value.
 
-    Only the last line may fail to parse: it is then left out as cut by a killed process.
+    Numbers that stand in a list of one, such as [0.001], are taken out of it; of longer lists in
+    the columns named by `several`, the first number. Only the last line may fail to parse: it is
+    then left out as cut by a killed process.
 
     Raises:
         InputError: a column that does not hold numbers, or a cell that is none, with its line.
     """
     for column in columns:
+        table = _unwrapped(table, column, column in several)
         dtype = table.frame.schema[column]
         if dtype != pl.String and dtype != pl.Null and not dtype.is_numeric():
-            raise InputError(f"{table.path}: column {column} does not hold numbers; name another")
+            raise InputError(
+                f"{table.path}: column {column} does not hold numbers; name another with"
+                f" {option('step')} {option('loss')} or {option('lr')}"
+            )
     why = _cut(table, columns)
     if why:
         table = table.without_last(why)
-    parsed = {column: _as_numbers(table.frame[column]) for column in columns}
-    odd = {column: np.flatnonzero(bad) for column, (_, _, bad) in parsed.items() if bad.any()}
+    parsed = {column: as_numbers(table.frame[column]) for column in columns}
+    odd = {
+        column: np.flatnonzero(_odd(table.frame[column], parsed[column][1])) for column in columns
+    }
+    odd = {column: rows for column, rows in odd.items() if len(rows)}
     if not odd:
-        return table, {column: (values, there) for column, (values, there, _) in parsed.items()}
+        return table, parsed
     column, row = min(((c, int(rows[0])) for c, rows in odd.items()), key=lambda pair: pair[1])
     problem = _not_a_number(table, column, row)
     if row < table.frame.height - 1 or row == 0 or "comma" in str(problem):
         raise problem
     cell = str(table.frame[column][row])[:40]
-    return numbers(table.without_last(f"cut mid-line ({column} is {cell!r})"), columns)
+    return numbers(table.without_last(f"cut mid-line ({column} is {cell!r})"), columns, several)

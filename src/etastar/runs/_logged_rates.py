@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from etastar._errors import InputError
-from etastar.schedule import Schedule, table
+from etastar.schedule import Schedule
 
 from ._log_table import LogTable
 from ._logged_values import LoggedValues, in_order
+from ._polyline import polyline
+from ._standard_shapes import SPREAD, Digits, digits_of, recognised
 
 TOLERANCE = 0.01
 """A logged rate contradicts the schedule beyond this share of the peak ..."""
 FEW = 3
 """... at more rows than this, or at every row of a shorter log."""
-KNOT_TOLERANCE = 1e-5
-"""Knots that lie on the line between others, to this share of the peak, are not kept."""
+
+
+MOST_SPEC = 120
+"""Characters of a spec in a message."""
+DIGITS_FROM = 100
+"""The digits of a column are taken from this many rows at either end."""
+
+
+@dataclass(frozen=True)
+class LoggedRates:
+    """Learning rates at strictly increasing steps, and to how many digits they were written."""
+
+    values: LoggedValues
+    digits: Digits
 
 
 def rates(
-    log: LogTable, step: np.ndarray, rate: np.ndarray, there: np.ndarray
-) -> tuple[LoggedValues, list[str]]:
+    log: LogTable, column: str, step: np.ndarray, rate: np.ndarray, there: np.ndarray
+) -> tuple[LoggedRates, list[str]]:
     """The logged learning rates, in order, without those that are not finite or negative."""
     row = np.flatnonzero(there & ~np.isnan(step))
     logged = LoggedValues(step[row], rate[row], row)
@@ -34,24 +50,28 @@ def rates(
             f" {int((~good).sum())} logged rates that are negative or not finite are left out"
         )
     logged, _ = in_order(log, logged.where(good))
-    return logged, caveats
+    shown = [*logged.row[:DIGITS_FROM], *logged.row[DIGITS_FROM:][-DIGITS_FROM:]]
+    cells = log.frame[column].gather(shown).to_list()
+    digits = digits_of([cell if isinstance(cell, str) else repr(float(cell)) for cell in cells])
+    return LoggedRates(logged, digits), caveats
 
 
-def contradictions(log: LogTable, logged: LoggedValues, schedule: Schedule) -> list[str]:
+def contradictions(log: LogTable, rates: LoggedRates, schedule: Schedule) -> list[str]:
     """A caveat where the logged rates are not those of the declared schedule.
 
     Loggers differ in whether they write the rate of the update before, of the next one, or count
     steps
     from one: any of `schedule(step - 1)`, `schedule(step)`, `schedule(step + 1)` agrees.
     """
-    logged = logged.where(logged.step <= schedule.horizon)
+    logged = rates.values.where(rates.values.step <= schedule.horizon)
     if len(logged.step) == 0:
         return []
     shifts = (0, -1, 1)
     near = [np.clip(logged.step + shift, 0, schedule.horizon) for shift in shifts]
     gap = np.min([np.abs(schedule(step) - logged.value) for step in near], axis=0)
     # Logs round: a rate that equals the bound in decimals must not depend on the last bit.
-    bad = gap > TOLERANCE * schedule.peak * (1 + 1e-9)
+    allowed = TOLERANCE * schedule.peak * (1 + 1e-9)
+    bad = gap > np.maximum(allowed, rates.digits.half_unit(logged.value))
     if bad.sum() <= FEW and not bad.all():
         return []
     first = int(np.argmax(bad))
@@ -64,19 +84,56 @@ def contradictions(log: LogTable, logged: LoggedValues, schedule: Schedule) -> l
 
 
 def logged_schedule(
-    log: LogTable, logged: LoggedValues, last: float, horizon: int | None
+    log: LogTable, rates: LoggedRates, last: float, horizon: int | None, own: int | None = None
 ) -> tuple[Schedule, list[str]]:
-    """A table schedule through the logged rates, and what had to be assumed around them.
+    """The schedule that the logged rates tell, and what had to be assumed around them.
 
-    Before the first logged rate: a linear warmup from 0 where the first rates lie on one, else that
-    rate held. After the last one, up to `horizon` or the last loss: that rate held.
+    That is the standard schedule which agrees with all of them, to the digits written, where one
+    does and the others that do have the same rates after the last row; see `recognised`. Else it is
+    a table through the rates: see `_through`.
+
+    Arguments:
+        log, rates: where the rates stand, for messages, and the rates.
+        last: step of the last loss.
+        horizon: steps that the schedule must have, None where nobody says.
+        own: steps that the log says its training has; they serve to recognise a shape only.
 
     Raises:
         InputError: no logged rate is positive.
     """
+    logged = rates.values
     if len(logged.step) == 0 or logged.value.max() <= 0:
         raise InputError(f"{log.path}: no positive lr is logged; declare the schedule in runs.csv")
-    end = float(horizon) if horizon is not None else max(float(logged.step[-1]), last)
+    needed = int(np.ceil(max(float(logged.step[-1]), last)))
+    end = horizon if horizon is not None else needed
+    ends = [end] if horizon is not None or own is None or own < needed else [own, needed]
+    for steps in dict.fromkeys(ends):
+        found = recognised(logged.step, logged.value, rates.digits, steps)
+        if found is not None and found.end_known:
+            caveats = [] if found.start_known else [_unseen_warmup(log, logged, found.schedule)]
+            return found.schedule, caveats
+    return _through(log, logged, end)
+
+
+def _unseen_warmup(log: LogTable, logged: LoggedValues, schedule: Schedule) -> str:
+    reason = (
+        "as the log may count its steps one early"
+        if schedule.warmup
+        else "as a warmup that ended earlier would not show"
+    )
+    return (
+        f"{log.where(int(logged.row[0]))}: the first lr is logged at step {logged.step[0]:g};"
+        f" before it {schedule.spec[:MOST_SPEC]} is assumed, {reason}"
+    )
+
+
+def _through(log: LogTable, logged: LoggedValues, end: int) -> tuple[Schedule, list[str]]:
+    """A table schedule through the logged rates.
+
+    Before the first logged rate: a linear warmup from 0 where the first rates lie on one, the line
+    through the first two of a smooth fall, else that rate held.
+    After the last one: up to one more row the line through the last two, then held.
+    """
     step, value, caveats = logged.step, logged.value, []
     if step[0] > 0:
         start, assumed = _start(step, value)
@@ -87,19 +144,23 @@ def logged_schedule(
                 f" {assumed} is assumed"
             )
         step, value = np.r_[0.0, step], np.r_[start, value]
-    gap = float(np.median(np.diff(logged.step))) if len(logged.step) > 1 else 0.0
     if end > step[-1]:
+        gap = float(np.median(np.diff(logged.step))) if len(logged.step) > 1 else 0.0
+        slope = (value[-1] - value[-2]) / (step[-1] - step[-2]) if len(logged.step) > 1 else 0.0
+        ahead = max(float(value[-1] + slope * (min(end, step[-1] + gap) - step[-1])), 0.0)
         if end > step[-1] + gap:
+            ahead = float(value[-1])
+        if end > step[-1] + gap or abs(ahead - value[-1]) > SPREAD * value.max():
             caveats.append(
                 f"{log.where(int(logged.row[-1]))}: the last lr is logged at step {step[-1]:g};"
-                f" from there to step {end:g} it is assumed to hold"
+                f" from there to step {end:g} the schedule is a guess:"
+                + (" it is assumed to hold" if ahead == value[-1] else " it goes on as before")
             )
-        step, value = np.r_[step, end], np.r_[value, value[-1]]
+        step, value = np.r_[step, end], np.r_[value, ahead]
     if end < step[-1]:
         value = np.r_[value[step < end], np.interp(end, step, value)]
         step = np.r_[step[step < end], end]
-    kept = polyline(step, value, KNOT_TOLERANCE * float(value.max()))
-    return table(step[kept], value[kept]), caveats
+    return polyline(step, value), caveats
 
 
 def _start(step: np.ndarray, value: np.ndarray) -> tuple[float, str]:
@@ -109,23 +170,8 @@ def _start(step: np.ndarray, value: np.ndarray) -> tuple[float, str]:
         # Off by one in the count of steps is a slope that differs by 1/step.
         if abs(slope[1] / slope[0] - 1) <= 2 / step[0] + 0.02:
             return 0.0, "a linear warmup from 0"
+    if len(step) > 2 and value[0] > value[1] > value[2]:
+        first, second = np.diff(value[:3]) / np.diff(step[:3])
+        if abs(first - second) <= 0.5 * abs(first):  # a smooth fall
+            return float(value[0] - first * step[0]), "the line through the first two"
     return float(value[0]), f"a constant lr of {value[0]:g}"
-
-
-def polyline(step: np.ndarray, value: np.ndarray, tolerance: float) -> np.ndarray:
-    """Knots whose polyline is within a tolerance of all (Douglas and Peucker 1973)."""
-    kept = {0, len(step) - 1}
-    stack = [(0, len(step) - 1)]
-    while stack:
-        low, high = stack.pop()
-        if high - low < 2:
-            continue
-        inside = slice(low + 1, high)
-        chord = np.interp(step[inside], step[[low, high]], value[[low, high]])
-        gap = np.abs(value[inside] - chord)
-        worst = int(np.argmax(gap))
-        if gap[worst] > tolerance:
-            middle = low + 1 + worst
-            kept.add(middle)
-            stack += [(low, middle), (middle, high)]
-    return np.array(sorted(kept))

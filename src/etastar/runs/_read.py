@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from etastar._errors import InputError
+from etastar._checks import HORIZON_LIMIT
+from etastar._errors import InputError, option
 from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
-from ._declarations import completed, declared_in
+from ._console import compiled_patterns
+from ._declarations import (
+    completed,
+    declared_by_columns,
+    declared_in,
+    no_log,
+    read_declarations,
+)
+from ._epochs import with_steps
 from ._formats import read_log_table
+from ._lightning import of_monitor
 from ._log_table import LogTable, numbers
 from ._run import Run
+from ._several_runs import table_of_each_run
 from ._sources import Source, Sources, find_logs
 from ._summary import is_summary, summary_runs
 
@@ -26,6 +40,17 @@ class _Options:
     lr: str | None
     schedule: Schedule | str | None
     horizon: int | None
+    patterns: tuple[str, ...]
+    steps_per_epoch: float | None
+
+    def check(self) -> None:
+        """Refuse what no log can mend."""
+        epoch = self.steps_per_epoch
+        if self.horizon is not None and not 1 <= self.horizon < np.inf:
+            raise InputError(f"horizon is {self.horizon}; give a number of steps >= 1")
+        if epoch is not None and not 0 < epoch < np.inf:
+            raise InputError(f"steps_per_epoch is {epoch}; give a number of updates above 0")
+        compiled_patterns(self.patterns)
 
 
 def read_runs(
@@ -36,28 +61,24 @@ def read_runs(
     lr: str | None = None,
     schedule: Schedule | str | None = None,
     horizon: int | None = None,
+    pattern: str | Sequence[str] = (),
+    steps_per_epoch: float | None = None,
 ) -> list[Run]:
     """Read training logs.
 
-    Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
-    TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
-    logs in it, or, where it holds none, for those in its subfolders.
+    Formats: CSV, TSV, JSON, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning
+    `metrics.csv`, TensorBoard event files, W&B's `.wandb`, MLflow's `mlruns`, Trackio's database,
+    and what a training printed. A folder stands for the logs in it, or, where it holds none, for
+    those in its subfolders; a file in it that cannot be read is left out with a caveat where others
+    can. `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` and `trackio:PROJECT[/RUN]` stand for
+    runs that a tracker keeps. A table may hold several runs, told apart by a column such as `run`,
+    or one final loss a row (`final_loss`): then each row is a run.
 
-    A table with a column for the final loss (`final_loss`) is the summary of a sweep: each row is a
-    run with one point, see `etastar.runs._summary`.
-
-    The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
-    the folder of the log (or up to two above), whose `run` column names the log; what the log
-    itself declares, as those of `etastar.integrations` do; `schedule`; a table through the logged
-    learning rates. Other columns of `runs.csv` become metadata, except
-    `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
-    `momentum`.
-
-    Left out with a caveat on the run: rows that a resumed run wrote again (the later one counts),
-    losses that are not finite, steps beyond the horizon, a last line cut by a killed process. A run
-    that
-    diverged is kept and marked: see `Run.diverged`. Logged learning rates that contradict the
-    declared schedule are a caveat too.
+    The schedule of a run is, in this order: that of the `schedule` column of a `runs.csv` in the
+    folder of the log (or up to two above), whose `run` column names the log; what the log itself
+    declares; `schedule`; the standard schedule that agrees with all logged learning rates, or a
+    table through them. Rows that were left out and all that is doubtful are caveats of the run; one
+    that diverged is kept and marked.
 
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
@@ -65,6 +86,9 @@ def read_runs(
             ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
         horizon: steps, for specs that name none and for schedules made from logged learning rates.
+        pattern: a regular expression, or several, that finds the rows in text that is no table: its
+            named groups (`step`, `loss`, `lr`, ...) become columns.
+        steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
     Returns:
         One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
@@ -82,16 +106,49 @@ def read_runs(
     >>> run.name, run.final_loss, run.schedule(70)
     ('pilot', 2.5, 0.1)
     """
-    if horizon is not None and not 1 <= horizon < np.inf:
-        raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
-    options = _Options(step, loss, lr, schedule, horizon)
-    found = [_runs(source, options) for source in find_logs(sources)]
-    return _distinct(_without_summarised([run for runs in found for run in runs]))
+    patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
+    options = _Options(step, loss, lr, schedule, horizon, patterns, steps_per_epoch)
+    options.check()
+    names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    found = _read_all(find_logs(names, patterns), _named_files(names), options)
+    return _distinct(_without_summarised(found))
+
+
+def _named_files(names: Sequence[str | os.PathLike[str]]) -> set[Path]:
+    """The files that were named themselves, not by a folder or a glob."""
+    paths = [Path(os.path.expanduser(os.fspath(name))) for name in names]
+    return {path.resolve() for path in paths if path.is_file()}
+
+
+def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) -> list[Run]:
+    """The runs of all sources; a caveat on the first names those that cannot be read.
+
+    Raises:
+        InputError: nothing can be read, a schedule that `runs.csv` declares is wrong, or a file
+            that was named itself cannot be read.
+    """
+    runs: list[Run] = []
+    problems: list[InputError] = []
+    for source in sources:
+        if source.declaration:
+            source.declaration.parsed(options.horizon)
+        try:
+            runs += _runs(source, options)
+        except InputError as error:
+            if source.path.resolve() in named:
+                raise
+            problems.append(error)
+    if not runs:
+        raise problems[0]
+    left_out = [f"{error}; the file is left out" for error in problems]
+    return [replace(runs[0], caveats=(*left_out, *runs[0].caveats)), *runs[1:]]
 
 
 def _runs(source: Source, options: _Options) -> list[Run]:
-    """The run of a log, or those of a sweep's summary table."""
-    table = read_log_table(source.path)
+    """The run of a log, those of a table that holds several, or of a sweep's summary table."""
+    table = of_monitor(source.table or read_log_table(source.path, options.patterns))
+    if options.step is None:
+        table = with_steps(table, options.steps_per_epoch)
     own, notes = declared_in(table)
     source = replace(
         source,
@@ -100,7 +157,37 @@ def _runs(source: Source, options: _Options) -> list[Run]:
     )
     if options.step is None and is_summary(table):
         return summary_runs(table, loss=options.loss, schedule=options.schedule)
-    return [_run(source, table, options)]
+    tables = table_of_each_run(table, options.step, options.loss)
+    if len(tables) == 1:
+        return [_run(source, tables[0], options)]
+    return _several(source, tables, options)
+
+
+def _several(source: Source, tables: Sequence[LogTable], options: _Options) -> list[Run]:
+    """The runs of one table; those that cannot be read are named in a caveat on the first other.
+
+    A run is declared by the columns that are constant in it, over these by what is declared for the
+    whole file, and over that by a row of the `runs.csv` beside the file that names the run.
+    """
+    listed = {row.run: row for row in read_declarations(source.path.parent)}
+    runs: list[Run] = []
+    problems: list[InputError] = []
+    missing = set(source.caveats)
+    for table in tables:
+        row = completed(source.declaration, declared_by_columns(table))
+        row = completed(listed.get(table.name), row)
+        if table.name in listed:
+            missing.discard(no_log(listed[table.name]))
+        own = replace(source, declaration=replace(row, run=table.name) if row else None, caveats=())
+        try:
+            runs.append(_run(own, table, options))
+        except InputError as error:
+            problems.append(error)
+    if not runs:
+        raise problems[0]
+    left_out = [f"run left out: {error}" for error in problems]
+    caveats = [caveat for caveat in source.caveats if caveat in missing]
+    return [replace(runs[0], caveats=(*caveats, *left_out, *runs[0].caveats)), *runs[1:]]
 
 
 def _without_summarised(runs: list[Run]) -> list[Run]:
@@ -144,7 +231,7 @@ class _Log:
     table: LogTable
     losses: _logged_values.LoggedValues
     loss_column: str
-    rates: _logged_values.LoggedValues | None
+    rates: _logged_rates.LoggedRates | None
     caveats: tuple[str, ...]
 
 
@@ -153,20 +240,21 @@ def _chosen(table: LogTable, options: _Options) -> _Log:
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
     names = [step_name, loss_name, *([rate_name] if rate_name else [])]
-    table, columns = numbers(table, list(dict.fromkeys(names)))
+    several = [rate_name] if rate_name else []
+    table, columns = numbers(table, list(dict.fromkeys(names)), several)
     table, columns = _without_stray_end(table, columns, step_name)
     step, has_step = columns[step_name]
     _logged_values.check_steps(table, step, has_step)
-    losses = _logged_values.losses(table, step, *columns[loss_name], loss_name)
+    losses, loss_notes = _logged_values.losses(table, step, *columns[loss_name], loss_name)
     rates, rates_notes = None, []
     if rate_name:
-        rates, rates_notes = _logged_rates.rates(table, step, *columns[rate_name])
+        rates, rates_notes = _logged_rates.rates(table, rate_name, step, *columns[rate_name])
     if loss_name in table.averaged:
         loss_note = f"{loss_note or table.path}: " + (
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
             " step"
         )
-    notes = [*table.caveats, *filter(None, (loss_note, rate_note)), *rates_notes]
+    notes = [*table.caveats, *filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes]
     return _Log(table, losses, loss_name, rates, tuple(notes))
 
 
@@ -197,20 +285,37 @@ def _schedule(
     if declared is not None:
         rates = log.rates
         return declared, _logged_rates.contradictions(log.table, rates, declared) if rates else []
-    if log.rates is None or len(log.rates.step) == 0:
+    if log.rates is None or len(log.rates.values.step) == 0:
         raise InputError(
             f"{source.path}: its schedule is unknown; declare it in the schedule column of a"
-            " runs.csv beside it, log an lr column (or name it with the option lr), or give"
-            " --runs-schedule SPEC"
+            f" runs.csv beside it, log an lr column (or name it with {option('lr')}), or give"
+            f" {option('schedule', 'SPEC')}"
         )
     horizon = row.horizon if row and row.horizon is not None else options.horizon
-    return _logged_rates.logged_schedule(log.table, log.rates, last, horizon)
+    own = _own_horizon({**log.table.metadata, **(row.metadata if row else {})})
+    return _logged_rates.logged_schedule(log.table, log.rates, last, horizon, own)
+
+
+def _own_horizon(metadata: Mapping[str, object]) -> int | None:
+    """The steps that a log, or the configuration of its run, says that the training has."""
+    plain = {_columns.ordinary(key.rsplit(".", 1)[-1]): value for key, value in metadata.items()}
+    for name in _columns.HORIZON:
+        try:
+            steps = float(plain[name])  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if 1 <= steps < HORIZON_LIMIT and steps == round(steps):
+            return int(steps)
+    return None
 
 
 def _distinct(runs: list[Run]) -> list[Run]:
     """Runs of one name from different folders, renamed after their files."""
     counts = Counter(run.name for run in runs)
-    return [
-        run if counts[run.name] == 1 else replace(run, name=str(run.metadata["file"]))
-        for run in runs
-    ]
+    files = Counter(run.metadata["file"] for run in runs)
+
+    def full(run: Run) -> str:
+        file = str(run.metadata["file"])
+        return file if files[file] == 1 else f"{file} {run.name}"
+
+    return [run if counts[run.name] == 1 else replace(run, name=full(run)) for run in runs]

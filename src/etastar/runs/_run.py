@@ -11,20 +11,48 @@ from etastar._errors import InputError, legible
 from etastar.schedule import Schedule
 
 RISE = 3.0
-"""A run has diverged where its loss stands above this multiple of its own minimum so far."""
+"""A row is bad where its loss stands above this multiple of the run's own minimum so far ..."""
+BACK = 1.05
+"""... and undone where a later loss is at most this multiple of that minimum."""
 
 
 def risen(loss: np.ndarray) -> bool:
     """Whether a loss, in the order it was logged, rises beyond recovery.
 
-    A row is bad when it is NaN, infinite, or above `RISE` times the smallest loss before it. One
-    bad row that the next row undoes is a spike; two in a row, or a bad last row, are a divergence.
+    A row is bad when it is infinite, NaN at the end, or above `RISE` times the smallest loss before
+    it. One bad row that the next row undoes is a spike, and so are several after which the loss
+    comes back to `BACK` times the smallest before them. Any other bad rows are a divergence. A NaN
+    that was not measured (see `measured`) is no row.
     """
+    loss = loss[measured(loss)]
     if len(loss) == 0:
         return False
     finite = np.where(np.isfinite(loss), loss, np.inf)
-    bad = ~np.isfinite(loss) | (finite > RISE * np.minimum.accumulate(finite))
-    return bool(bad[-1] or np.any(bad[:-1] & bad[1:]))
+    best = np.minimum.accumulate(finite)
+    bad = ~np.isfinite(loss) | (finite > RISE * best)
+    if bad[-1]:
+        return True
+    pairs = np.flatnonzero(bad[:-1] & bad[1:])
+    lowest_from = np.minimum.accumulate(finite[::-1])[::-1]
+    return bool(np.any(lowest_from[pairs + 1] > BACK * best[pairs]))
+
+
+def measured(loss: np.ndarray) -> np.ndarray:
+    """The rows that are not a NaN that stands for "not measured".
+
+    Such are a NaN between finite losses, and NaNs at the end where the log skips as many rows
+    between two losses at least twice before.
+    """
+    absent = np.isnan(loss)
+    there = np.flatnonzero(np.isfinite(loss))
+    if not absent.any() or len(there) == 0:
+        return np.ones(len(loss), dtype=bool)
+    skipped = np.diff(there) - 1
+    skipped = skipped[skipped > 0]
+    trailing = len(loss) - 1 - there[-1]
+    if len(skipped) < 2 or trailing > skipped.max():
+        absent[there[-1] :] = False
+    return ~absent
 
 
 def _frozen(values: object, name: str, field_name: str) -> np.ndarray:
@@ -126,10 +154,11 @@ class Run:
     def diverged(self) -> bool:
         """Whether the run blew up, so that fits must leave it out.
 
-        True where the log turned NaN or infinite, or where the loss stood above three times its own
-        smallest value so far, at two successive rows or at the last one (one row that recovers is a
-        spike). `read_runs` keeps such a run, with a caveat, and records `metadata["diverged"]`,
-        because the rows that were not finite are no longer in `loss`.
+        True where the log turned NaN or infinite to its end, or where the loss stood above three
+        times its own smallest value so far, at two successive rows or at the last one. Rows that
+        the next one undoes, or after which the loss comes back to within 5% of that smallest value,
+        are a spike. `read_runs` keeps such a run, with a caveat, and records
+        `metadata["diverged"]`, because the rows that were not finite are no longer in `loss`.
 
         >>> from etastar.schedule import parse_schedule
         >>> constant = parse_schedule("constant:peak=1,horizon=4")

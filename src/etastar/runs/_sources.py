@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from etastar._errors import InputError
 from etastar._files import entries, is_file, is_folder, matching, place_of
 
-from ._declarations import FILE, Declaration, read_declarations
-from ._formats import SUFFIXES
+from ._console import SUFFIXES as PRINTED
+from ._console import is_console
+from ._declarations import FILE, Declaration, no_log, read_declarations
+from ._formats import SUFFIXES, TRACKERS
+from ._json_document import JSON_LOGS, is_json_log
+from ._lightning import is_version, read_resumed, resumed
+from ._log_table import LogTable
+from ._mlflow import is_run_folder, run_folder_of
+from ._mlflow import tables_of_database as tables_of_mlflow
 from ._tensorboard import PREFIX, has_events
+from ._tensorboard_csv import downloads_in, is_download, is_loss, read_downloads, run_and_tag
+from ._trackio import is_trackio, tables_in_database
+from ._trackio import tables_of_database as tables_of_trackio
+from ._wandb import SUFFIX as WANDB_FILE
+from ._wandb import read_starts, starts_of_one_run
 
 DEPTH = 4
 """Folders below this are not searched: a run folder is never deeper, a home folder is."""
+
+DATABASES = (".db", ".sqlite", ".sqlite3")
+
+_LogsIn = Callable[[Path], list[Path]]
 
 Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One log, its row of `runs.csv` if any, and doubts about the folder that it came from."""
+    """One log, its row of `runs.csv` if any, and doubts about the folder that it came from.
+
+    `table` is what was read already: a run of a tracker or a database, or one made of several
+    files.
+    """
 
     path: Path
     declaration: Declaration | None
     caveats: tuple[str, ...] = ()
+    table: LogTable | None = None
 
 
 @dataclass
@@ -93,22 +115,36 @@ def _state(path: Path) -> tuple[int, ...] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def find_logs(sources: Sources) -> list[Source]:
+def find_logs(sources: Sources, patterns: Sequence[str] = ()) -> list[Source]:
     """The logs that files, folders, globs or a list of these stand for, each once, in order.
 
+    A folder without any other log stands for the texts in it that a training printed: those with
+    lines that are known, or that one of the `patterns` matches.
+
     Raises:
-        InputError: nothing is named, a path does not exist, a glob matches nothing, or a folder
-            holds no log.
+        InputError: nothing is named, a path does not exist, a glob matches nothing, a folder
+            holds no log, or a tracker does not give the runs that are named.
     """
     named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not named:
         raise InputError("no runs are named; give a file, a folder or a glob of logs")
     folders = _Folders()
     found: dict[Path, Source] = {}
-    for path in (path for name in named for path in _paths(name)):
-        for source in _expanded(path, folders):
+    for name in named:
+        tracked = _of_tracker(os.fspath(name))
+        paths = [] if tracked else _paths(name)
+        for source in [*tracked, *(s for p in paths for s in _expanded(p, folders, patterns))]:
             found.setdefault(place_of(source.path), source)
-    return list(found.values())
+    return _together(list(found.values()))
+
+
+def _of_tracker(name: str) -> list[Source]:
+    """The runs of a name such as `wandb:ENTITY/PROJECT`; none where it is a path."""
+    prefix, colon, address = name.partition(":")
+    tracker = next((tracker for tracker in TRACKERS if tracker.prefix == prefix), None)
+    if tracker is None or not colon or os.path.exists(name):
+        return []
+    return [Source(table.path, None, table=table) for table in tracker.tables(address)]
 
 
 def _paths(name: str | os.PathLike[str]) -> list[Path]:
@@ -124,61 +160,140 @@ def _paths(name: str | os.PathLike[str]) -> list[Path]:
     raise InputError(f"{text}: no such file or folder; check the path")
 
 
-def _expanded(path: Path, folders: _Folders) -> list[Source]:
+def _expanded(path: Path, folders: _Folders, patterns: Sequence[str]) -> list[Source]:
     if is_folder(path) or path.name == FILE:
         folder = path if is_folder(path) else path.parent
         folders.begin_with(folder)
-        sources = _in_folder(folder, folders, listed_only=not is_folder(path), depth=0)
+        listed_only = not is_folder(path)
+        sources = _in_folder(folder, folders, _logs_directly_in, listed_only=listed_only)
+        if not sources:
+            folders.begin_with(folder)
+            printed = functools.partial(_printed_in, patterns=patterns)
+            sources = _in_folder(folder, folders, printed, listed_only=listed_only)
         if not sources:
             raise InputError(
-                f"{path}: no logs in it; logs end in {' '.join(SUFFIXES)}, or are named"
-                f" trainer_state.json or {PREFIX}..."
+                f"{path}: no logs in it; logs end in {' '.join(SUFFIXES)}, are named as trainers"
+                f" and trackers name them (trainer_state.json, {PREFIX}..., *.wandb), or are texts"
+                " with the lines of a known tool"
             )
         return sources
+    return _of_file(run_folder_of(path) or path, folders)
+
+
+def _of_file(path: Path, folders: _Folders) -> list[Source]:
+    """The runs of a file: one, but for the database of a tracker."""
+    tables = []
+    if path.suffix.lower() in DATABASES and (names := tables_in_database(path)):
+        if is_trackio(names):
+            tables = tables_of_trackio(path)
+        elif "experiments" in names:
+            tables = tables_of_mlflow(path)
+        else:
+            raise InputError(
+                f"{path}: a database of neither Trackio nor MLflow; write the log as a table"
+            )
+    if tables:
+        return [
+            Source(table.path, folders.declaration(table.path), table=table) for table in tables
+        ]
     return [Source(path, folders.declaration(path))]
 
 
-def _in_folder(folder: Path, folders: _Folders, *, listed_only: bool, depth: int) -> list[Source]:
+def _together(sources: list[Source]) -> list[Source]:
+    """The sources with those made one that are one run: downloads, starts of a resumed run."""
+    groups: dict[tuple[Path, str], list[Path]] = {}
+    for source in sources:
+        if source.table is None and is_download(source.path):
+            key = (source.path.parent, run_and_tag(source.path)[0])
+            groups.setdefault(key, []).append(source.path)
+    beside = {folder: downloads_in(folder) for folder, _ in groups}
+    table_of: dict[Path, LogTable] = {}
+    gone: set[Path] = set()
+    for (folder, run), files in groups.items():
+        first = next((file for file in files if is_loss(file)), files[0])
+        gone |= {*files} - {first}
+        table_of[first] = read_downloads(first, beside[folder].get(run, files))
+    alone = [source.path for source in sources if source.table is None]
+    several = [(chain, read_resumed) for chain in _chains(alone)]
+    several += [(starts, read_starts) for starts in starts_of_one_run(alone)]
+    for files, read in several:
+        gone |= set(files[:-1])
+        table_of[files[-1]] = read(files)
+    return [
+        replace(source, table=source.table or table_of.get(source.path))
+        for source in sources
+        if source.path not in gone
+    ]
+
+
+def _chains(paths: list[Path]) -> list[list[Path]]:
+    """The logs of resumed runs, those of each in order."""
+    places: dict[Path, list[Path]] = {}
+    for path in paths:
+        if is_version(path):
+            places.setdefault(path.resolve().parent.parent, []).append(path)
+    starts = [chain for several in places.values() for chain in resumed(several)]
+    return [chain for chain in starts if len(chain) > 1]
+
+
+def _in_folder(
+    folder: Path, folders: _Folders, logs_in: _LogsIn, *, listed_only: bool, depth: int = 0
+) -> list[Source]:
     declared = folders.of(folder)
     listed = [row.path for row in declared if row.path is not None]
     paths = list(listed)
     if not listed_only:
         known = {place_of(path) for path in listed}
-        paths += [path for path in _logs_directly_in(folder) if place_of(path) not in known]
+        paths += [path for path in logs_in(folder) if place_of(path) not in known]
     if declared and not paths:
         raise InputError(
             f"{declared[0].where}: no log for run {declared[0].run}, nor for any other run listed;"
             " put the logs beside runs.csv, or paths relative to it in its run column"
         )
-    missing = [
-        f"{row.where}: no log for run {row.run}; it is left out"
-        for row in declared
-        if row.path is None
-    ]
-    sources = [Source(path, folders.declaration(path)) for path in paths]
+    missing = [no_log(row) for row in declared if row.path is None]
+    sources = [source for path in paths for source in _of_file(path, folders)]
     if missing:
-        sources[0] = Source(sources[0].path, sources[0].declaration, tuple(missing))
+        sources[0] = replace(sources[0], caveats=tuple(missing))
     if sources or depth == DEPTH:
         return sources
     return [
         source
         for inner in _subfolders(folder)
         if folders.is_new(inner)
-        for source in _in_folder(inner, folders, listed_only=False, depth=depth + 1)
+        for source in _in_folder(inner, folders, logs_in, listed_only=False, depth=depth + 1)
     ]
 
 
 def _logs_directly_in(folder: Path) -> list[Path]:
     """The logs of a folder itself: event files are one run, checkpoints are one run, the latest."""
+    if is_run_folder(folder):
+        return [folder]
     files = sorted(filter(is_file, entries(folder)), key=_natural)
     logs = [p for p in files if p.suffix.lower() in SUFFIXES and p.name != FILE]
-    logs += [p for p in files if p.name == "trainer_state.json"]
+    logs += [p for p in files if p.name == "trainer_state.json" or p.suffix.lower() == WANDB_FILE]
+    logs += [p for p in files if p.name in JSON_LOGS and is_json_log(p)]
+    logs += [p for p in files if p.suffix.lower() in DATABASES and _is_store(p)]
+    if any(p.name == "trainer_state.json" for p in files):
+        # LLaMA-Factory writes the same twice.
+        logs = [p for p in logs if p.name != "trainer_log.jsonl"]
     checkpoints = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=_natural)
     if checkpoints and not logs:
         logs = [checkpoints[-1]]
     if has_events(folder) and not logs:
         logs = [folder]
     return logs
+
+
+def _is_store(path: Path) -> bool:
+    names = tables_in_database(path)
+    return is_trackio(names) or "experiments" in names
+
+
+def _printed_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """The texts of a folder that a training printed."""
+    files = sorted(filter(is_file, entries(folder)), key=_natural)
+    texts = [p for p in files if p.suffix.lower() in PRINTED]
+    return [path for path in texts if is_console(path, patterns)]
 
 
 def _subfolders(folder: Path) -> list[Path]:

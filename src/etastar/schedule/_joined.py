@@ -130,7 +130,7 @@ def inner_pieces(piece: Piece, start: int, until: int) -> list[tuple[Piece, int]
     """A piece, or what it was itself joined of, as pieces of the new whole."""
     if not isinstance(piece.shape, Joined):
         return [(piece, until)]
-    inner, begin, before = [], 0, 0
+    inner, before, begin = [], 0, 0
     for part, end in piece.shape.pieces:
         if before < until - start:
             inner.append((part, min(start + end, until)))
