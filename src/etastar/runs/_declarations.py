@@ -12,7 +12,7 @@ import polars as pl
 
 from etastar._checks import HORIZON_LIMIT, shown
 from etastar._errors import InputError
-from etastar._files import is_file
+from etastar._files import is_file, is_folder, place_of
 from etastar.schedule import Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
@@ -89,7 +89,7 @@ def read_declarations(folder: Path) -> list[Declaration]:
     rows = [_declaration(table, columns, row, folder) for row in range(table.frame.height)]
     seen: dict[object, str] = {}
     for row in rows:
-        key = row.path.resolve() if row.path else row.run
+        key = place_of(row.path) if row.path else row.run
         if key in seen:
             raise InputError(
                 f"{row.where}: run {row.run} is declared before ({seen[key]}); remove one"
@@ -307,13 +307,13 @@ def _log_of(folder: Path, run: str) -> Path | None:
 
 
 def _existing(base: Path) -> Path | None:
-    if base.is_file():
+    if is_file(base):
         return base
     for suffix in ENDS:
         path = base.with_name(base.name + suffix)
-        if path.is_file():
+        if is_file(path):
             return path
     for name in IN_FOLDER:
-        if (base / name).is_file():
+        if is_file(base / name):
             return base / name
-    return base if base.is_dir() and has_events(base) else None
+    return base if is_folder(base) and has_events(base) else None

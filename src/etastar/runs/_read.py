@@ -12,6 +12,7 @@ import numpy as np
 
 from etastar._checks import HORIZON_LIMIT
 from etastar._errors import InputError, option
+from etastar._files import is_file, place_of
 from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
@@ -117,7 +118,7 @@ def read_runs(
 def _named_files(names: Sequence[str | os.PathLike[str]]) -> set[Path]:
     """The files that were named themselves, not by a folder or a glob."""
     paths = [Path(os.path.expanduser(os.fspath(name))) for name in names]
-    return {path.resolve() for path in paths if path.is_file()}
+    return {place_of(path) for path in paths if is_file(path)}
 
 
 def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) -> list[Run]:
@@ -135,7 +136,7 @@ def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) ->
         try:
             runs += _runs(source, options)
         except InputError as error:
-            if source.path.resolve() in named:
+            if place_of(source.path) in named:
                 raise
             problems.append(error)
     if not runs:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from etastar._errors import InputError
+from etastar._files import is_file, place_of
 
 from ._log_table import LogTable
 from ._tracker import Tracker, distinct, table_of_run
@@ -31,7 +32,7 @@ class Trackio(Tracker):
         project, _, run = address.partition("/")
         folder = Path(os.environ.get("TRACKIO_DIR") or FOLDER).expanduser()
         path = folder / f"{project}.db"
-        if not project or not path.is_file():
+        if not project or not is_file(path):
             there = ", ".join(sorted(file.stem for file in folder.glob("*.db"))) or "none"
             raise InputError(
                 f"trackio:{address}: no project {project!r} in {folder}; projects there: {there}"
@@ -46,7 +47,7 @@ class Trackio(Tracker):
 
 def tables_in_database(path: Path) -> set[str]:
     """The names of the tables of a SQLite database; none where the file is no database."""
-    if not path.is_file():
+    if not is_file(path):
         return set()
     try:
         with path.open("rb") as opened:
@@ -100,7 +101,7 @@ def tables_of_database(path: Path) -> list[LogTable]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """The database, to be read and never changed."""
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    database = sqlite3.connect(f"{place_of(path).as_uri()}?mode=ro", uri=True)
     try:
         yield database
     finally:
