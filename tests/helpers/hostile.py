@@ -128,13 +128,13 @@ def changed(draw: st.DrawFn, document: Any) -> Any:
                 continue
             kind = draw(st.sampled_from(("replace", "replace", "remove", "add")))
             if kind == "replace":
-                part[key] = draw(odd_values)
+                part[key] = copy.deepcopy(draw(odd_values))
             elif kind == "remove":
                 del part[key]
             elif isinstance(part, dict):
-                part[draw(odd_text)] = draw(odd_values)
+                part[draw(odd_text)] = copy.deepcopy(draw(odd_values))
             else:
-                part.append(draw(odd_values))
+                part.append(copy.deepcopy(draw(odd_values)))
             break
     return found
 
@@ -264,6 +264,8 @@ KINDS = ("pipe", "self", "up", "nowhere", "folder", "device", "log", "bytes", "l
 
 def read_odd_folder(kinds: list[str], folder: Path) -> None:
     """A folder with entries that are no logs, under names of logs."""
+    folder = folder / "logs"  # so that what lies above it is small
+    folder.mkdir()
     for number, kind in enumerate(kinds):
         path = folder / (f"e{number}.csv" if number % 3 else f"e{number}")
         if kind == "pipe":
@@ -305,7 +307,7 @@ def odd_specs(draw: st.DrawFn) -> str:
     words = re.split(r"([:,=/ ])", spec)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(words) - 1))
-        kind = draw(st.sampled_from(("replace", "remove", "repeat")))
+        kind = draw(st.sampled_from(("replace", "remove", "repeat", "keep", "keep")))
         put = draw(
             odd_text | st.sampled_from(("join:", " then ", "until=3", "peak=1", "file=/dev/zero"))
         )

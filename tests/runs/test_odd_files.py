@@ -169,3 +169,36 @@ def test_a_message_keeps_its_begin_and_its_end(tmp_path):
     assert len(line) <= 400
     assert line.startswith(str(tmp_path))
     assert "option loss" in line[-120:] or "loss" in line[-120:]
+
+
+@pytest.fixture
+def events(tmp_path):
+    pytest.importorskip("tensorboard")
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    with tensorboard.SummaryWriter(tmp_path) as writer:
+        for step in range(0, 201, 10):
+            writer.add_scalar("loss", 3 - step / 200, step)
+    (path,) = tmp_path.glob("events*")
+    return path
+
+
+def test_a_flipped_byte_of_an_event_file_is_told(events):
+    whole = events.read_bytes()
+    assert not read_runs(events, schedule=SPEC)[0].caveats
+    for at in range(150, len(whole), 53):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x55
+        events.write_bytes(damaged)
+        try:
+            (run,) = read_runs(events, schedule=SPEC)
+        except InputError:
+            continue
+        assert len(run.step) < 21
+        assert "damaged" in " ".join(run.caveats)
+
+
+def test_an_event_file_that_is_still_written_is_read_to_its_last_whole_event(events):
+    events.write_bytes(events.read_bytes()[:-7])
+    (run,) = read_runs(events, schedule=SPEC)
+    assert (len(run.step), run.final_step) == (20, 190)
+    assert "cut or damaged at byte" in run.caveats[0]

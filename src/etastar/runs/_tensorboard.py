@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from etastar._errors import InputError
-from etastar._files import is_folder, open_file, place_of
+from etastar._files import is_folder, place_of, read_file
 
 from ._joined_tables import frame_of_series
 from ._log_table import LogTable, Reader
+
+_Series = dict[str, tuple[np.ndarray, np.ndarray]]
 
 PREFIX = "events.out.tfevents"
 
@@ -31,19 +33,53 @@ class TensorBoard(Reader):
         return path.name.startswith(PREFIX) or (is_folder(path) and has_events(path))
 
     def read(self, path: Path) -> LogTable:
-        for file in sorted(path.glob(f"{PREFIX}*")) if is_folder(path) else [path]:
-            with open_file(file):
-                pass  # the loader would wait at a pipe for ever
+        files = sorted(path.glob(f"{PREFIX}*")) if is_folder(path) else [path]
+        contents = [read_file(file) for file in files]  # the loader would wait at a pipe for ever
         scalars = _scalars(path)
         if not scalars:
             raise InputError(f"{path}: no scalars in the event file; log the loss as a scalar")
         frame, line = frame_of_series(scalars)
         folder = path if is_folder(path) else place_of(path).parent
         name = place_of(folder).name if is_folder(path) else path.name
-        return LogTable(path, name, frame, line, place="{path} event {line} of the tag")
+        pairs = zip(files, contents, strict=True)
+        caveats = tuple(line for each in pairs for line in _left_out(*each, scalars))
+        place = "{path} event {line} of the tag"
+        return LogTable(path, name, frame, line, place=place, caveats=caveats)
 
 
-def _scalars(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _left_out(file: Path, content: bytes, scalars: _Series) -> list[str]:
+    """A caveat where the loader stopped within a file, as it does at a damaged record.
+
+    A file is records one after another: eight bytes that say the length of an event, four of a
+    checksum, the event, four of a checksum. The loader has gone through all of them where the last
+    event with scalars is among those that it gave.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    at, events = 0, []
+    while at + 12 <= len(content):
+        end = at + 16 + int.from_bytes(content[at : at + 8], "little")
+        if end > len(content):
+            break
+        events.append((at + 12, end - 4))
+        at = end
+    if at < len(content):
+        rest = len(content) - at
+        return [f"{file}: cut or damaged at byte {at}; the last {rest} bytes are left out"]
+    damaged = f"{file}: damaged; what follows the damage is left out, write the log again"
+    for begin, end in reversed(events):
+        try:
+            event = Event.FromString(content[begin:end])
+        except DecodeError:
+            return [damaged]
+        steps = [scalars[value.tag][0] for value in event.summary.value if value.tag in scalars]
+        if steps:
+            return [] if all(event.step in each for each in steps) else [damaged]
+    return []
+
+
+def _scalars(path: Path) -> _Series:
     """Steps and values of each scalar tag, as float64."""
     try:
         from tensorboard.backend.event_processing import event_accumulator
