@@ -7,15 +7,12 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
-
 from etastar._files import prepare_folder, write_text
 from etastar.control import last_piece
 from etastar.planning import Alternative, PhaseEstimate, Plan
 from etastar.runs import Run
 
+from ._explorer import explorer
 from ._page import html_table, keys, page, section, spec_code, swatch
 from ._plan_batch import batch_figure, batch_rows
 from ._plan_figures import (
@@ -25,7 +22,7 @@ from ._plan_figures import (
     run_colors,
     schedule_figure,
 )
-from ._style import ACCENT, ACCENT_FAINT, GREY, MARK, standard_style
+from ._style import ACCENT, GREY, MARK, standard_style
 from ._words import (
     batch_text,
     budget_text,
@@ -52,10 +49,12 @@ from ._words import (
 # Lines of at most 40 characters: they fit a phone.
 SNIPPET = """\
 from torch.optim import AdamW
-from etastar.integrations import torch
+from etastar.integrations.torch import (
+    ScheduledLR,
+)
 
 optimizer = AdamW(model.parameters())
-scheduler = torch.ScheduledLR(
+scheduler = ScheduledLR(
     optimizer, "schedule.json"
 )
 
@@ -65,11 +64,13 @@ scheduler.step()
 
 
 def plan_report(plan: Plan) -> str:
-    """A plan as one self-contained HTML page, plotly.js included (about 5 MB).
+    """A plan as one self-contained HTML page, a few hundred kB in most cases and at most 2 MB.
 
     It holds the recommendation, the planned schedule beside the standard ones, the comparison, the
     forecast with its 90% band, the fitted curves over the logs, the peak LR at other horizons, the
-    evidence, the caveats and code to paste. All text from logs is escaped; nothing is fetched.
+    evidence, the caveats and code to paste. Where the law is our own the reader moves horizon, peak
+    LR, batch size and shape, and sees what the law says of it: its formulas run in the page. All
+    text from logs is escaped; nothing is fetched.
 
     Arguments:
         plan: what `etastar.planning.plan` returned.
@@ -86,8 +87,9 @@ def plan_report(plan: Plan) -> str:
     body = "\n".join(
         [
             _headline(plan),
-            _batch(plan),
+            explorer(plan),
             _schedules(plan),
+            _batch(plan),
             _forecast(plan),
             _caveats(plan),
             _snippet(plan),
@@ -98,7 +100,7 @@ def plan_report(plan: Plan) -> str:
         ]
     )
     title = f"Learning rate plan for {steps_text(plan.horizon)} steps"
-    return page(title, body, get_plotlyjs())
+    return page(title, body)
 
 
 def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
@@ -165,11 +167,10 @@ def _batch(plan: Plan) -> str:
         ramp = [html_table(head, batch_rows(plan))]
     return section(
         "Learning rate and batch size",
-        _plot(batch_figure(plan), "batch"),
+        batch_figure(plan).html("batch"),
         keys([
             (swatch(MARK, width=4), "the plan"),
-            (swatch(GREY, width=4), "pilots"),
-            (swatch(ACCENT, width=4), f"{plan.within.loss:g} above the plan"),
+            (swatch(ACCENT, width=8), f"at most {plan.within.loss:g} above the plan"),
         ]),
         '<p class="soft">The loss to expect of runs of the plan’s shape for the same budget: a'
         " larger batch leaves fewer updates. Blank is where the peak LR is above what the pilots"
@@ -190,18 +191,6 @@ def _continuation(plan: Plan) -> str:
     )
 
 
-def _plot(figure: go.Figure, name: str) -> str:
-    drawn = to_html(
-        figure,
-        include_plotlyjs=False,
-        full_html=False,
-        default_height="340px",
-        div_id=f"figure-{name}",
-        config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
-    )
-    return f'<div class="plot">{drawn}</div>'
-
-
 def _schedules(plan: Plan) -> str:
     styles = [standard_style(i) for i in range(len(plan.comparison))]
     marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
@@ -218,7 +207,7 @@ def _schedules(plan: Plan) -> str:
     head = ["schedule", "peak LR", "loss", "regret", "90%", "steps to match"]
     return section(
         "Planned and standard schedules",
-        _plot(schedule_figure(plan), "schedules"),
+        schedule_figure(plan).html("schedules"),
         keys(list(zip(marks, names, strict=True))),
         html_table(head, rows, classes=classes),
         '<p class="soft">Each standard schedule stands at its own best peak LR. Regret is its'
@@ -249,8 +238,10 @@ def _alternative(mark: str, other: Alternative) -> list[str]:
 
 
 def _forecast(plan: Plan) -> str:
-    band = f'<svg width="24" height="10" aria-hidden="true"><rect width="24" height="10" \
-fill="{ACCENT_FAINT}"/></svg>'
+    band = (
+        '<svg width="24" height="10" aria-hidden="true"><rect width="24" height="10"'
+        ' style="fill:var(--band)"/></svg>'
+    )
     entries = [
         (swatch(ACCENT, width=4), "planned run"),
         (band, "90% interval"),
@@ -261,7 +252,7 @@ fill="{ACCENT_FAINT}"/></svg>'
         "Forecast",
         f"<p>The planned run is {times_text(plan.horizon / longest)} times as long as the longest"
         f" pilot ({steps_text(longest)} steps).</p>",
-        _plot(forecast_figure(plan), "forecast"),
+        forecast_figure(plan).html("forecast"),
         keys(entries),
     )
 
@@ -280,7 +271,7 @@ def _fit(plan: Plan) -> str:
     tall = len(rows) > MANY
     return section(
         "The fit over the logs",
-        _plot(fit_figure(plan), "fit"),
+        fit_figure(plan).html("fit"),
         '<p class="soft">Points are measured, lines are fitted; the hue goes from the lowest peak'
         " LR to the highest. A long log is drawn with fewer points than it has, and lines begin"
         " after the warmup.</p>",
