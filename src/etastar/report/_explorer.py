@@ -27,7 +27,7 @@ def explorer(plan: Plan) -> str:
     """
     if not moves(plan):
         return ""
-    return section("Move it", _BODY, data_script("plan-data", plan_document(plan)))
+    return section("Other settings", _BODY, data_script("plan-data", plan_document(plan)))
 
 
 def moves(plan: Plan) -> bool:
@@ -114,10 +114,12 @@ def _slider(key: str, label: str, *, row: bool = False) -> str:
 
 _CONTROLS = f"""<div class="controls">
 <label class="control"><span>Shape</span><select id="x-shape"></select>
-<button type="button" id="x-reset">back to the plan</button></label>
+<button type="button" id="x-reset">reset</button></label>
 {_slider("horizon", "Horizon [updates]")}
 {_slider("peak", "Peak LR")}
 {_slider("batch", "Batch size", row=True)}
+<label class="check" id="x-samples-row"><input type="checkbox" id="x-samples" checked>
+Another batch size takes the same samples, in more or fewer updates</label>
 <label class="control" id="x-cooldown-row"><span>Cooldown</span>
 <input type="range" id="x-cooldown" min="1" max="95" step="1">
 <output id="x-cooldown-text"></output></label>
@@ -139,7 +141,7 @@ _NUMBERS = """<dl class="numbers small">
 _BODY = f"""<div id="explore">
 <p id="explore-failed" class="failed" hidden></p>
 <div id="explore-body" hidden>
-<p>Move the run away from the plan: everything here is computed by the fitted law in this page.</p>
+<p>Move the run away from the plan: the fitted law, in this page, says what follows.</p>
 {_CONTROLS}
 <p class="failed" id="x-error" hidden></p>
 {_NUMBERS}
@@ -149,16 +151,16 @@ _BODY = f"""<div id="explore">
 <p class="soft">The band holds the loss of one run with 90%. Grey points are the pilots at their peak LR,
 as far from the curve as each ended from its own fit. Darker is where the loss is within 0.002 of the
 best, on average over the fits that the pilots allow.</p>
+<h3>Schedule and forecast</h3>
+<div class="pair"><div class="plot" id="x-chart-schedule"></div>
+<div class="plot" id="x-chart-forecast"></div></div>
+<ul class="keys"><li><i class="key accent"></i>this run</li><li><i class="key soft"></i>the plan</li></ul>
 <div id="x-batches"><h3>Loss against batch size</h3>
 <div class="plot" id="x-chart-batches"></div>
 <p id="x-batch-text"></p></div>
 <h3>Best peak LR at other horizons</h3>
 <div class="plot" id="x-chart-horizons"></div>
 <p id="x-horizon-text"></p>
-<h3>Schedule and forecast</h3>
-<div class="plot" id="x-chart-schedule"></div>
-<div class="plot" id="x-chart-forecast"></div>
-<ul class="keys"><li><i class="key accent"></i>this run</li><li><i class="key soft"></i>the plan</li></ul>
 <h3>Take it with you</h3>
 <p class="buttons"><button type="button" id="x-copy-spec">copy the spec</button>
 <button type="button" id="x-copy-link">copy a link to this state</button></p>

@@ -72,6 +72,7 @@ h3 { font-size: .98rem; font-weight: 650; margin: 1.8rem 0 .3rem; }
   background: var(--raised); border: 1px solid var(--line); border-radius: 8px; }
 .control { display: grid; grid-template-columns: 9rem 1fr 8.5rem; gap: .8rem; align-items: center;
   font-size: .92rem; }
+.check { font-size: .88rem; color: var(--soft); }
 .control output { font-variant-numeric: tabular-nums; }
 input, select, button { font: inherit; color: inherit; min-width: 0; }
 input[type="range"] { accent-color: var(--accent); width: 100%; height: 1.6rem; }
@@ -82,6 +83,7 @@ button { cursor: pointer; } button:hover { border-color: var(--accent); }
 .failed { border-left: 3px solid var(--mark); padding-left: .8rem; }
 .buttons { display: flex; flex-wrap: wrap; gap: .6rem; align-items: center; max-width: none; }
 pre.short { max-height: 15rem; overflow-y: auto; }
+@media (min-width: 48rem) { .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; } }
 .key { display: inline-block; width: 24px; height: 3px; margin-right: .45rem;
   vertical-align: .25em; } .key.accent { background: var(--accent); }
 .key.soft { background: repeating-linear-gradient(90deg, var(--soft) 0 6px, transparent 6px 10px); }

@@ -90,7 +90,11 @@ def forecast_figure(plan: Plan) -> Chart:
     longest = max(run.final_step for run in plan.runs)
     far = plan.horizon > FAR * longest
     step, mean, low, high = _forecast_curves(plan, again=far)
-    lines = [_pilot_line(run, len(plan.runs)) for run in plan.runs]
+    count = len(plan.runs)
+    colors = run_colors(plan.runs) if count <= MANY else ["grey"] * count
+    lines = [
+        _pilot_line(run, color, count) for run, color in zip(plan.runs, colors, strict=True)
+    ]
     lines.append(Line("planned run", step, mean, "accent", 3.0, low=low, high=high))
     curves = [(step, low), (step, high)]
     losses = _forecast_range(curves, [run.final_loss for run in plan.runs])
@@ -147,11 +151,11 @@ def _decade_forecasts(plan: Plan, first: float) -> list[Forecast]:
     return forecasts
 
 
-def _pilot_line(run: Run, count: int) -> Line:
+def _pilot_line(run: Run, color: str, count: int) -> Line:
     """A pilot as measured."""
     drawn = _drawn(run, POINTS_DRAWN // count)
     name = f"{run.name}, measured"
-    return Line(name, run.step[drawn], run.loss[drawn], "grey", 1.2)
+    return Line(name, run.step[drawn], run.loss[drawn], color, 1.2)
 
 
 def _drawn(run: Run, points: int) -> np.ndarray:

@@ -31,10 +31,12 @@ from ._words import (
     done_steps,
     exponent_text,
     has_phase,
+    horizons_text,
     interval_text,
     loss_text,
     multiple_text,
     phase_meaning,
+    phase_text,
     rate_text,
     regret_text,
     shape_in_words,
@@ -137,9 +139,9 @@ def _headline(plan: Plan) -> str:
 <div><dt>expected final loss</dt><dd>{loss_text(loss.value)}
 <small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
 </dl>
-<p>{escape(words[:1].upper() + words[1:])}.</p>
+<p>{escape(_sentence(words))}.</p>
 {_budget(plan)}<p>One may stray: {escape(stray_text(plan))}.</p>
-{_continuation(plan)}<p>{escape(phase_meaning(plan.phase))}</p>
+{_continuation(plan)}<p>{escape(phase_text(plan))}</p>
 </div>"""
 
 
@@ -245,8 +247,15 @@ def _forecast(plan: Plan) -> str:
     entries = [
         (swatch(ACCENT, width=4), "planned run"),
         (band, "90% interval"),
-        (swatch(GREY, width=1.5), "pilots, as measured"),
     ]
+    if len(plan.runs) <= MANY:
+        colors = run_colors(plan.runs)
+        entries += [
+            (swatch(color, width=1.5), run.name)
+            for run, color in zip(plan.runs, colors, strict=True)
+        ]
+    else:
+        entries.append((swatch(GREY, width=1.5), "pilots, as measured"))
     longest = max(run.final_step for run in plan.runs)
     return section(
         "Forecast",
@@ -316,7 +325,12 @@ def _other_horizons(plan: Plan) -> str:
     return section(
         "The peak LR at other horizons",
         html_table(head, rows, classes=classes),
+        f"<p>{escape(_sentence(horizons_text(plan)))}</p>",
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _evidence(plan: Plan) -> str:

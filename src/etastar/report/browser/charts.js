@@ -18,11 +18,12 @@ const Charts = (() => {
     return value || color;
   }
 
-  // Round positions on a logarithmic axis: 1, 2 and 5 of every decade, or decades alone.
-  function logSplits(low, high) {
+  // Round positions on a logarithmic axis, as many as have room: 1, 2 and 5 of every decade, or 1
+  // and 3, or some decades alone.
+  function logSplits(low, high, room) {
     const decades = Math.log10(high / low);
-    const steps = decades > 3.5 ? [1] : [1, 2, 5];
-    const every = Math.max(1, Math.ceil(decades / 7));
+    const steps = [[1, 2, 5], [1, 3]].find((each) => each.length * decades <= room) || [1];
+    const every = Math.max(1, Math.ceil(decades / room));
     const splits = [];
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
       if (power % every !== 0) continue;
@@ -38,13 +39,16 @@ const Charts = (() => {
   function axis(spec, side) {
     const format = Words[spec.format || "short"];
     const options = {
-      label: spec.label, labelSize: 22, labelGap: 2, labelFont: "12px system-ui, sans-serif",
-      font: "12px system-ui, sans-serif", stroke: () => css("soft"), size: side === "y" ? 54 : 34,
+      label: spec.label, labelSize: 20, labelGap: 0, labelFont: "12px system-ui, sans-serif",
+      font: "12px system-ui, sans-serif", stroke: () => css("soft"), size: side === "y" ? 60 : 26,
       grid: { stroke: () => css("line"), width: 1 }, ticks: { show: false }, gap: 6,
       space: side === "y" ? 36 : 64, values: (u, splits) => splits.map(format),
     };
     if (spec.log) {
-      options.splits = (u, i, low, high) => logSplits(low, high);
+      options.splits = (u, i, low, high) => {
+        const pixels = (side === "y" ? u.bbox.height : u.bbox.width) / (window.devicePixelRatio || 1);
+        return logSplits(low, high, pixels / (side === "y" ? 30 : 58));
+      };
       options.filter = (u, splits) => splits;
     }
     return options;
@@ -118,7 +122,7 @@ const Charts = (() => {
   function drawMarks(u, spec) {
     const { ctx, bbox } = u;
     const scale = window.devicePixelRatio || 1;
-    (spec.marks || []).forEach(({ x, color, text }) => {
+    (spec.marks || []).forEach(({ x, color, text }, row) => {
       const at = u.valToPos(x, "x", true);
       if (!(at >= bbox.left - 1 && at <= bbox.left + bbox.width + 1)) return;
       ctx.save();
@@ -133,7 +137,7 @@ const Charts = (() => {
       ctx.font = `${11 * scale}px system-ui, sans-serif`;
       const leftwards = at > bbox.left + 0.6 * bbox.width;
       ctx.textAlign = leftwards ? "right" : "left";
-      ctx.fillText(text || "", at + (leftwards ? -5 : 5) * scale, bbox.top + 12 * scale);
+      ctx.fillText(text || "", at + (leftwards ? -5 : 5) * scale, bbox.top + (12 + 15 * row) * scale);
       ctx.restore();
     });
   }

@@ -98,6 +98,8 @@ const Explorer = (() => {
     byId("x-warmup-row").hidden = state.kind === "plan" || plan.past !== null;
   }
 
+  const isRamp = (batch) => batch !== null && typeof batch === "object";
+
   // The batch size that stands in the control: of a ramp the last.
   function ownBatch() {
     if (state.batch !== null) return state.batch;
@@ -133,7 +135,7 @@ const Explorer = (() => {
   function showNumbers(one, { loss, difference }) {
     say("x-loss", Words.loss(loss.mean));
     say("x-band", `90% interval ${Words.loss(loss.low)} to ${Words.loss(loss.high)}`);
-    const own = one.schedule.spec === plan.own.schedule.spec && state.batch === null;
+    const own = Plans.isPlan(plan, state) && state.batch === null;
     say("x-difference", own ? "0" : Words.regret(difference.mean));
     const tie = difference.low <= 0 && difference.high >= 0;
     const interval = `90%: ${Words.regret(difference.low)} to ${Words.regret(difference.high)}`;
@@ -142,7 +144,11 @@ const Explorer = (() => {
     say("x-steps-of", "");
     const notes = [];
     const samples = Plans.samplesOf(one);
-    if (Number.isFinite(samples)) notes.push(`${Words.size(Math.round(samples))} samples.`);
+    if (Number.isFinite(samples)) notes.push(`The run takes ${Words.size(Math.round(samples))} samples.`);
+    if (isRamp(one.batch)) {
+      const [first, last] = [0, one.batch.horizon].map(one.batch.value).map(Words.size);
+      notes.push(`The batch size is that of the plan, from ${first} at the start to ${last} at the end.`);
+    }
     const longest = Math.max(...plan.pilots.map(({ steps }) => steps));
     if (one.schedule.horizon > 8 * longest) {
       notes.push(`${Words.times(one.schedule.horizon / longest)} times as long as the longest pilot.`);
@@ -162,7 +168,7 @@ const Explorer = (() => {
       return { name, x, y, ...style };
     };
     show("schedule", {
-      x: { label: "step [updates]", tight: true }, height: 220,
+      x: { label: "step [updates]", tight: true }, height: 240,
       y: { label: "learning rate", zero: true, format: "rate", tip: "rate" },
       series: [draw(plan.own.schedule, "the plan", LINE.plan), draw(one.schedule, "this run", LINE.accent)],
     });
@@ -180,7 +186,7 @@ const Explorer = (() => {
     show("forecast", {
       x: { label: "step [updates]", log: true, range: [Math.min(curve.x[0], planCurve.x[0]),
         1.03 * Math.max(state.horizon, plan.horizon)] },
-      y: { label: "loss [nats]", format: "loss4", range: lossRange(series) }, series, height: 260,
+      y: { label: "loss [nats]", format: "loss4", range: lossRange(series) }, series, height: 240,
     });
   }
 
@@ -301,7 +307,7 @@ const Explorer = (() => {
   // Loss over the batch size for the same samples, each at its own best peak LR.
   async function settleBatches(one, pause) {
     const samples = Plans.samplesOf(one);
-    const sizes = Plans.geometric(...ranges.batch, 11);
+    const sizes = Plans.geometric(...ranges.batch, 13);
     const found = [];
     for (const size of sizes) {
       const there = limited({ ...state, batch: size, horizon: samples / size });
@@ -312,7 +318,7 @@ const Explorer = (() => {
     }
     const y = found.map(({ mean }) => mean);
     const least = y.indexOf(Math.min(...y));
-    const near = sizes.filter((_, i) => y[i] <= y[least] + Plans.WITHIN);
+    const near = Plans.near(sizes, y, least, y[least]);
     show("batches", {
       x: { label: "batch size [samples]", log: true, range: [sizes[0], sizes[sizes.length - 1]], format: "size",
         tip: "size", short: "batch size" },
@@ -320,12 +326,12 @@ const Explorer = (() => {
       series: [{ name: "its best peak LR", x: sizes, y, low: found.map(({ low }) => low),
         high: found.map(({ high }) => high), color: "accent", width: 2.5,
         notes: found.map(({ best }) => `peak LR ${Words.rate(best.peak)}`) }],
-      shades: [{ from: near[0], to: near[near.length - 1], color: "faint" }],
-      marks: [{ x: ownBatch(), color: "mark", text: "this run" }],
+      shades: [{ from: near.low, to: near.high, color: "faint" }],
+      marks: isRamp(one.batch) ? [] : [{ x: ownBatch(), color: "mark", text: "this run" }],
     });
     say("x-batch-text", `For the same ${Words.size(Math.round(samples))} samples, each batch size at its own best peak`
-      + ` LR: a larger batch leaves fewer updates. From ${Words.size(three(near[0]))} to`
-      + ` ${Words.size(three(near[near.length - 1]))} the loss is within ${Plans.WITHIN} of the least.`);
+      + ` LR: a larger batch leaves fewer updates. From ${Words.size(three(near.low))} to`
+      + ` ${Words.size(three(near.high))} the loss is within ${Plans.WITHIN} of the least.`);
     return true;
   }
 
@@ -373,24 +379,37 @@ const Explorer = (() => {
 
   // Controls
 
+  // A standard shape has a peak that one would write down; the plan's shape may have its own.
+  function ofShape(kind) {
+    const own = three(plan.peak) === three(state.peak);
+    return { kind, peak: own && kind === "plan" ? plan.peak : own ? three(plan.peak) : state.peak };
+  }
+
+  // Another batch size, and where the samples are kept the horizon that goes with it.
+  function ofBatch(batch) {
+    if (!byId("x-samples").checked) return { batch };
+    return { batch, horizon: Plans.samplesOf(Plans.run(plan, state)) / batch };
+  }
+
   function listen() {
     const change = (changes) => {
       state = limited({ ...state, ...changes });
       update();
     };
+    const changeOf = (key, value) => (key === "batch" ? ofBatch(value) : { [key]: value });
     for (const key of ["horizon", "peak", "batch"]) {
       if (!ranges[key]) continue;
       byId(`x-${key}`).addEventListener("input", (event) =>
-        change({ [key]: three(fromPosition(Number(event.target.value), ranges[key])) }));
+        change(changeOf(key, three(fromPosition(Number(event.target.value), ranges[key])))));
       byId(`x-${key}-number`).addEventListener("change", (event) => {
         const value = Number(event.target.value);
-        if (value > 0) change({ [key]: value });
+        if (value > 0) change(changeOf(key, value));
       });
     }
     byId("x-cooldown").addEventListener("input", (event) => change({ cooldown: event.target.value / 100 }));
     byId("x-final").addEventListener("input", (event) => change({ final: event.target.value / 100 }));
     byId("x-warmup").addEventListener("change", (event) => change({ warmup: Math.max(Number(event.target.value) || 0, 0) }));
-    byId("x-shape").addEventListener("change", (event) => change({ kind: event.target.value }));
+    byId("x-shape").addEventListener("change", (event) => change(ofShape(event.target.value)));
     byId("x-reset").addEventListener("click", () => change(Plans.stateOf(plan)));
     byId("x-target").addEventListener("change", update);
     copies("x-copy-spec", () => byId("x-spec").textContent);
@@ -425,6 +444,7 @@ const Explorer = (() => {
       Object.entries(KINDS).forEach(([kind, name]) => byId("x-shape").append(new Option(name, kind)));
       Object.keys(plan.snippets).forEach((name) => byId("x-target").append(new Option(name, name)));
       byId("x-batch-row").hidden = !ranges.batch;
+      byId("x-samples-row").hidden = !ranges.batch;
       byId("x-batches").hidden = !ranges.batch;
       listen();
       update();

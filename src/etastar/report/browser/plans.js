@@ -64,9 +64,14 @@ const Plans = (() => {
   // The warmup that fits a run: at most half of it, as for the standard schedules of a plan.
   const warmupOf = (state) => Math.min(state.warmup, Math.floor(state.horizon / 2));
 
+  // Whether the learning rates of a state are those of the plan.
+  const isPlan = (plan, { kind, horizon, peak }) =>
+    kind === "plan" && horizon === plan.horizon && peak === plan.peak;
+
   // The schedule of a state, as a document.
   function documentOf(plan, state) {
     const length = state.horizon - doneOf(plan);
+    if (isPlan(plan, state)) return plan.schedule;
     if (state.kind === "plan") {
       const rest = Schedules.scaled(lastPiece(plan.schedule), state.peak);
       return afterPast(plan, Schedules.stretched(rest, length));
@@ -145,9 +150,12 @@ const Plans = (() => {
   function curve(plan, one, count) {
     const { horizon } = one.schedule;
     const first = Math.min(Math.max(horizon / 50, riseOf(one.schedule) + 1), horizon / 2);
-    const steps = [];
-    for (let i = 0; i < count; i++) steps.push(Math.round(first * (horizon / first) ** (i / (count - 1))));
-    const kept = [...new Set(steps)];
+    const kinks = one.schedule.breakpoints.length < 8 ? one.schedule.breakpoints : [];
+    // Early a loss falls on all scales of time, late it follows the learning rate.
+    const early = geometric(first, horizon / 2, Math.ceil(count / 2));
+    const late = early.map((_, i) => (horizon / 2) * (1 + (i + 1) / early.length));
+    const steps = [...early, ...kinks, ...late].map(Math.round).filter((step) => step >= first);
+    const kept = [...new Set(steps)].sort((a, b) => a - b);
     const found = Intervals.targets(plan.law, one, kept)
       .map((target) => Intervals.forecast(plan.law.interval, target));
     const of = (key) => found.map((each) => each[key]);
@@ -191,14 +199,20 @@ const Plans = (() => {
     const losses = peaks.map((peak) => expected(plan, atPeak(plan, state, one, peak)));
     const i = losses.indexOf(Math.min(...losses));
     const top = vertex(peaks, losses, i);
+    return { ...top, ...near(peaks, losses, i, top.loss), cap, atCap: i === count - 1 };
+  }
+
+  // The range around a point up to which a curve stays within 0.002 of a loss, between points by
+  // lines in the logarithm of x.
+  function near(xs, losses, i, loss) {
     const edge = (step) => {
       let k = i;
-      while (losses[k + step] <= top.loss + WITHIN) k += step;
-      if (losses[k + step] === undefined) return peaks[k];
-      const part = (top.loss + WITHIN - losses[k]) / (losses[k + step] - losses[k]);
-      return peaks[k] * (peaks[k + step] / peaks[k]) ** Math.min(Math.max(part, 0), 1);
+      while (losses[k + step] <= loss + WITHIN) k += step;
+      if (losses[k + step] === undefined) return xs[k];
+      const part = (loss + WITHIN - losses[k]) / (losses[k + step] - losses[k]);
+      return xs[k] * (xs[k + step] / xs[k]) ** Math.min(Math.max(part, 0), 1);
     };
-    return { peak: top.peak, loss: top.loss, low: edge(-1), high: edge(1), cap, atCap: i === count - 1 };
+    return { low: edge(-1), high: edge(1) };
   }
 
   // The lowest point of the parabola through a point of a curve and its neighbours.
@@ -218,7 +232,7 @@ const Plans = (() => {
   function stepsToMatch(plan, state) {
     const own = expected(plan, run(plan, state));
     const goal = plan.expected;
-    if (Math.abs(own - goal) < 1e-9) return state.horizon;
+    if (own === goal) return state.horizon;
     const longer = own > goal;
     let [lastLoss, lastSteps] = [own, state.horizon];
     for (const [i, factor] of FACTORS.entries()) {
@@ -248,6 +262,6 @@ const Plans = (() => {
 
   return {
     read, stateOf, run, documentOf, answer, curve, lossOf, atPeak, best, capOf, stepsToMatch, samplesOf,
-    geometric, endTarget, expected, doneOf, WITHIN,
+    geometric, near, endTarget, expected, doneOf, isPlan, WITHIN,
   };
 })();
