@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, qr, solve_triangular
 from scipy.special import ndtri
 
 from ._law import Law
@@ -105,7 +105,8 @@ def _averaged(posterior: Posterior) -> dict[str, Any]:
 
 def _root(parts: list[np.ndarray]) -> np.ndarray:
     """A matrix R of as many rows as columns at most, with R^T R the sum of those of all parts."""
-    return np.linalg.qr(np.concatenate(parts), mode="r")
+    found: Any = qr(np.concatenate(parts), mode="economic")
+    return found[1]
 
 
 def _encoded(values: np.ndarray) -> str:

@@ -112,6 +112,7 @@ SCRIPTS = (
     "plans.js",
     "snippets.js",
     "charts.js",
+    "drawings.js",
     "explorer.js",
 )
 """Files of the folder `browser`, in the order in which the page runs them."""
@@ -119,19 +120,20 @@ SCRIPTS = (
 START = "Charts.drawAll(); Explorer.start();"
 
 
-@cache
-def library() -> tuple[str, str]:
-    """Style sheet and scripts of the folder `browser`, as they stand in every page.
+def browser_text(name: str) -> str:
+    """The text of a file of the folder `browser`.
 
-    uPlot is by Leon Sorokin, under the MIT licence, which is beside it and in the page.
+    >>> browser_text("law.js").splitlines()[0]
+    '// Losses under a law in Volterra form: the formulas of etastar/law/_forms/_volterra_rows.py,'
     """
-    folder = files("etastar.report") / "browser"
+    return (files("etastar.report") / "browser" / name).read_text(encoding="utf-8")
 
-    def text(name: str) -> str:
-        return (folder / name).read_text(encoding="utf-8")
 
-    licence = f"/*\n{text('uplot.LICENSE').strip()}\n*/"
-    return text("uplot.min.css"), "\n".join([licence, *(text(name) for name in SCRIPTS)])
+@cache
+def scripts() -> str:
+    """All scripts of a page; uPlot, by Leon Sorokin, stands under its MIT licence."""
+    licence = f"/*\n{browser_text('uplot.LICENSE').strip()}\n*/"
+    return "\n".join([licence, *(browser_text(name) for name in SCRIPTS), START])
 
 
 def page(title: str, body: str) -> str:
@@ -140,21 +142,19 @@ def page(title: str, body: str) -> str:
     >>> page("a < b", "<p>text</p>").count("a &lt; b")
     1
     """
-    style, scripts = library()
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
-<style>{style}{STYLE}</style>
+<style>{browser_text("uplot.min.css")}{STYLE}</style>
 </head>
 <body>
 <main>
 {body}
 </main>
-<script>{scripts}
-{START}</script>
+<script>{scripts()}</script>
 </body>
 </html>
 """

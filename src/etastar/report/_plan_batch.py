@@ -20,25 +20,23 @@ _DRAWN = 0.6
 def batch_figure(plan: Plan) -> Chart:
     """Loss over peak LR and batch size for the plan's budget, with the pilots and the plan on it.
 
-    The first colour is where the loss is at most 0.002 above the plan's. Blank is where the peak is
-    above what the pilots show to be stable.
+    The first colour is where the loss is at most 0.002 above the least of the map. Blank is where
+    the peak is above what the pilots show to be stable.
     """
     charted = plan.batch_map
     assert charted is not None
-    close = plan.loss.value + plan.within.loss
+    close = float(np.nanmin(charted.loss)) + plan.within.loss
     highest = max(float(np.nanquantile(charted.loss, _DRAWN)), close + plan.within.loss)
     levels = np.linspace(close, highest, len(_COLORS) - 1)
     sizes = [size for _, size in plan.ramp]
-    pilots = [run for run in plan.runs if run.batch_size is not None]
-    pilots.sort(key=lambda run: run.schedule.peak)
+    pilots = sorted((run.schedule.peak, run.batch_size) for run in plan.runs if run.batch_size)
     peaks = Axis(PEAK, log=True, range=_ends(charted.peak), format="rate", tip="rate",
                  short="peak LR")  # fmt: skip
     return Chart(
         peaks,
         Axis(SIZE, log=True, range=_ends(charted.batch_size), format="size", tip="size"),
         [
-            Line("pilot", [run.schedule.peak for run in pilots],
-                 [run.batch_size for run in pilots], "#ffffff", points=7),
+            Line("pilot", *zip(*pilots, strict=True), color="#ffffff", points=7),
             Line("the plan", [plan.peak_lr] * len(sizes), sizes, "mark", 2.0, points=11),
         ],
         LossMap(charted.peak, charted.batch_size, charted.loss, levels, _COLORS),

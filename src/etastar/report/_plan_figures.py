@@ -8,13 +8,13 @@ import numpy as np
 from plotly.colors import sample_colorscale
 
 from etastar.law import Forecast
-from etastar.planning import Plan
+from etastar.planning import Alternative, Plan
 from etastar.runs import Run
 from etastar.schedule import Schedule, join
 
 from ._charts import Axis, Chart, Line
 from ._style import STEP, standard_style
-from ._words import sampled, steps_to_peak
+from ._words import sampled, size_text, steps_to_peak
 
 POINTS_DRAWN = 6000
 """Measured points that one figure draws; a browser on a phone stays quick with these."""
@@ -33,10 +33,17 @@ def schedule_figure(plan: Plan) -> Chart:
     lines = []
     for i, other in enumerate(plan.comparison):
         color, dash = standard_style(i)
-        lines.append(_rates(other.schedule, other.family, color, 1.6, dash))
+        lines.append(_rates(other.schedule, family_name(plan, other), color, 1.6, dash))
     lines.append(_rates(plan.schedule, "planned", "accent", 3.0))
     steps = Axis(STEP, tight=True)
     return Chart(steps, Axis(RATE, zero=True, format="rate", tip="rate"), lines)
+
+
+def family_name(plan: Plan, other: Alternative) -> str:
+    """The family of a standard schedule, and where the pilots have several batch sizes its own."""
+    if plan.batch_map is None or other.batch_size is None:
+        return other.family
+    return f"{other.family} at {size_text(other.batch_size)}"
 
 
 def _rates(schedule: Schedule, name: str, color: str, width: float, dash: str = "solid") -> Line:
@@ -92,9 +99,7 @@ def forecast_figure(plan: Plan) -> Chart:
     step, mean, low, high = _forecast_curves(plan, again=far)
     count = len(plan.runs)
     colors = run_colors(plan.runs) if count <= MANY else ["grey"] * count
-    lines = [
-        _pilot_line(run, color, count) for run, color in zip(plan.runs, colors, strict=True)
-    ]
+    lines = [_pilot_line(run, color, count) for run, color in zip(plan.runs, colors, strict=True)]
     lines.append(Line("planned run", step, mean, "accent", 3.0, low=low, high=high))
     curves = [(step, low), (step, high)]
     losses = _forecast_range(curves, [run.final_loss for run in plan.runs])

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+
 from etastar._files import prepare_folder, write_text
 from etastar.control import last_piece
 from etastar.planning import Alternative, PhaseEstimate, Plan
@@ -17,6 +18,7 @@ from ._page import html_table, keys, page, section, spec_code, swatch
 from ._plan_batch import batch_figure, batch_rows
 from ._plan_figures import (
     MANY,
+    family_name,
     fit_figure,
     forecast_figure,
     run_colors,
@@ -172,7 +174,7 @@ def _batch(plan: Plan) -> str:
         batch_figure(plan).html("batch"),
         keys([
             (swatch(MARK, width=4), "the plan"),
-            (swatch(ACCENT, width=8), f"at most {plan.within.loss:g} above the plan"),
+            (swatch(ACCENT, width=8), f"within {plan.within.loss:g} of the best"),
         ]),
         '<p class="soft">The loss to expect of runs of the plan’s shape for the same budget: a'
         " larger batch leaves fewer updates. Blank is where the peak LR is above what the pilots"
@@ -196,7 +198,7 @@ def _continuation(plan: Plan) -> str:
 def _schedules(plan: Plan) -> str:
     styles = [standard_style(i) for i in range(len(plan.comparison))]
     marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
-    names = ["planned", *(other.family for other in plan.comparison)]
+    names = ["planned", *(family_name(plan, other) for other in plan.comparison)]
     own = [rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "", "1×"]
     rows = [[marks[0] + "planned", *own]]
     classes = ["ours"]

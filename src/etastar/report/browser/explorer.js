@@ -7,17 +7,21 @@
 
 const Explorer = (() => {
   const REST = 60; // milliseconds without a change before the second turn
-  const CURVE = 20; // points of a forecast along a run
-  const PEAKS = 29; // points of the loss over the peak LR, and those of them with a band of their own
-  const BANDS = 4;
   const KINDS = {
-    plan: "the plan's own", cosine: "cosine", linear: "linear", "wsd-linear": "WSD, linear cooldown",
-    "wsd-sqrt": "WSD, 1 − sqrt cooldown", "wsd-cosine": "WSD, cosine cooldown",
-    "wsd-exponential": "WSD, exponential cooldown", constant: "constant",
+    plan: "the plan's own",
+    cosine: "cosine",
+    linear: "linear",
+    "wsd-linear": "WSD, linear cooldown",
+    "wsd-sqrt": "WSD, 1 − sqrt cooldown",
+    "wsd-cosine": "WSD, cosine cooldown",
+    "wsd-exponential": "WSD, exponential cooldown",
+    constant: "constant",
   };
 
   const byId = (id) => document.getElementById(id);
-  const say = (id, text) => { byId(id).textContent = text; };
+  const say = (id, text) => {
+    byId(id).textContent = text;
+  };
   const three = (x) => Number(x.toPrecision(3));
 
   // Sliders stand at a position from 0 to 1000 on a logarithmic scale.
@@ -30,7 +34,7 @@ const Explorer = (() => {
   let charts = {};
   let later = 0;
   let turn = 0;
-  let widths = null; // relative half-widths of the band over the peak LR, by position
+  let widths = null; // of the band over the peak LR, until the second turn makes new ones
 
   // The state in the link: only what differs from the plan.
   function readLink() {
@@ -59,10 +63,13 @@ const Explorer = (() => {
     const least = Plans.doneOf(plan) + 16;
     const horizon = Math.min(Math.max(Math.round(wanted.horizon), least), 1e13);
     return {
-      ...wanted, horizon, peak: Math.max(wanted.peak, 1e-12),
+      ...wanted,
+      horizon,
+      peak: Math.max(wanted.peak, 1e-12),
       batch: wanted.batch === null || !(wanted.batch > 0) || !ranges.batch ? null : wanted.batch,
       cooldown: Math.min(Math.max(wanted.cooldown, 0.005), 0.98),
-      warmup: Math.round(wanted.warmup), final: Math.min(wanted.final, 1),
+      warmup: Math.round(wanted.warmup),
+      final: Math.min(wanted.final, 1),
     };
   }
 
@@ -86,7 +93,8 @@ const Explorer = (() => {
       if (!ranges[key]) return;
       const [slider, number] = [byId(`x-${key}`), byId(`x-${key}-number`)];
       if (document.activeElement !== slider) slider.value = position(value, ranges[key]);
-      if (document.activeElement !== number) number.value = key === "horizon" ? value : three(value);
+      if (document.activeElement !== number)
+        number.value = key === "horizon" ? value : three(value);
     });
     byId("x-cooldown").value = 100 * state.cooldown;
     say("x-cooldown-text", `${Words.general(100 * state.cooldown, 3)}%`);
@@ -116,8 +124,8 @@ const Explorer = (() => {
       const found = Plans.answer(plan, one);
       showControls();
       showNumbers(one, found);
-      drawSchedule(one);
-      drawForecast(one);
+      show("schedule", Drawings.schedules(plan, one));
+      show("forecast", Drawings.forecasts(plan, one));
       drawPeaks(one, found, null);
       showUse(one);
       byId("explore").dataset.milliseconds = (performance.now() - begun).toFixed(1);
@@ -144,122 +152,27 @@ const Explorer = (() => {
     say("x-steps-of", "");
     const notes = [];
     const samples = Plans.samplesOf(one);
-    if (Number.isFinite(samples)) notes.push(`The run takes ${Words.size(Math.round(samples))} samples.`);
+    if (Number.isFinite(samples))
+      notes.push(`The run takes ${Words.size(Math.round(samples))} samples.`);
     if (isRamp(one.batch)) {
       const [first, last] = [0, one.batch.horizon].map(one.batch.value).map(Words.size);
-      notes.push(`The batch size is that of the plan, from ${first} at the start to ${last} at the end.`);
+      notes.push(
+        `The batch size is that of the plan, from ${first} at the start to ${last} at the end.`,
+      );
     }
     const longest = Math.max(...plan.pilots.map(({ steps }) => steps));
     if (one.schedule.horizon > 8 * longest) {
-      notes.push(`${Words.times(one.schedule.horizon / longest)} times as long as the longest pilot.`);
+      notes.push(
+        `${Words.times(one.schedule.horizon / longest)} times as long as the longest pilot.`,
+      );
     }
     const cap = Plans.capOf(plan, one.batch);
     if (state.peak > cap * (1 + 1e-9)) {
-      notes.push(`The peak LR is above ${Words.rate(cap)}, the highest that the pilots show to be stable.`);
+      notes.push(
+        `The peak LR is above ${Words.rate(cap)}, the highest that the pilots show to be stable.`,
+      );
     }
     say("x-notes", notes.join(" "));
-  }
-
-  const LINE = { accent: { color: "accent", width: 2.5 }, plan: { color: "soft", width: 1.5, dash: "dash" } };
-
-  function drawSchedule(one) {
-    const draw = (schedule, name, style) => {
-      const [x, y] = Schedules.sampled(schedule, 200);
-      return { name, x, y, ...style };
-    };
-    show("schedule", {
-      x: { label: "step [updates]", tight: true }, height: 240,
-      y: { label: "learning rate", zero: true, format: "rate", tip: "rate" },
-      series: [draw(plan.own.schedule, "the plan", LINE.plan), draw(one.schedule, "this run", LINE.accent)],
-    });
-  }
-
-  let planCurve = null;
-
-  function drawForecast(one) {
-    planCurve = planCurve || Plans.curve(plan, plan.own, 40);
-    const curve = Plans.curve(plan, one, CURVE);
-    const series = [
-      { name: "the plan", ...planCurve, low: undefined, high: undefined, ...LINE.plan },
-      { name: "this run", ...curve, ...LINE.accent },
-    ];
-    show("forecast", {
-      x: { label: "step [updates]", log: true, range: [Math.min(curve.x[0], planCurve.x[0]),
-        1.03 * Math.max(state.horizon, plan.horizon)] },
-      y: { label: "loss [nats]", format: "loss4", range: lossRange(series) }, series, height: 240,
-    });
-  }
-
-  // The losses of the last nine tenths of the runs, with their bands.
-  function lossRange(series) {
-    const kept = series.flatMap(({ x, y, low, high }) => {
-      const end = x[x.length - 1];
-      return x.flatMap((step, i) => (step < 0.1 * end ? [] : [y[i], ...(low ? [low[i], high[i]] : [])]));
-    });
-    const [least, most] = [Math.min(...kept), Math.max(...kept)];
-    const margin = 0.06 * (most - least) || 0.01;
-    return [least - margin, most + margin];
-  }
-
-  // Loss over the peak LR. The band of most points follows those of a few, by straight lines, and the
-  // best peak is known in the second turn.
-  function drawPeaks(one, found, best) {
-    const [low, high] = ranges.peak;
-    const peaks = Plans.geometric(low, high, PEAKS);
-    const losses = peaks.map((peak) => Plans.lossOf(plan, Plans.atPeak(plan, state, one, peak)));
-    if (best || !widths) widths = bandWidths(one, peaks);
-    const top = Math.min(...losses);
-    const series = [
-      { name: "at this peak LR", x: peaks, y: losses, low: losses.map((y, i) => y * (1 - widths[i])),
-        high: losses.map((y, i) => y * (1 + widths[i])), color: "accent", width: 2.5 },
-      pilotPoints(one, peaks, losses),
-      { name: "this run", x: [one.schedule.peak], y: [found.loss.mean], color: "mark", points: 11 },
-    ];
-    const cap = Plans.capOf(plan, one.batch);
-    const marks = [{ x: cap, color: "soft", text: "highest of the pilots" }];
-    const shades = [];
-    if (best) {
-      shades.push({ from: best.low, to: best.high, color: "faint" });
-      marks.push({ x: best.peak, color: "accent", text: best.atCap ? "" : "best" });
-    }
-    show("peaks", {
-      x: { label: "peak LR", log: true, range: [low, high], format: "rate", tip: "rate", short: "peak LR" },
-      y: { label: "final loss [nats]", format: "loss4", range: peakRange(losses, top) },
-      series, marks, shades, height: 280,
-    });
-  }
-
-  // From below the band at the lowest loss to where the choice of a peak LR no longer matters.
-  function peakRange(losses, top) {
-    const sorted = [...losses].sort((a, b) => a - b);
-    const most = Math.max(sorted[Math.floor(0.7 * sorted.length)], top + 10 * Plans.WITHIN);
-    const band = 1.3 * top * Math.min(...widths);
-    return [top - Math.max(band, 0.08 * (most - top)), most + 0.05 * (most - top)];
-  }
-
-  // Half-widths of the band over the loss at each peak.
-  function bandWidths(one, peaks) {
-    const at = peaks.filter((_, i) => i % BANDS === 0);
-    const known = at.map((peak) => {
-      const { interval } = plan.law;
-      const target = Plans.endTarget(plan, Plans.atPeak(plan, state, one, peak));
-      const { mean, high } = Intervals.forecast(interval, target);
-      return (high - mean) / mean;
-    });
-    return peaks.map((peak) => Meshes.interpolate(Math.log(peak), at.map(Math.log), known));
-  }
-
-  // Each pilot at its peak LR, as far from the curve as it ended from its own fit.
-  function pilotPoints(one, peaks, losses) {
-    const [low, high] = ranges.peak;
-    const shown = plan.pilots.filter(({ peak }) => peak >= low && peak <= high)
-      .sort((a, b) => a.peak - b.peak);
-    const curve = (peak) => Meshes.interpolate(Math.log(peak), peaks.map(Math.log), losses);
-    return {
-      name: "pilot", x: shown.map(({ peak }) => peak), color: "grey", points: 7,
-      y: shown.map(({ peak, loss, fitted }) => (curve(peak) * loss) / fitted),
-      notes: shown.map(({ name, loss, steps }) => `${name} ended at ${Words.loss(loss)} after ${Words.steps(steps)} steps`),
-    };
   }
 
   function show(name, spec) {
@@ -267,10 +180,20 @@ const Explorer = (() => {
     else charts[name] = Charts.make(byId(`x-chart-${name}`), spec);
   }
 
+  function drawPeaks(one, found, best) {
+    const curve = Drawings.peakCurve(plan, state, one, ranges.peak);
+    if (best || !widths) widths = Drawings.bandWidths(plan, state, one, curve.peaks);
+    const point = { x: one.schedule.peak, y: found.loss.mean };
+    const cap = Plans.capOf(plan, one.batch);
+    show("peaks", Drawings.peaks(plan, curve, { widths, point, cap, best }));
+  }
+
   // The second turn, in pieces, so that a slider that moves again is answered at once.
   async function settle(mine) {
     const pause = async () => {
-      await new Promise((go) => { window.setTimeout(go, 0); });
+      await new Promise((go) => {
+        window.setTimeout(go, 0);
+      });
       return mine === turn;
     };
     const one = Plans.run(plan, state);
@@ -292,16 +215,23 @@ const Explorer = (() => {
       return;
     }
     say("x-steps", Words.steps(steps));
-    say("x-steps-of", `of this shape have the plan's loss: ${Words.times(steps / plan.horizon)}× the plan's`);
+    say(
+      "x-steps-of",
+      `of this shape have the plan's loss: ${Words.times(steps / plan.horizon)}× the plan's`,
+    );
   }
 
   function showBest(best) {
-    const range = `${Words.rate(best.low)} to ${Words.rate(best.high)}`;
-    say("x-best", best.atCap
-      ? `For this shape and horizon the loss still falls at ${Words.rate(best.cap)}, the highest peak LR of the`
-        + ` pilots: the best may lie above it. From ${range} the loss is within ${Plans.WITHIN} of that at ${Words.rate(best.cap)}.`
-      : `The best peak LR for this shape and horizon is ${Words.rate(best.peak)}; from ${range} the loss is within`
-        + ` ${Plans.WITHIN} of its own.`);
+    const range = `from ${Words.rate(best.low)} to ${Words.rate(best.high)}`;
+    const close = `${range} the loss is at most ${Plans.WITHIN} higher.`;
+    const cap = Words.rate(best.cap);
+    say(
+      "x-best",
+      best.atCap
+        ? `For this shape and horizon the loss still falls at ${cap}, the highest peak LR of the` +
+            ` pilots: the best may lie above it. Below it, ${close}`
+        : `The best peak LR for this shape and horizon is ${Words.rate(best.peak)}; ${close}`,
+    );
   }
 
   // Loss over the batch size for the same samples, each at its own best peak LR.
@@ -313,68 +243,57 @@ const Explorer = (() => {
       const there = limited({ ...state, batch: size, horizon: samples / size });
       const best = Plans.best(plan, there, 12);
       const run = Plans.run(plan, { ...there, peak: best.peak });
-      found.push({ ...Intervals.forecast(plan.law.interval, Plans.endTarget(plan, run)), best });
+      found.push({ ...Plans.answer(plan, run).loss, peak: best.peak });
       if (!(await pause())) return false;
     }
-    const y = found.map(({ mean }) => mean);
-    const least = y.indexOf(Math.min(...y));
-    const near = Plans.near(sizes, y, least, y[least]);
-    show("batches", {
-      x: { label: "batch size [samples]", log: true, range: [sizes[0], sizes[sizes.length - 1]], format: "size",
-        tip: "size", short: "batch size" },
-      y: { label: "final loss [nats]", format: "loss4" }, height: 260,
-      series: [{ name: "its best peak LR", x: sizes, y, low: found.map(({ low }) => low),
-        high: found.map(({ high }) => high), color: "accent", width: 2.5,
-        notes: found.map(({ best }) => `peak LR ${Words.rate(best.peak)}`) }],
-      shades: [{ from: near.low, to: near.high, color: "faint" }],
-      marks: isRamp(one.batch) ? [] : [{ x: ownBatch(), color: "mark", text: "this run" }],
-    });
-    say("x-batch-text", `For the same ${Words.size(Math.round(samples))} samples, each batch size at its own best peak`
-      + ` LR: a larger batch leaves fewer updates. From ${Words.size(three(near.low))} to`
-      + ` ${Words.size(three(near.high))} the loss is within ${Plans.WITHIN} of the least.`);
+    const losses = found.map(({ mean }) => mean);
+    const least = losses.indexOf(Math.min(...losses));
+    const near = Plans.near(sizes, losses, least, losses[least]);
+    const here = isRamp(one.batch) ? null : ownBatch();
+    show("batches", Drawings.batches(sizes, found, near, here));
+    const [low, high] = [near.low, near.high].map(three).map(Words.size);
+    say(
+      "x-batch-text",
+      `For the same ${Words.size(Math.round(samples))} samples, each batch size at its own best` +
+        ` peak LR: a larger batch leaves fewer updates. From ${low} to ${high} the loss is within` +
+        ` ${Plans.WITHIN} of the least.`,
+    );
     return true;
   }
 
   // The best peak LR of the shape at other horizons, with the range within 0.002.
   async function settleHorizons(pause) {
-    const factors = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8];
-    const horizons = factors.map((factor) => Math.round(state.horizon * factor))
+    const horizons = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]
+      .map((factor) => Math.round(state.horizon * factor))
       .filter((horizon) => horizon >= Plans.doneOf(plan) + 64 && horizon <= 1e13);
     const found = [];
     for (const horizon of horizons) {
       found.push(Plans.best(plan, { ...state, horizon }, 16));
       if (!(await pause())) return;
     }
-    const { cap } = found[0];
-    const of = (key) => found.map((best) => best[key]);
-    const lowest = Math.min(...of("low"));
-    show("horizons", {
-      x: { label: "horizon [updates]", log: true, range: [horizons[0] / 1.1, horizons[horizons.length - 1] * 1.1], tip: "steps" },
-      y: { label: "best peak LR", log: true, range: [lowest / 1.15, cap * 1.15], format: "rate", tip: "rate" },
-      series: [
-        { name: "best, and within 0.002", x: horizons, y: of("peak"), low: of("low"), high: of("high"),
-          color: "accent", width: 2.5, points: 7, notes: found.map(({ low, high }) => `${Words.rate(low)} to ${Words.rate(high)}`) },
-        { name: "highest of the pilots", x: horizons, y: horizons.map(() => cap), color: "soft", width: 1, dash: "dash" },
-      ],
-      height: 240,
-    });
-    say("x-horizon-text", movement(horizons, found, cap));
+    if (found.length < 2) return;
+    show("horizons", Drawings.horizons(horizons, found));
+    say("x-horizon-text", movement(horizons, found));
   }
 
-  function movement(horizons, found, cap) {
+  function movement(horizons, found) {
     const [first, last] = [found[0], found[found.length - 1]];
-    const span = `From ${Words.steps(horizons[0])} to ${Words.steps(horizons[horizons.length - 1])} steps`;
+    const [from, to] = [horizons[0], horizons[horizons.length - 1]].map(Words.steps);
+    const subject = `From ${from} to ${to} steps the best peak LR of this shape`;
     if (found.every(({ atCap }) => atCap)) {
-      return `${span} the best peak LR of this shape stands at ${Words.rate(cap)}, the highest of the pilots.`;
+      return `${subject} stands at ${Words.rate(first.cap)}, the highest of the pilots.`;
     }
     const ratio = last.peak / first.peak;
     const how = ratio < 0.95 ? "falls" : ratio > 1.05 ? "rises" : "hardly moves:";
-    return `${span} the best peak LR of this shape ${how} from ${Words.rate(first.peak)} to ${Words.rate(last.peak)}.`;
+    return `${subject} ${how} from ${Words.rate(first.peak)} to ${Words.rate(last.peak)}.`;
   }
 
   function showUse(one) {
     say("x-spec", one.schedule.spec);
-    say("x-snippet", Snippets.text(plan.snippets, byId("x-target").value, state.kind, one.schedule));
+    say(
+      "x-snippet",
+      Snippets.text(plan.snippets, byId("x-target").value, state.kind, one.schedule),
+    );
   }
 
   // Controls
@@ -400,22 +319,32 @@ const Explorer = (() => {
     for (const key of ["horizon", "peak", "batch"]) {
       if (!ranges[key]) continue;
       byId(`x-${key}`).addEventListener("input", (event) =>
-        change(changeOf(key, three(fromPosition(Number(event.target.value), ranges[key])))));
+        change(changeOf(key, three(fromPosition(Number(event.target.value), ranges[key])))),
+      );
       byId(`x-${key}-number`).addEventListener("change", (event) => {
         const value = Number(event.target.value);
         if (value > 0) change(changeOf(key, value));
       });
     }
-    byId("x-cooldown").addEventListener("input", (event) => change({ cooldown: event.target.value / 100 }));
-    byId("x-final").addEventListener("input", (event) => change({ final: event.target.value / 100 }));
-    byId("x-warmup").addEventListener("change", (event) => change({ warmup: Math.max(Number(event.target.value) || 0, 0) }));
+    byId("x-cooldown").addEventListener("input", (event) =>
+      change({ cooldown: event.target.value / 100 }),
+    );
+    byId("x-final").addEventListener("input", (event) =>
+      change({ final: event.target.value / 100 }),
+    );
+    byId("x-warmup").addEventListener("change", (event) =>
+      change({ warmup: Math.max(Number(event.target.value) || 0, 0) }),
+    );
     byId("x-shape").addEventListener("change", (event) => change(ofShape(event.target.value)));
     byId("x-reset").addEventListener("click", () => change(Plans.stateOf(plan)));
     byId("x-target").addEventListener("change", update);
     copies("x-copy-spec", () => byId("x-spec").textContent);
     copies("x-copy-snippet", () => byId("x-snippet").textContent);
     copies("x-copy-link", () => window.location.href);
-    window.addEventListener("hashchange", () => { state = readLink(); update(); });
+    window.addEventListener("hashchange", () => {
+      state = readLink();
+      update();
+    });
   }
 
   function copies(id, text) {
@@ -428,7 +357,9 @@ const Explorer = (() => {
       } catch {
         button.textContent = "select it and press Ctrl+C"; // a page from disk may not be allowed to
       }
-      window.setTimeout(() => { button.textContent = label; }, 1500);
+      window.setTimeout(() => {
+        button.textContent = label;
+      }, 1500);
     });
   }
 
@@ -441,7 +372,9 @@ const Explorer = (() => {
       ranges = rangesOf();
       state = readLink();
       byId("explore-body").hidden = false;
-      Object.entries(KINDS).forEach(([kind, name]) => byId("x-shape").append(new Option(name, kind)));
+      Object.entries(KINDS).forEach(([kind, name]) =>
+        byId("x-shape").append(new Option(name, kind)),
+      );
       Object.keys(plan.snippets).forEach((name) => byId("x-target").append(new Option(name, name)));
       byId("x-batch-row").hidden = !ranges.batch;
       byId("x-samples-row").hidden = !ranges.batch;
@@ -451,7 +384,10 @@ const Explorer = (() => {
     } catch (error) {
       byId("explore-body").hidden = true;
       byId("explore-failed").hidden = false;
-      say("explore-failed", `This part of the page does not work: ${error.message}. The report below holds.`);
+      say(
+        "explore-failed",
+        `This part of the page does not work: ${error.message}. The report below holds.`,
+      );
       throw error;
     }
   }

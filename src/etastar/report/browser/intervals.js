@@ -1,7 +1,7 @@
 // How sure a forecast is: the formulas of etastar/law/_law.py, _posterior.py and _misfit.py.
 //
-// `interval` holds what the runs leave open of the d constants, averaged over the sizes of misfit and
-// luck, as matrices that etastar.law.law_document describes.
+// `interval` holds what the runs leave open of the d constants, averaged over the sizes of misfit
+// and luck, as matrices that etastar.law.law_document describes.
 "use strict";
 
 const Intervals = (() => {
@@ -29,7 +29,7 @@ const Intervals = (() => {
     return (1 + far) * Math.exp(-far);
   }
 
-  // Points of one run: losses, slopes, places, and doublings beyond the longest run and highest peak.
+  // Points of one run: losses, slopes, places, and doublings beyond the longest run and peak LR.
   // `run` is {schedule, batch, mesh}; steps are updates done.
   function targets(law, run, steps) {
     const { units, interval } = law;
@@ -42,10 +42,16 @@ const Intervals = (() => {
       const ramped = batch !== null && typeof batch === "object" && units.batch !== null;
       const samples = ramped ? batch.intrinsicTime(step) / units.batch : step * ratio;
       const place = misfitPlace(schedule, step, ratio, interval.scales);
-      return prepared({
-        loss: losses[i], slope: slopes[i].map((x, k) => x * interval.width[k]), place,
-        ahead: log2Over(samples, units.steps), above,
-      }, interval);
+      return prepared(
+        {
+          loss: losses[i],
+          slope: slopes[i].map((x, k) => x * interval.width[k]),
+          place,
+          ahead: log2Over(samples, units.steps),
+          above,
+        },
+        interval,
+      );
     });
   }
 
@@ -55,8 +61,10 @@ const Intervals = (() => {
     const shift = product(target.slope, interval.moved) + product(near, interval.movedMisfit);
     const both = Float64Array.from([...target.slope, ...near]);
     return {
-      ...target, shift,
-      known: timesRows(interval.known, both), misfits: timesTriangle(interval.misfits, near),
+      ...target,
+      shift,
+      known: timesRows(interval.known, both),
+      misfits: timesTriangle(interval.misfits, near),
     };
   }
 
@@ -89,8 +97,10 @@ const Intervals = (() => {
   // Covariance of what is open about the log losses at two targets, that of luck aside.
   function covariance(interval, a, b) {
     const misfit = interval.misfit * alike(a.place, b.place) - product(a.misfits, b.misfits);
-    const further = interval.shift * a.shift * b.shift
-      + interval.ahead ** 2 * a.ahead * b.ahead + interval.above ** 2 * a.above * b.above;
+    const further =
+      interval.shift * a.shift * b.shift +
+      interval.ahead ** 2 * a.ahead * b.ahead +
+      interval.above ** 2 * a.above * b.above;
     return product(a.known, b.known) + misfit + further;
   }
 
@@ -121,7 +131,9 @@ const Intervals = (() => {
   // The interval of a document with its matrices as arrays.
   function read(document) {
     return {
-      ...document, known: decoded(document.known), misfits: decoded(document.misfits),
+      ...document,
+      known: decoded(document.known),
+      misfits: decoded(document.misfits),
     };
   }
 

@@ -1,5 +1,5 @@
-// Losses under a law in Volterra form: the formulas of etastar/law/_forms/_volterra_rows.py, function
-// by function, for one row of cells and one set of constants.
+// Losses under a law in Volterra form: the formulas of etastar/law/_forms/_volterra_rows.py,
+// function by function, for one row of cells and one set of constants.
 //
 // A law is {names, theta, linear}: the constants by name as there, and the factors of its columns.
 "use strict";
@@ -10,8 +10,18 @@ const Laws = (() => {
 
   // The constants that the formulas below use; a law with another one is not known here.
   const KNOWN = [
-    "source", "memory", "log_lag", "noise_power", "log_origin", "log_growth", "log_decay",
-    "time_power", "log_instability", "log_critical", "batch_power", "log_kept",
+    "source",
+    "memory",
+    "log_lag",
+    "noise_power",
+    "log_origin",
+    "log_growth",
+    "log_decay",
+    "time_power",
+    "log_instability",
+    "log_critical",
+    "batch_power",
+    "log_kept",
   ];
   const COLUMNS = ["floor", "bias", "noise"];
 
@@ -19,7 +29,12 @@ const Laws = (() => {
   function check({ form, names, columns }) {
     const strange = names.filter((name) => !KNOWN.includes(name));
     const missing = KNOWN.slice(0, 9).filter((name) => !names.includes(name));
-    if (form !== "etastar" || strange.length || missing.length || String(columns) !== String(COLUMNS)) {
+    if (
+      form !== "etastar" ||
+      strange.length ||
+      missing.length ||
+      String(columns) !== String(COLUMNS)
+    ) {
       const why = strange.length ? `the constant ${strange[0]}` : `the form ${form} (${columns})`;
       throw new TypeError(`this page does not know ${why} of the fitted law`);
     }
@@ -28,7 +43,9 @@ const Laws = (() => {
   // The constants by name; what a law does not have is undefined.
   function constantsOf(names, theta) {
     const constants = {};
-    names.forEach((name, i) => { constants[name] = theta[i]; });
+    names.forEach((name, i) => {
+      constants[name] = theta[i];
+    });
     constants.memory = Math.max(constants.memory, LEAST_MEMORY);
     return constants;
   }
@@ -39,10 +56,16 @@ const Laws = (() => {
   const OF_TIME = [...OF_RATE, "step", "time"];
   const ALL = [...OF_TIME, "unstable", "drive"];
   const KEPT = {
-    source: ALL, log_origin: ALL, memory: ALL, log_lag: ALL,
-    noise_power: [...OF_TIME, "unstable"], batch_power: [...OF_TIME, "unstable"],
-    log_kept: [...OF_TIME, "unstable"], log_instability: OF_TIME,
-    time_power: [...OF_RATE, "unstable"], log_critical: OF_NORM,
+    source: ALL,
+    log_origin: ALL,
+    memory: ALL,
+    log_lag: ALL,
+    noise_power: [...OF_TIME, "unstable"],
+    batch_power: [...OF_TIME, "unstable"],
+    log_kept: [...OF_TIME, "unstable"],
+    log_instability: OF_TIME,
+    time_power: [...OF_RATE, "unstable"],
+    log_critical: OF_NORM,
   };
 
   // A value that is computed once, when it is first asked for.
@@ -62,7 +85,9 @@ const Laws = (() => {
     // The same cells with one constant changed.
     changed(name, value) {
       const kept = {};
-      (KEPT[name] || []).forEach((each) => { if (this.found[each]) kept[each] = this.found[each]; });
+      (KEPT[name] || []).forEach((each) => {
+        if (this.found[each]) kept[each] = this.found[each];
+      });
       return new Rows({ ...this.constants, [name]: value }, this.cells, kept);
     }
 
@@ -95,7 +120,8 @@ const Laws = (() => {
         for (let i = 0; i < rate.length; i++) {
           const least = Math.max(rate[i], LEAST_RATE);
           squared[i] = (2 * least * least) / (norm[i] + norm[i + 1]);
-          if (log_critical !== undefined) squared[i] *= ((1 + critical) * batch[i]) / (batch[i] + critical);
+          if (log_critical !== undefined)
+            squared[i] *= ((1 + critical) * batch[i]) / (batch[i] + critical);
         }
         return squared;
       });
@@ -161,7 +187,11 @@ const Laws = (() => {
     get drive() {
       return once(this, "drive", () => {
         const power = this.constants.noise_power - this.constants.time_power;
-        const { lasting, unstable, cells: { batch } } = this;
+        const {
+          lasting,
+          unstable,
+          cells: { batch },
+        } = this;
         const logs = this.logEffective;
         const drive = new Float64Array(logs.length);
         let ofBatch = 0;
@@ -218,7 +248,9 @@ const Laws = (() => {
     return {
       rate: mesh.rate.map((x) => x / units.rate),
       length: mesh.length.map((x) => x / units.steps),
-      batch: known ? mesh.batch.map((x) => x / units.batch) : new Float64Array(mesh.rate.length).fill(1),
+      batch: known
+        ? mesh.batch.map((x) => x / units.batch)
+        : new Float64Array(mesh.rate.length).fill(1),
     };
   }
 

@@ -21,7 +21,13 @@ const Meshes = (() => {
     const node = fill(edge, density(sharp, end));
     const length = Float64Array.from({ length: CELLS }, (_, i) => node[i + 1] - node[i]);
     const rate = means(schedule, node, length);
-    if (!ramped) return { node, rate, length, batch: batch === null ? null : new Float64Array(CELLS).fill(batch) };
+    if (!ramped)
+      return {
+        node,
+        rate,
+        length,
+        batch: batch === null ? null : new Float64Array(CELLS).fill(batch),
+      };
     const sizes = means(batch, node, length);
     // Padding has the batch size of the cell before: one of no samples makes no sense.
     for (let i = 1; i < CELLS; i++) if (!(length[i] > 0)) sizes[i] = sizes[i - 1];
@@ -116,7 +122,9 @@ const Meshes = (() => {
     let total = count.reduce((sum, x) => sum + x, 0);
     while (total !== CELLS) {
       const more = total < CELLS;
-      const room = want.map((x, i) => (more ? x / count[i] : count[i] > 1 ? -x / count[i] : -Infinity));
+      const room = want.map((x, i) =>
+        more ? x / count[i] : count[i] > 1 ? -x / count[i] : -Infinity,
+      );
       const at = room.indexOf(Math.max(...room));
       count[at] += more ? 1 : -1;
       total += more ? 1 : -1;

@@ -1,7 +1,8 @@
 // What a plan holds, and what follows when its horizon, peak LR, batch size or shape are moved.
 //
-// A state is {kind, horizon, peak, batch, cooldown, warmup, final}: `kind` is "plan" (the plan's own
-// shape), constant, linear, cosine, or wsd with a decay, as in "wsd-sqrt"; `batch` null is the plan's.
+// A state is {kind, horizon, peak, batch, cooldown, warmup, final}: `kind` is "plan" (the plan's
+// own shape), constant, linear, cosine, or wsd with a decay, as in "wsd-sqrt"; a `batch` of null is
+// the plan's.
 // A run is {schedule, batch, mesh}.
 "use strict";
 
@@ -16,7 +17,11 @@ const Plans = (() => {
   function read(document) {
     Laws.check(document.law);
     const law = { ...document.law, interval: Intervals.read(document.law.interval) };
-    const members = document.members.map(([theta, linear]) => ({ names: law.names, theta, linear }));
+    const members = document.members.map(([theta, linear]) => ({
+      names: law.names,
+      theta,
+      linear,
+    }));
     const plan = { ...document, law, members };
     plan.own = runOf(document.schedule, batchFrom(document.batch));
     plan.target = endTarget(plan, plan.own);
@@ -31,7 +36,8 @@ const Plans = (() => {
     ["mean", "low", "high"].forEach((key) => {
       if (Math.abs(found[key] / plan.loss[key] - 1) > 1e-6) {
         throw new Error(
-          `the formulas of this page give the plan a loss (${key}) of ${found[key]}, not ${plan.loss[key]}`);
+          `by its formulas the plan has the loss ${found[key]} (${key}), not ${plan.loss[key]}`,
+        );
       }
     });
   }
@@ -50,8 +56,13 @@ const Plans = (() => {
   function stateOf(plan) {
     const rest = lastPiece(plan.schedule);
     return {
-      kind: "plan", horizon: plan.horizon, peak: plan.peak, batch: null, cooldown: 0.2,
-      warmup: plan.limits.warmup, final: rest.final || 0,
+      kind: "plan",
+      horizon: plan.horizon,
+      peak: plan.peak,
+      batch: null,
+      cooldown: 0.2,
+      warmup: plan.limits.warmup,
+      final: rest.final || 0,
     };
   }
 
@@ -85,7 +96,11 @@ const Plans = (() => {
       rest.decay = decay;
     }
     const least = plan.limits.floor / state.peak;
-    const final = Math.max(state.final, Math.ceil(least * 1e4 - 1e-9) / 1e4, decay === "exponential" ? 0.001 : 0);
+    const final = Math.max(
+      state.final,
+      Math.ceil(least * 1e4 - 1e-9) / 1e4,
+      decay === "exponential" ? 0.001 : 0,
+    );
     if (kind !== "constant" && final > 0) rest.final = Math.min(final, 1);
     return afterPast(plan, rest);
   }
@@ -94,13 +109,18 @@ const Plans = (() => {
   function afterPast(plan, rest) {
     const { past } = plan;
     if (!past) return rest;
-    const pieces = past.schedule.kind === "join"
-      ? past.schedule.pieces.filter((_, i, all) => i === 0 || all[i - 1].until < past.step)
-        .map(({ until, schedule }) => ({ until: Math.min(until, past.step), schedule }))
-      : [{ until: past.step, schedule: past.schedule }];
+    const pieces =
+      past.schedule.kind === "join"
+        ? past.schedule.pieces
+            .filter((_, i, all) => i === 0 || all[i - 1].until < past.step)
+            .map(({ until, schedule }) => ({ until: Math.min(until, past.step), schedule }))
+        : [{ until: past.step, schedule: past.schedule }];
     const start = doneOf(plan);
     if (past.warmup > 0) {
-      const knots = [[0, past.rate], [past.warmup, Schedules.make(rest).value(0)]];
+      const knots = [
+        [0, past.rate],
+        [past.warmup, Schedules.make(rest).value(0)],
+      ];
       pieces.push({ until: start, schedule: { kind: "table", horizon: past.warmup, knots } });
     }
     return { kind: "join", pieces: [...pieces, { until: start + rest.horizon, schedule: rest }] };
@@ -113,7 +133,8 @@ const Plans = (() => {
     }
     if (!plan.past) return Schedules.make(Schedules.stretched(plan.batch, state.horizon));
     const pieces = plan.batch.pieces.map((piece, i, all) =>
-      (i === all.length - 1 ? { ...piece, until: state.horizon } : piece));
+      i === all.length - 1 ? { ...piece, until: state.horizon } : piece,
+    );
     return Schedules.make({ ...plan.batch, pieces });
   }
 
@@ -122,7 +143,9 @@ const Plans = (() => {
   // Samples that a run takes; NaN where its batch size is not known.
   function samplesOf({ schedule, batch }) {
     if (batch === null) return NaN;
-    return typeof batch === "number" ? batch * schedule.horizon : batch.intrinsicTime(schedule.horizon);
+    return typeof batch === "number"
+      ? batch * schedule.horizon
+      : batch.intrinsicTime(schedule.horizon);
   }
 
   const endTarget = (plan, one) => Intervals.targets(plan.law, one, [one.schedule.horizon])[0];
@@ -132,7 +155,9 @@ const Plans = (() => {
   // Final loss on average over the fits that the pilots allow.
   function expected(plan, one) {
     const cells = Laws.cellsOf(one.mesh, plan.law.units);
-    return plan.members.reduce((sum, law) => sum + Laws.finalLoss(law, cells), 0) / plan.members.length;
+    return (
+      plan.members.reduce((sum, law) => sum + Laws.finalLoss(law, cells), 0) / plan.members.length
+    );
   }
 
   // Forecast, and difference to the plan, of a run.
@@ -156,8 +181,9 @@ const Plans = (() => {
     const late = early.map((_, i) => (horizon / 2) * (1 + (i + 1) / early.length));
     const steps = [...early, ...kinks, ...late].map(Math.round).filter((step) => step >= first);
     const kept = [...new Set(steps)].sort((a, b) => a - b);
-    const found = Intervals.targets(plan.law, one, kept)
-      .map((target) => Intervals.forecast(plan.law.interval, target));
+    const found = Intervals.targets(plan.law, one, kept).map((target) =>
+      Intervals.forecast(plan.law.interval, target),
+    );
     const of = (key) => found.map((each) => each[key]);
     return { x: kept, y: of("mean"), low: of("low"), high: of("high") };
   }
@@ -166,7 +192,11 @@ const Plans = (() => {
   function riseOf(schedule) {
     const { breakpoints } = schedule;
     let i = 0;
-    while (i + 1 < breakpoints.length && schedule.value(breakpoints[i + 1]) > schedule.value(breakpoints[i])) i++;
+    while (
+      i + 1 < breakpoints.length &&
+      schedule.value(breakpoints[i + 1]) > schedule.value(breakpoints[i])
+    )
+      i++;
     return breakpoints[i];
   }
 
@@ -183,7 +213,9 @@ const Plans = (() => {
     const { limits, pilots } = plan;
     if (!limits.byBatch || batch === null) return limits.cap;
     const size = typeof batch === "number" ? batch : batch.value(0);
-    const stable = pilots.map(({ peak, batch: own }) => peak * Math.min(1, size / own) ** limits.transfer);
+    const stable = pilots.map(
+      ({ peak, batch: own }) => peak * Math.min(1, size / own) ** limits.transfer,
+    );
     return Math.max(...stable, 1.001 * limits.floor);
   }
 
@@ -244,7 +276,10 @@ const Plans = (() => {
         const part = (lastLoss - goal) / (lastLoss - loss);
         return lastSteps * (horizon / lastSteps) ** part;
       }
-      [lastLoss, lastSteps] = [i === 0 ? Math.min(tuned, own) : loss, longer ? state.horizon * factor : horizon];
+      [lastLoss, lastSteps] = [
+        i === 0 ? Math.min(tuned, own) : loss,
+        longer ? state.horizon * factor : horizon,
+      ];
       if (i === 0 && longer && lastLoss <= goal) return state.horizon;
     }
     return null;
@@ -254,14 +289,36 @@ const Plans = (() => {
   function retuned(plan, state, horizon) {
     const there = { ...state, horizon };
     const { cap, floor } = { cap: capOf(plan, batchOf(plan, state)), floor: plan.limits.floor };
-    const peaks = new Set(RETUNED.map((factor) => Math.min(Math.max(state.peak * factor, floor), cap)));
+    const peaks = new Set(
+      RETUNED.map((factor) => Math.min(Math.max(state.peak * factor, floor), cap)),
+    );
     const one = run(plan, there);
-    return Math.min(...[...peaks].filter((peak) => peak > 0)
-      .map((peak) => expected(plan, atPeak(plan, there, one, peak))));
+    return Math.min(
+      ...[...peaks]
+        .filter((peak) => peak > 0)
+        .map((peak) => expected(plan, atPeak(plan, there, one, peak))),
+    );
   }
 
   return {
-    read, stateOf, run, documentOf, answer, curve, lossOf, atPeak, best, capOf, stepsToMatch, samplesOf,
-    geometric, near, endTarget, expected, doneOf, isPlan, WITHIN,
+    read,
+    stateOf,
+    run,
+    documentOf,
+    answer,
+    curve,
+    lossOf,
+    atPeak,
+    best,
+    capOf,
+    stepsToMatch,
+    samplesOf,
+    geometric,
+    near,
+    endTarget,
+    expected,
+    doneOf,
+    isPlan,
+    WITHIN,
   };
 })();

@@ -29,28 +29,52 @@ const Schedules = (() => {
 
   const FALLS = {
     linear: (frame, start, length) =>
-      decay(frame, start, length, (x) => 1 - x,
-        (offset, count) => count * ((length - offset - (count - 1) / 2) / length)),
+      decay(
+        frame,
+        start,
+        length,
+        (x) => 1 - x,
+        (offset, count) => count * ((length - offset - (count - 1) / 2) / length),
+      ),
     cosine: (frame, start, length) => {
       const half = Math.PI / length / 2;
-      return decay(frame, start, length, (x) => 0.5 * (1 + Math.cos(Math.PI * x)),
+      return decay(
+        frame,
+        start,
+        length,
+        (x) => 0.5 * (1 + Math.cos(Math.PI * x)),
         // Dirichlet kernel: a sum of equally spaced cosines.
-        (offset, count) => 0.5 * (count + (Math.sin(count * half) / Math.sin(half))
-          * Math.cos((2 * offset + count - 1) * half)));
+        (offset, count) =>
+          0.5 *
+          (count +
+            (Math.sin(count * half) / Math.sin(half)) * Math.cos((2 * offset + count - 1) * half)),
+      );
     },
     sqrt: (frame, start, length) =>
-      decay(frame, start, length, (x) => 1 - Math.sqrt(x),
-        (offset, count) => count - Sums.risingPowerSum(offset, count, 0.5, length)),
+      decay(
+        frame,
+        start,
+        length,
+        (x) => 1 - Math.sqrt(x),
+        (offset, count) => count - Sums.risingPowerSum(offset, count, 0.5, length),
+      ),
     polynomial: (frame, start, length) =>
-      decay(frame, start, length, (x) => (1 - x) ** frame.power,
-        (offset, count) => Sums.fallingPowerSum(length - offset, count, frame.power, length)),
+      decay(
+        frame,
+        start,
+        length,
+        (x) => (1 - x) ** frame.power,
+        (offset, count) => Sums.fallingPowerSum(length - offset, count, frame.power, length),
+      ),
     exponential: ({ peak, final }, start, length) => {
       const slope = Math.log(final) / length;
       return {
         value: (step) => peak * final ** ((step - start) / length),
-        total: (first, count) => slope === 0 ? peak * count
-          : (peak * Math.exp(slope * (first - start)) * Math.expm1(slope * count))
-            / Math.expm1(slope),
+        total: (first, count) =>
+          slope === 0
+            ? peak * count
+            : (peak * Math.exp(slope * (first - start)) * Math.expm1(slope * count)) /
+              Math.expm1(slope),
         kinks: [],
       };
     },
@@ -144,11 +168,15 @@ const Schedules = (() => {
 
   function stableDecay(frame) {
     const start = cooldownStart(frame);
-    if (start < frame.warmup) throw new RangeError("the cooldown is longer than what follows the warmup");
+    if (start < frame.warmup)
+      throw new RangeError("the cooldown is longer than what follows the warmup");
     const length = frame.horizon - start;
     const stable = { start: frame.warmup, origin: 0, curve: flat(frame.peak) };
     if (length <= 0) return [stable];
-    return [stable, { start, origin: 0, curve: FALLS[frame.decay || "linear"](frame, start, length) }];
+    return [
+      stable,
+      { start, origin: 0, curve: FALLS[frame.decay || "linear"](frame, start, length) },
+    ];
   }
 
   const SHAPES = {
@@ -212,7 +240,10 @@ const Schedules = (() => {
   }
 
   function makeJoined(document) {
-    const pieces = document.pieces.map(({ until, schedule: inner }) => ({ until, piece: make(inner) }));
+    const pieces = document.pieces.map(({ until, schedule: inner }) => ({
+      until,
+      piece: make(inner),
+    }));
     const frame = {
       peak: Math.max(...pieces.map(({ piece }) => piece.peak)),
       horizon: pieces[pieces.length - 1].until,
@@ -229,7 +260,12 @@ const Schedules = (() => {
       return curve.value(at - origin);
     };
     return {
-      document, peak, horizon, warmup, segments, value,
+      document,
+      peak,
+      horizon,
+      warmup,
+      segments,
+      value,
       intrinsicTime: timeOf(segments, starts, horizon, value),
       breakpoints: breakpointsOf(segments, starts, horizon),
       spec: specOf(document),
@@ -269,11 +305,15 @@ const Schedules = (() => {
   // The spec string, which etastar's parse_schedule reads back to an equal schedule.
   function specOf(document) {
     if (document.kind === "join") {
-      const parts = document.pieces.map(({ until, schedule: inner }) => `${specOf(inner)},until=${until}`);
+      const parts = document.pieces.map(
+        ({ until, schedule: inner }) => `${specOf(inner)},until=${until}`,
+      );
       return `join:${parts.join(" then ")}`;
     }
     const keys = Object.entries(document)
-      .filter(([key, value]) => key !== "kind" && !(value === 0 && (key === "warmup" || key === "final")))
+      .filter(
+        ([key, value]) => key !== "kind" && !(value === 0 && (key === "warmup" || key === "final")),
+      )
       .map(([key, value]) => `${key}=${valueText(value)}`);
     return `${document.kind}:${keys.join(",")}`;
   }
@@ -288,13 +328,17 @@ const Schedules = (() => {
     if (document.kind === "join") {
       const highest = make(document).peak;
       const pieces = document.pieces.map(({ until, schedule: inner }) => ({
-        until, schedule: scaled(inner, peak * (make(inner).peak / highest)),
+        until,
+        schedule: scaled(inner, peak * (make(inner).peak / highest)),
       }));
       return { ...document, pieces };
     }
     if (document.kind !== "table") return { ...document, peak };
     const highest = Math.max(...document.knots.map(([, rate]) => rate));
-    return { ...document, knots: document.knots.map(([step, rate]) => [step, peak * (rate / highest)]) };
+    return {
+      ...document,
+      knots: document.knots.map(([step, rate]) => [step, peak * (rate / highest)]),
+    };
   }
 
   // The document over another number of steps: knots, `at` and joints move, a warmup stays.

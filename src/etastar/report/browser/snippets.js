@@ -20,7 +20,10 @@ const Snippets = (() => {
   function variantOf(texts, kind, { document }) {
     if ("any" in texts) return texts.any;
     if (document.kind === "join") return undefined;
-    const [final, warmup] = [document.final > 0 ? "final" : "zero", document.warmup > 0 ? "warmup" : "none"];
+    const [final, warmup] = [
+      document.final > 0 ? "final" : "zero",
+      document.warmup > 0 ? "warmup" : "none",
+    ];
     return texts[`${kind} ${final} ${warmup}`];
   }
 
@@ -30,12 +33,24 @@ const Snippets = (() => {
     if (template === undefined) {
       return `# ${target} has no schedule of this shape: choose a standard one, or torch or optax.`;
     }
-    const { horizon, peak, warmup, final = 0, cooldown } = { warmup: 0, ...schedule.document, peak: schedule.peak, horizon: schedule.horizon };
-    const falling = cooldown === undefined ? horizon - warmup : Math.max(Math.round(horizon * cooldown), 1);
+    const {
+      horizon,
+      peak,
+      warmup,
+      final = 0,
+      cooldown,
+    } = { warmup: 0, ...schedule.document, peak: schedule.peak, horizon: schedule.horizon };
+    const falling =
+      cooldown === undefined ? horizon - warmup : Math.max(Math.round(horizon * cooldown), 1);
     const blanks = {
-      spec: () => literal(schedule.spec), horizon: () => String(horizon), peak: () => numeral(peak),
-      warmup: () => String(warmup), final: () => numeral(final), floor: () => numeral(final * peak),
-      falling: () => String(falling), part: () => numeral(falling / horizon),
+      spec: () => literal(schedule.spec),
+      horizon: () => String(horizon),
+      peak: () => numeral(peak),
+      warmup: () => String(warmup),
+      final: () => numeral(final),
+      floor: () => numeral(final * peak),
+      falling: () => String(falling),
+      part: () => numeral(falling / horizon),
     };
     return template.replace(/\{\{(\w+)\}\}/g, (_, name) => blanks[name]());
   }

@@ -39,7 +39,12 @@ const Words = (() => {
 
   // A label on an axis, short: 20k, 1.5M.
   function short(x) {
-    for (const [unit, letter] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    for (const [unit, letter] of [
+      [1e12, "T"],
+      [1e9, "G"],
+      [1e6, "M"],
+      [1e3, "k"],
+    ]) {
       if (Math.abs(x) >= unit) return general(x / unit, 4) + letter;
     }
     return general(x, 4);
