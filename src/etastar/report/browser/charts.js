@@ -2,9 +2,9 @@
 //
 // A chart is described by a plain object: {x, y, series, shades, marks, map, height}. An axis is
 // {label, log, range, format, tip, short, zero, tight}; `format` and `tip` are names of Words, for
-// the axis and beside the pointer. A series is {name, x, y, color, width, dash, points,
-// low, high, notes}; a shade is a part {from, to, color} of the x axis, a mark a line {x, color,
-// text} across it. Colours are CSS colours or names of the page's own: accent, soft, grey, line, mark.
+// the axis and beside the pointer. A series is {name, x, y, color, width, dash, points, low, high,
+// notes}; a shade is a part {from, to, color} of the x axis, a mark a line {x, color, text} across
+// it. Colours are CSS colours or names of the page's own: accent, soft, grey, line, mark.
 "use strict";
 
 const Charts = (() => {

@@ -9,6 +9,7 @@
 const Plans = (() => {
   const WITHIN = 0.002; // more loss than this is not close: LOSS of etastar/planning/_stray.py
   const LONGEST = 1e13;
+  const LEAST_FINAL = 1e-3; // an exponential fall never reaches 0
   // Horizons, over that of a run, at which its shape is asked for a loss; shorter ones too.
   const FACTORS = [1, 1.03, 1.07, 1.12, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 30, 100];
   const RETUNED = [-2, -1.5, -1, -0.5, 0, 0.5].map((power) => 2 ** power);
@@ -95,14 +96,17 @@ const Plans = (() => {
       rest.cooldown = Math.min(state.cooldown, 1 - warmup / length, 1 - 1e-9);
       rest.decay = decay;
     }
-    const least = plan.limits.floor / state.peak;
-    const final = Math.max(
-      state.final,
-      Math.ceil(least * 1e4 - 1e-9) / 1e4,
-      decay === "exponential" ? 0.001 : 0,
-    );
+    const least = decay === "exponential" ? LEAST_FINAL : 0;
+    const final = Math.max(state.final, roundedUp(plan.limits.floor / state.peak), least);
     if (kind !== "constant" && final > 0) rest.final = Math.min(final, 1);
     return afterPast(plan, rest);
+  }
+
+  // A ratio with four digits, not below itself.
+  function roundedUp(ratio) {
+    if (ratio === 0) return 0;
+    const unit = 10 ** (Math.floor(Math.log10(ratio)) - 3);
+    return Number((Math.ceil((ratio / unit) * (1 - 1e-12)) * unit).toPrecision(4));
   }
 
   // What a run has done, a line to the first LR of the rest, and the rest.
