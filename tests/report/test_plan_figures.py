@@ -51,7 +51,7 @@ def test_a_far_forecast_is_drawn_from_the_pilots_on(plan_of):
     assert steps[0] < 100
     assert steps[-1] == horizon
     assert np.all(np.diff(steps) > 0)
-    np.testing.assert_allclose(line.y, law.predict(schedule, steps).mean, rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(line.y), law.predict(schedule, steps).mean, rtol=1e-12)
     assert len(plan_report(plan)) < 5e5
 
 
