@@ -39,6 +39,8 @@ def forecast_command(
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
     runs_schedule: option.RunsSchedule = None,
+    pattern: option.Patterns = None,
+    per_epoch: option.StepsPerEpoch = None,
 ) -> None:
     """Predict the loss of a run with a given schedule."""
     wanted = option.parsed_schedule(schedule)
@@ -48,7 +50,7 @@ def forecast_command(
     option.check_transient(transient)
     with working("reading the logs"):
         option.check_law(law_name)
-        logs = option.read_logs(runs, step, loss, lr, runs_schedule)
+        logs = option.read_logs(runs, step, loss, lr, runs_schedule, pattern, per_epoch)
     with working("fitting the law"):
         import numpy as np
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._checks import part
+from etastar._checks import part, shown
 from etastar._errors import InputError
 from etastar._files import prepare_folder
 from etastar.schedule import Schedule, parse_schedule
@@ -24,8 +24,9 @@ Runs = Annotated[
     list[str],
     typer.Argument(
         metavar="RUNS...",
-        help="Logs of the pilot runs: files, folders or globs. A runs.csv beside them declares"
-        " their schedules; an lr column serves otherwise.",
+        help="Logs of the pilot runs: files, folders or globs, or runs of a tracker"
+        " (wandb:ENTITY/PROJECT, mlflow:URI#EXPERIMENT, trackio:PROJECT). A runs.csv beside the"
+        " files declares their schedules; an lr column serves otherwise.",
         show_default=False,
     ),
 ]
@@ -38,6 +39,25 @@ LossColumn = Annotated[
 ]
 RateColumn = Annotated[
     str | None, typer.Option("--lr", metavar="COLUMN", help="Column of the LR; guessed.")
+]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pattern",
+        metavar="REGEX",
+        help="Finds the rows of text that is no table; its named groups step, loss, lr become"
+        " columns. May be given several times.",
+        show_default=False,
+    ),
+]
+StepsPerEpoch = Annotated[
+    float | None,
+    typer.Option(
+        "--steps-per-epoch",
+        metavar="N",
+        help="Updates in an epoch, for logs that count epochs and no steps.",
+        show_default=False,
+    ),
 ]
 RunsSchedule = Annotated[
     str | None,
@@ -103,10 +123,12 @@ def count_of(name: str, text: str, *, least: int = 1) -> int:
     try:
         number = float(text)
     except ValueError:
-        raise InputError(f"{name} {text!r} is not a number; give steps, such as 40000") from None
+        raise InputError(
+            f"{name} {shown(text)} is not a number; give steps, such as 40000"
+        ) from None
     if not least <= number < 1e15 or number != int(number):
         raise InputError(
-            f"{name} {text!r} must be a whole number of steps from {least} to below 1e15;"
+            f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15;"
             " count optimiser updates"
         )
     return int(number)
@@ -120,7 +142,7 @@ def pair_of(name: str, text: str) -> tuple[float, float]:
     try:
         first, second = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{name} {text!r} must be two numbers, such as 1,0.01") from None
+        raise InputError(f"{name} {shown(text)} must be two numbers, such as 1,0.01") from None
     return first, second
 
 
@@ -155,12 +177,22 @@ def read_logs(
     loss: str | None = None,
     lr: str | None = None,
     schedule: str | None = None,
+    patterns: list[str] | None = None,
+    steps_per_epoch: float | None = None,
 ) -> list[Run]:
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
 
     declared = None if schedule is None else parsed_schedule(schedule)
-    return read_runs(sources, step=step, loss=loss, lr=lr, schedule=declared)
+    return read_runs(
+        sources,
+        step=step,
+        loss=loss,
+        lr=lr,
+        schedule=declared,
+        pattern=patterns or (),
+        steps_per_epoch=steps_per_epoch,
+    )
 
 
 def file_of(run: Run) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar._files import prepare_folder
 
 from . import _options as option
@@ -92,6 +92,8 @@ def plan_command(
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
     runs_schedule: option.RunsSchedule = None,
+    pattern: option.Patterns = None,
+    per_epoch: option.StepsPerEpoch = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
     asked = _asked(horizon, samples, seconds, step_time, batch)
@@ -102,7 +104,7 @@ def plan_command(
         option.check_law(law_name)
         from etastar import planning
 
-        logs, continued = _read(runs, going_on, (step, loss, lr, runs_schedule))
+        logs, continued = _read(runs, going_on, (step, loss, lr, runs_schedule, pattern, per_epoch))
     if out is not None:
         prepare_folder(out)
     stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
@@ -138,11 +140,11 @@ def _print(result: Plan, report: Path | None, as_json: bool) -> None:
 
     show(plan_summary(result))
     if report is not None:
-        print(f"\nreport: {report}")
+        print(f"\nreport: {legible(str(report))}")
 
 
 def _read(
-    runs: list[str], going_on: str | None, columns: tuple[str | None, ...]
+    runs: list[str], going_on: str | None, columns: tuple[Any, ...]
 ) -> tuple[list[Run], Run | None]:
     """The logs, and the run to go on from where there is one."""
     logs = option.read_logs(runs, *columns)

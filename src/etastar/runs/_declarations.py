@@ -12,13 +12,14 @@ import polars as pl
 
 from etastar._checks import HORIZON_LIMIT, shown
 from etastar._errors import InputError
+from etastar._files import is_file
 from etastar.schedule import Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
 from ._columns import LOSS, RATE, STEP, ordinary
 from ._delimited import read_delimited
 from ._file_text import read_text
-from ._formats import SUFFIXES
+from ._formats import ENDS
 from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
 
@@ -31,7 +32,7 @@ BATCH = (
     "total_batch_size",
     "bs",
 )
-IN_FOLDER = ("metrics.csv", "trainer_state.json")
+IN_FOLDER = ("metrics.csv", "trainer_state.json", "trainer_log.jsonl", "metrics.json")
 """Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
 
 
@@ -74,7 +75,7 @@ def read_declarations(folder: Path) -> list[Declaration]:
         InputError: the file has no run column, names a run twice, or holds a number that is none.
     """
     path = folder / FILE
-    if not path.is_file():
+    if not is_file(path):
         return []
     table = read_delimited(path, read_text(path), name=path.stem)
     columns = {ordinary(name.split("\n")[0]): name for name in table.frame.columns}
@@ -308,7 +309,7 @@ def _log_of(folder: Path, run: str) -> Path | None:
 def _existing(base: Path) -> Path | None:
     if base.is_file():
         return base
-    for suffix in SUFFIXES:
+    for suffix in ENDS:
         path = base.with_name(base.name + suffix)
         if path.is_file():
             return path

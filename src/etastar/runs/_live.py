@@ -15,7 +15,7 @@ from etastar._errors import InputError
 from . import _logged_values
 from ._columns import loss_column, step_column
 from ._declarations import IN_FOLDER
-from ._formats import SUFFIXES, read_log_table
+from ._formats import ENDS, SUFFIXES, read_log_table
 from ._log_table import numbers
 from ._run import measured, risen
 from ._sources import find_logs
@@ -144,7 +144,7 @@ def log_name(log: str | os.PathLike[str], run: str) -> str:
         return run
     if log.name in IN_FOLDER:
         return f"{run}/{log.name}"
-    return run + (log.suffix if log.suffix.lower() in SUFFIXES else "")
+    return run + (log.suffix if log.suffix.lower() in ENDS else "")
 
 
 @contextlib.contextmanager

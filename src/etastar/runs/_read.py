@@ -15,6 +15,7 @@ from etastar._errors import InputError, option
 from etastar.schedule import Schedule, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
+from ._console import compiled_patterns
 from ._declarations import (
     completed,
     declared_by_columns,
@@ -22,7 +23,9 @@ from ._declarations import (
     no_log,
     read_declarations,
 )
+from ._epochs import with_steps
 from ._formats import read_log_table
+from ._lightning import of_monitor
 from ._log_table import LogTable, numbers
 from ._run import Run
 from ._several_runs import table_of_each_run
@@ -37,6 +40,17 @@ class _Options:
     lr: str | None
     schedule: Schedule | str | None
     horizon: int | None
+    patterns: tuple[str, ...]
+    steps_per_epoch: float | None
+
+    def check(self) -> None:
+        """Refuse what no log can mend."""
+        epoch = self.steps_per_epoch
+        if self.horizon is not None and not 1 <= self.horizon < np.inf:
+            raise InputError(f"horizon is {self.horizon}; give a number of steps >= 1")
+        if epoch is not None and not 0 < epoch < np.inf:
+            raise InputError(f"steps_per_epoch is {epoch}; give a number of updates above 0")
+        compiled_patterns(self.patterns)
 
 
 def read_runs(
@@ -47,28 +61,24 @@ def read_runs(
     lr: str | None = None,
     schedule: Schedule | str | None = None,
     horizon: int | None = None,
+    pattern: str | Sequence[str] = (),
+    steps_per_epoch: float | None = None,
 ) -> list[Run]:
     """Read training logs.
 
-    Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
-    TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
-    logs in it, or, where it holds none, for those in its subfolders; a file in it that cannot be
-    read is left out with a caveat where others can. A table may hold several runs: rows that a
-    column such as `run` or `seed` tells apart, or the columns of an exported Weights & Biases
-    panel. One with a column `final_loss` is the summary of a sweep: each row is a run of one point.
+    Formats: CSV, TSV, JSON, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning
+    `metrics.csv`, TensorBoard event files, W&B's `.wandb`, MLflow's `mlruns`, Trackio's database,
+    and what a training printed. A folder stands for the logs in it, or, where it holds none, for
+    those in its subfolders; a file in it that cannot be read is left out with a caveat where others
+    can. `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` and `trackio:PROJECT[/RUN]` stand for
+    runs that a tracker keeps. A table may hold several runs, told apart by a column such as `run`,
+    or one final loss a row (`final_loss`): then each row is a run.
 
-    The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
-    the folder of the log (or up to two above), whose `run` column names the log; what the log
-    itself declares, as those of `etastar.integrations` do; `schedule`; a table through the logged
-    learning rates, or the standard schedule that agrees with all of them (their horizon is that of
-    `runs.csv`, of `horizon`, or that the log or the configuration in it tells). Other columns of
-    `runs.csv` become metadata, except
-    `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
-    `momentum`.
-
-    Rows that are left out (written again by a resumed run, losses that are not finite, steps beyond
-    the horizon, a last line cut short) are a caveat on the run. A run that diverged is kept and
-    marked: see `Run.diverged`. Logged rates that contradict the declared schedule are a caveat too.
+    The schedule of a run is, in this order: that of the `schedule` column of a `runs.csv` in the
+    folder of the log (or up to two above), whose `run` column names the log; what the log itself
+    declares; `schedule`; the standard schedule that agrees with all logged learning rates, or a
+    table through them. Rows that were left out and all that is doubtful are caveats of the run; one
+    that diverged is kept and marked.
 
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
@@ -76,6 +86,9 @@ def read_runs(
             ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
         horizon: steps, for specs that name none and for schedules made from logged learning rates.
+        pattern: a regular expression, or several, that finds the rows in text that is no table: its
+            named groups (`step`, `loss`, `lr`, ...) become columns.
+        steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
     Returns:
         One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
@@ -93,11 +106,11 @@ def read_runs(
     >>> run.name, run.final_loss, run.schedule(70)
     ('pilot', 2.5, 0.1)
     """
-    if horizon is not None and not 1 <= horizon < np.inf:
-        raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
-    options = _Options(step, loss, lr, schedule, horizon)
+    patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
+    options = _Options(step, loss, lr, schedule, horizon, patterns, steps_per_epoch)
+    options.check()
     names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    found = _read_all(find_logs(names), _named_files(names), options)
+    found = _read_all(find_logs(names, patterns), _named_files(names), options)
     return _distinct(_without_summarised(found))
 
 
@@ -133,7 +146,9 @@ def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) ->
 
 def _runs(source: Source, options: _Options) -> list[Run]:
     """The run of a log, those of a table that holds several, or of a sweep's summary table."""
-    table = read_log_table(source.path)
+    table = of_monitor(source.table or read_log_table(source.path, options.patterns))
+    if options.step is None:
+        table = with_steps(table, options.steps_per_epoch)
     own, notes = declared_in(table)
     source = replace(
         source,

@@ -88,6 +88,8 @@ def parse_schedule(
 def _parse_join(text: str, folder: str | Path | None, peak: float | None) -> Schedule:
     pieces, start = [], 0
     for spec, keys in split_join(text):
+        if spec.partition(":")[0].strip() == Joined.name:
+            raise InputError("a join in a join: write join: once, before the first piece")
         piece = parse_schedule(spec, folder=folder, peak=peak)
         start = keys.get("until", start + piece.horizon)
         if not isinstance(start, (int, float)):

@@ -26,7 +26,7 @@ class VolterraConstants(NamedTuple):
     """The constants of the terms in reference units, each an array (Q, 1) with one value a row.
 
     `source` s, `memory` g, `log_lag` log b, `noise_power` p and `log_origin` log S_0 of the formula
-    in `EtastarForm`; `log_growth` log kappa, `log_decay` log omega, `time_power` q and
+    in `EtastarForm`; `log_balance` log beta, `log_decay` log omega, `time_power` q and
     `log_instability` log c, or None: then the effective rate is the learning rate, q is 1 and c 0;
     `log_critical` the logarithm of the critical batch size over the reference, `batch_power` k and
     `log_kept` log d of `NormalisedForm`, or None: then the batch size divides the noise and does
@@ -38,7 +38,7 @@ class VolterraConstants(NamedTuple):
     log_lag: Array
     noise_power: Any
     log_origin: Array
-    log_growth: Any = None
+    log_balance: Any = None
     log_decay: Any = None
     time_power: Any = None
     log_instability: Any = None
@@ -76,7 +76,7 @@ class Rows:
     @property
     def plain(self) -> bool:
         """Whether the effective rate is the learning rate."""
-        return self.constants.log_growth is None
+        return self.constants.log_balance is None
 
     @classmethod
     def of(cls, constants: VolterraConstants, rate: Array, length: Array, batch: Array) -> Rows:
@@ -101,8 +101,8 @@ class Rows:
 
     @cached_property
     def balance(self) -> Array:
-        """kappa eta / omega of every cell, the squared norm at which growth and decay balance."""
-        return np.exp(self.constants.log_growth - self.constants.log_decay) * self.rate
+        """beta eta of every cell, the squared norm at which growth and decay balance."""
+        return np.exp(self.constants.log_balance) * self.rate
 
     @cached_property
     def grown(self) -> Array:
