@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from etastar._checks import HORIZON_LIMIT
+from etastar._checks import HORIZON_LIMIT, one_of, step_horizon
 from etastar._errors import InputError, option
-from etastar.schedule import Schedule, parse_schedule
+from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
 from ._declarations import (
+    Declaration,
     completed,
     declared_by_columns,
     declared_in,
@@ -36,7 +38,16 @@ class _Options:
     loss: str | None
     lr: str | None
     schedule: Schedule | str | None
-    horizon: int | None
+    horizon: float | None
+    unit: str | None
+    batch_size: float | None
+    epoch_size: float | None
+
+    @property
+    def of_unit(self) -> dict[str, Any]:
+        """The unit and the sizes for runs that do not say theirs."""
+        sizes = {"batch_size": self.batch_size, "epoch_size": self.epoch_size}
+        return {"unit": self.unit or "steps", **sizes}
 
 
 def read_runs(
@@ -46,29 +57,29 @@ def read_runs(
     loss: str | None = None,
     lr: str | None = None,
     schedule: Schedule | str | None = None,
-    horizon: int | None = None,
+    horizon: float | None = None,
+    unit: str | None = None,
+    batch_size: float | None = None,
+    epoch_size: float | None = None,
 ) -> list[Run]:
     """Read training logs.
 
     Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
     TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
-    logs in it, or, where it holds none, for those in its subfolders; a file in it that cannot be
-    read is left out with a caveat where others can. A table may hold several runs: rows that a
-    column such as `run` or `seed` tells apart, or the columns of an exported Weights & Biases
-    panel. One with a column `final_loss` is the summary of a sweep: each row is a run of one point.
+    logs in it, or, where it holds none, for those in its subfolders. A table may hold several runs,
+    by rows or by columns, or be the summary of a sweep, with a run of one point a row.
 
     The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
     the folder of the log (or up to two above), whose `run` column names the log; what the log
-    itself declares, as those of `etastar.integrations` do; `schedule`; a table through the logged
-    learning rates, or the standard schedule that agrees with all of them (their horizon is that of
-    `runs.csv`, of `horizon`, or that the log or the configuration in it tells). Other columns of
-    `runs.csv` become metadata, except
-    `horizon` (for specs that name none), `batch_size` (or `batch`, `batch_sequences`) and
-    `momentum`.
+    itself declares; `schedule`; the standard schedule, or else a table, that agrees with the logged
+    learning rates. Other columns of `runs.csv` are `horizon`, `batch_size`, `momentum`, `unit`,
+    `epoch_size`, and metadata.
 
-    Rows that are left out (written again by a resumed run, losses that are not finite, steps beyond
-    the horizon, a last line cut short) are a caveat on the run. A run that diverged is kept and
-    marked: see `Run.diverged`. Logged rates that contradict the declared schedule are a caveat too.
+    Steps of a `Run` are updates. A log that counts tokens, samples or epochs in the place of steps,
+    such as one with a column `tokens`, is read by its batch size: see `etastar.schedule.Unit`.
+
+    What is left out or doubted is a caveat on the run. A run that diverged is kept and marked: see
+    `Run.diverged`.
 
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
@@ -76,6 +87,10 @@ def read_runs(
             ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
         horizon: steps, for specs that name none and for schedules made from logged learning rates.
+        unit: what the step column counts, and `horizon` and `schedule`: steps, samples, tokens or
+            epochs; by default what the column is called, and steps.
+        batch_size, epoch_size: samples or tokens of an update and of an epoch, for runs that do not
+            say theirs.
 
     Returns:
         One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
@@ -93,9 +108,11 @@ def read_runs(
     >>> run.name, run.final_loss, run.schedule(70)
     ('pilot', 2.5, 0.1)
     """
-    if horizon is not None and not 1 <= horizon < np.inf:
-        raise InputError(f"horizon is {horizon}; give a number of steps >= 1")
-    options = _Options(step, loss, lr, schedule, horizon)
+    if horizon is not None and not 0 < horizon < np.inf:
+        raise InputError(f"horizon is {horizon}; give a number above 0")
+    if unit is not None:
+        one_of("unit", unit, UNITS)
+    options = _Options(step, loss, lr, schedule, horizon, unit, batch_size, epoch_size)
     names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     found = _read_all(find_logs(names), _named_files(names), options)
     return _distinct(_without_summarised(found))
@@ -118,7 +135,7 @@ def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) ->
     problems: list[InputError] = []
     for source in sources:
         if source.declaration:
-            source.declaration.parsed(options.horizon)
+            source.declaration.parsed(options.horizon, **options.of_unit)
         try:
             runs += _runs(source, options)
         except InputError as error:
@@ -182,7 +199,7 @@ def _without_summarised(runs: list[Run]) -> list[Run]:
 
 
 def _run(source: Source, table: LogTable, options: _Options) -> Run:
-    log = _chosen(table, options)
+    log = _chosen(source, table, options)
     logged, order_notes = _logged_values.in_order(log.table, log.losses)
     logged, finite_notes, diverged = _logged_values.finite_losses(
         log.table, logged, log.loss_column
@@ -202,7 +219,7 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
         step=logged.step,
         loss=logged.value,
         schedule=schedule,
-        batch_size=row.batch_size if row else None,
+        batch_size=log.batch_size,
         momentum=row.momentum if row else None,
         metadata=metadata,
         caveats=(*source.caveats, *caveats),
@@ -217,18 +234,57 @@ class _Log:
     losses: _logged_values.LoggedValues
     loss_column: str
     rates: _logged_rates.LoggedRates | None
+    unit: Unit
+    batch_size: float | None
     caveats: tuple[str, ...]
 
 
-def _chosen(table: LogTable, options: _Options) -> _Log:
-    step_name = _columns.step_column(table, options.step)
+def _unit(
+    row: Declaration | None, table: LogTable, column: str, name: str, options: _Options
+) -> tuple[Unit, float | None, list[str]]:
+    """The unit of the steps of a log, its batch size (None where it is not known), and a caveat.
+
+    A column that the user named as the step counts updates where nothing says how to convert it.
+
+    Raises:
+        InputError: the unit needs a size that nobody says.
+    """
+    rows = [row] if row else []
+    if name != "steps":
+        rows.append(declared_by_columns(table))
+    sizes = {
+        key: next((getattr(each, key) for each in rows if getattr(each, key) is not None), given)
+        for key, given in (("batch_size", options.batch_size), ("epoch_size", options.epoch_size))
+    }
+    batch_size = sizes["batch_size"]
+    try:
+        return Unit(name, **sizes), batch_size, []
+    except InputError as error:
+        told = (row.unit if row else None) or options.unit
+        if options.step and not told:
+            caveat = f"{table.path}: {column} is taken to count updates, as {error}"
+            return Unit(), batch_size, [caveat]
+        found = ", ".join(table.frame.columns[:20])
+        raise InputError(
+            f"{table.path}: no step column; found {found}; {column} counts {name}, but {error}; add"
+            f" it as a column of the log or of a runs.csv beside it, give"
+            f" {option(str(error).split()[0])}, or name a column of updates with {option('step')}"
+        ) from None
+
+
+def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
+    row = source.declaration
+    told = (row.unit if row else None) or options.unit
+    step_name, counted = _columns.counted_column(table, options.step, told)
+    unit, batch_size, size_notes = _unit(row, table, step_name, counted, options)
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
     names = [step_name, loss_name, *([rate_name] if rate_name else [])]
     several = [rate_name] if rate_name else []
     table, columns = numbers(table, list(dict.fromkeys(names)), several)
     table, columns = _without_stray_end(table, columns, step_name)
-    step, has_step = columns[step_name]
+    count, has_step = columns[step_name]
+    step, unit_notes = _logged_values.updates(table, step_name, count, unit)
     _logged_values.check_steps(table, step, has_step)
     losses, loss_notes = _logged_values.losses(table, step, *columns[loss_name], loss_name)
     rates, rates_notes = None, []
@@ -239,8 +295,9 @@ def _chosen(table: LogTable, options: _Options) -> _Log:
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
             " step"
         )
-    notes = [*table.caveats, *filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes]
-    return _Log(table, losses, loss_name, rates, tuple(notes))
+    notes = [*filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes]
+    notes = (*table.caveats, *size_notes, *unit_notes, *notes)
+    return _Log(table, losses, loss_name, rates, unit, batch_size, notes)
 
 
 def _without_stray_end(
@@ -261,11 +318,14 @@ def _schedule(
 ) -> tuple[Schedule, list[str]]:
     """The declared schedule, checked against the logged rates, or one made from these."""
     row = source.declaration
-    declared = row.parsed(options.horizon) if row else None
+    of_unit = {**options.of_unit, "batch_size": log.batch_size}
+    declared = row.parsed(options.horizon, **of_unit) if row else None
     if declared is None and options.schedule is not None:
         given = options.schedule
         declared = (
-            parse_schedule(given, horizon=options.horizon) if isinstance(given, str) else given
+            parse_schedule(given, horizon=options.horizon, **of_unit)
+            if isinstance(given, str)
+            else given
         )
     if declared is not None:
         rates = log.rates
@@ -276,7 +336,12 @@ def _schedule(
             f" runs.csv beside it, log an lr column (or name it with {option('lr')}), or give"
             f" {option('schedule', 'SPEC')}"
         )
+    told = (row.unit if row else None) or options.unit
     horizon = row.horizon if row and row.horizon is not None else options.horizon
+    if horizon is not None and told:
+        horizon = log.unit.whole("horizon", horizon)
+    if horizon is not None:
+        horizon = step_horizon(horizon)
     own = _own_horizon({**log.table.metadata, **(row.metadata if row else {})})
     return _logged_rates.logged_schedule(log.table, log.rates, last, horizon, own)
 
