@@ -11,14 +11,14 @@ from scipy.special import ndtri
 
 from ._law import Law
 from ._misfit import SCALES
-from ._posterior import ABOVE, SHIFT, Posterior
+from ._posterior import ABOVE, AHEAD, Posterior
 
 
 def law_document(law: Law, level: float = 0.9) -> dict[str, Any]:
     """What a forecast by a fitted law, and its interval, are computed from.
 
     With x the slopes of a log loss by the d constants over the widths of their priors, and n how
-    alike its place is to those of the M observations, the covariance of what is open of two log
+    alike its misfit is to those of the M observations, the covariance of what is open of two log
     losses is that of `Posterior.moments`, averaged over sizes of misfit m and of luck, written such
     that nothing large cancels:
 
@@ -34,12 +34,11 @@ def law_document(law: Law, level: float = 0.9) -> dict[str, Any]:
         level: probability that a measured loss lies inside an interval.
 
     Returns: `form`, `names` and `theta`, `columns` and `linear`, `units {rate, steps, batch}`, and
-        `interval` with `width` (d,), `places` (M, 4), `scales` (4,), `known` A (d + M columns) and
-        `misfits` B (M, M), the upper triangle row by row, both as base64 of little-endian
-        doubles; `misfit` <m^2>, `moved` a and `movedMisfit` b, `shift` the weight of its square,
-        `luck` the variance of one run, `ahead` and `above` the errors for every doubling of the
-        longest run and of `highestPeak`, `normal` the half-width of the interval in standard
-        deviations.
+        `interval` with `width` (d,), `places` (M, 5), `scales` (4,), `longest` in steps, `known` A
+        (d + M columns) and `misfits` B (M, M), the upper triangle row by row, both as base64 of
+        little-endian doubles; `misfit` <m^2>, `moved` a and `movedMisfit` b, `luck` the variance of
+        one run, `ahead` and `above` the errors for every doubling of the longest run and of
+        `highestPeak`, `normal` the half-width of the interval in standard deviations.
 
     >>> from etastar.law import fit
     >>> from etastar.runs import Run
@@ -62,8 +61,8 @@ def law_document(law: Law, level: float = 0.9) -> dict[str, Any]:
         "interval": {
             **_averaged(law.posterior),
             "scales": SCALES.tolist(),
-            "shift": SHIFT,
-            "ahead": law.transient_error,
+            "longest": units.steps,
+            "ahead": float(np.hypot(law.transient_error, AHEAD)),
             "above": ABOVE,
             "highestPeak": law.peak_range[1],
             "normal": float(ndtri(0.5 + level / 2)),

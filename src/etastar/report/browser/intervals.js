@@ -14,19 +14,22 @@ const Intervals = (() => {
     return size / units.batch;
   }
 
-  // Where a point of a run lies among those whose misfits are compared.
-  function misfitPlace(schedule, step, ratio, scales) {
-    const rate = schedule.value(Math.max(step - 1, 0)) / schedule.peak;
-    const place = [Math.log2(Math.max(step, 1)), Math.log(schedule.peak), rate, Math.log(ratio)];
-    return place.map((x, i) => x / scales[i]);
+  // Where a point of a run lies among those whose misfits are compared: four distances, and the
+  // size of the misfit over that at the end of the longest run.
+  function misfitPlace(schedule, step, ratio, { scales, longest }) {
+    const done = Math.max(step, 1);
+    const rate = schedule.value(done - 1) / schedule.peak;
+    const four = [Math.log2(done), Math.log(schedule.peak), rate, Math.log(ratio)];
+    const size = Math.sqrt(Math.max(longest / (done * ratio), 1));
+    return [...four.map((x, i) => x / scales[i]), size];
   }
 
-  // How alike the misfits at two places are: (1 + sqrt(3) d) exp(-sqrt(3) d).
+  // Covariance of the misfits at two places: their sizes times (1 + sqrt(3) d) exp(-sqrt(3) d).
   function alike(first, second) {
     let squared = 0;
     for (let i = 0; i < 4; i++) squared += (first[i] - second[i]) ** 2;
     const far = Math.sqrt(3 * squared);
-    return (1 + far) * Math.exp(-far);
+    return first[4] * second[4] * (1 + far) * Math.exp(-far);
   }
 
   // Points of one run: losses, slopes, places, and doublings beyond the longest run and peak LR.
@@ -41,7 +44,7 @@ const Intervals = (() => {
       const ratio = batchRatio(batch, step, units);
       const ramped = batch !== null && typeof batch === "object" && units.batch !== null;
       const samples = ramped ? batch.intrinsicTime(step) / units.batch : step * ratio;
-      const place = misfitPlace(schedule, step, ratio, interval.scales);
+      const place = misfitPlace(schedule, step, ratio, interval);
       return prepared(
         {
           loss: losses[i],
@@ -98,7 +101,7 @@ const Intervals = (() => {
   function covariance(interval, a, b) {
     const misfit = interval.misfit * alike(a.place, b.place) - product(a.misfits, b.misfits);
     const further =
-      interval.shift * a.shift * b.shift +
+      a.shift * b.shift +
       interval.ahead ** 2 * a.ahead * b.ahead +
       interval.above ** 2 * a.above * b.above;
     return product(a.known, b.known) + misfit + further;

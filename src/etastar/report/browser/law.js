@@ -15,7 +15,7 @@ const Laws = (() => {
     "log_lag",
     "noise_power",
     "log_origin",
-    "log_growth",
+    "log_balance",
     "log_decay",
     "time_power",
     "log_instability",
@@ -95,10 +95,10 @@ const Laws = (() => {
     // adds what growth and decay balance at.
     get squaredNorm() {
       return once(this, "squaredNorm", () => {
-        const { log_growth, log_decay } = this.constants;
+        const { log_balance, log_decay } = this.constants;
         const { rate, length } = this.cells;
         const omega = Math.exp(log_decay);
-        const balance = Math.exp(log_growth - log_decay);
+        const balance = Math.exp(log_balance);
         const norm = new Float64Array(rate.length + 1);
         norm[0] = 1;
         for (let i = 0; i < rate.length; i++) {
