@@ -34,12 +34,11 @@ def law_document(law: Law, level: float = 0.9) -> dict[str, Any]:
         level: probability that a measured loss lies inside an interval.
 
     Returns: `form`, `names` and `theta`, `columns` and `linear`, `units {rate, steps, batch}`, and
-        `interval` with `width` (d,), `places` (M, 5), `scales` (4,), `longest` in steps, `known` A (d + M columns) and
-        `misfits` B (M, M), the upper triangle row by row, both as base64 of little-endian
-        doubles; `misfit` <m^2>, `moved` a and `movedMisfit` b,
-        `luck` the variance of one run, `ahead` and `above` the errors for every doubling of the
-        longest run and of `highestPeak`, `normal` the half-width of the interval in standard
-        deviations.
+        `interval` with `width` (d,), `places` (M, 5), `scales` (4,), `longest` in steps, `known` A
+        (d + M columns) and `misfits` B (M, M), the upper triangle row by row, both as base64 of
+        little-endian doubles; `misfit` <m^2>, `moved` a and `movedMisfit` b, `luck` the variance of
+        one run, `ahead` and `above` the errors for every doubling of the longest run and of
+        `highestPeak`, `normal` the half-width of the interval in standard deviations.
 
     >>> from etastar.law import fit
     >>> from etastar.runs import Run
