@@ -2,12 +2,12 @@
 
     python bench/fuzz.py [--minutes 5] [--target NAME] [--seed 0]
 
-Hands the inputs of `tests/helpers/hostile.py` to the library, one target after another, in processes
-of their own with another seed each. Prints for every target how many inputs were tried and refused,
-and what must be 0: tracebacks (anything raised but an InputError), wrong results (a silent NaN, a
-message that is no short line), inputs that took over 10 seconds, processes that died, and processes
-that printed. The seed and the input of each fault follow. Ctrl-C ends it with the counts so far;
-the exit code is 1 where there was a fault.
+Hands the inputs of `tests/helpers/hostile.py` to the library, one target after another, in
+processes of their own with another seed each. Prints for every target how many inputs were tried
+and refused, and what must be 0: tracebacks (anything raised but an InputError), wrong results (a
+silent NaN, a message that is no short line), inputs that took over 10 seconds, processes that died,
+and processes that printed. The seed and the input of each fault follow. Ctrl-C ends it with the
+counts so far; the exit code is 1 where there was a fault.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def try_batch(name: str, seed: int, current: Path) -> None:
         deadline=None,
         database=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=tuple(HealthCheck.__members__.values()),
     )
     @given(st.data())
     def tried(data) -> None:
@@ -148,7 +148,7 @@ def fuzz(names: list[str], seconds: float, first_seed: int) -> bool:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     words.add_argument("--minutes", type=float, default=5.0)
     words.add_argument("--target", action="append")
     words.add_argument("--seed", type=int, default=0)

@@ -198,7 +198,7 @@ def kill_sweeps(kills: int, seed: int) -> tuple[Counter[str], list[str]]:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     words.add_argument("--kills", type=int, default=100)
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--drive", type=Path, help=argparse.SUPPRESS)

@@ -173,15 +173,20 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     >>> place_of(os.curdir) == Path.cwd()
     True
     """
-    return Path(os.path.realpath(path))
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:  # a link that may not be read
+        return Path(os.path.abspath(path))
 
 
 def folders_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder and all folders below it, each once, however many links lead to it.
 
+    A link that leads upwards is not followed: all that lies beside the folder would be below it.
+
     Raises: InputError as `is_file`.
     """
-    found, seen = [Path(folder)], set()
+    found, seen = [Path(folder)], set(place_of(folder).parents)
     while found:
         folder = found.pop()
         place = place_of(folder)
@@ -289,17 +294,16 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = os.fspath(path)
     try:
         mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: is not a regular file, but a pipe or a device; name a file")
+    except ValueError:
+        raise InputError(f"{path}: a path cannot hold a NUL character; check it") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path}: is not a regular file, but a pipe or a device; name a file")
+    try:
         # Should a pipe have taken its place meanwhile, opening it must not wait for a writer.
         with open(path, "rb", opener=_without_waiting) as file:
             yield file
-    except InputError:
-        raise
-    except ValueError:
-        raise InputError(f"{path}: a path cannot hold a NUL character; check it") from None
     except OSError as error:
         raise unreadable(path, error) from None
 

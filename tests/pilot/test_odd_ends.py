@@ -1,4 +1,4 @@
-"""Services, folders of an earlier sweep, commands that never work, state files that were changed."""
+"""Services, folders of an earlier sweep, broken commands, state files that were changed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_a_pipe_among_event_files_is_refused(tmp_path):
     pytest.importorskip("tensorboard")
     os.mkfifo(tmp_path / "events.out.tfevents.1.x")
     for source in (tmp_path, tmp_path / "events.out.tfevents.1.x"):
-        with pytest.raises(InputError, match="is not a regular file|no logs in it"):
+        with pytest.raises(InputError, match=r"is not a regular file|no logs in it"):
             read_runs(source, schedule=SPEC)
 
 
@@ -42,7 +42,7 @@ def test_a_file_larger_than_what_is_held_in_memory_is_refused(tmp_path):
     path = tmp_path / "a.csv"
     path.touch()
     os.truncate(path, 2**40)  # a hole: it takes no room on the disk
-    with pytest.raises(InputError, match="has 1.02e\\+03 GiB, and at most 2 are read"):
+    with pytest.raises(InputError, match=r"has 1\.02e\+03 GiB, and at most 2 are read"):
         read_runs(path, schedule=SPEC)
 
 
@@ -50,12 +50,13 @@ def test_links_that_go_round_are_followed_once(tmp_path):
     for number in range(30):
         (tmp_path / f"s{number}").symlink_to(".")
     (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (tmp_path / "up").symlink_to("/")
     begun = time.monotonic()
     with pytest.raises(InputError, match="no logs in it"):
         read_runs(tmp_path)
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "log.csv").write_text(LOG)
-    for source in (tmp_path, f"{tmp_path}/**/log.csv", f"{tmp_path}/*/*/*/*/log.csv"):
+    for source in (tmp_path, f"{tmp_path}/**/log.csv", f"{tmp_path}/s*/s*/s*/*/log.csv"):
         (run,) = read_runs(source, schedule=SPEC)
         assert run.final_loss == 2.0
     assert time.monotonic() - begun < 5
@@ -94,20 +95,24 @@ def test_a_folder_that_may_not_be_searched_is_named(tmp_path):
     assert "cannot be read (Permission denied)" in done.stdout
 
 
-@pytest.mark.parametrize("depth", [20, 300, 900, 5000])
-def test_deep_json_lines_cost_no_more_than_flat_ones(tmp_path, depth):
-    path = tmp_path / "a.jsonl"
+def nested(path, depth: int):
     rows = [{"step": step, "loss": 3 - step / 200} for step in range(0, 201, 20)]
     lines = [json.dumps(row)[:-1] + ',"x":' + "[" * depth + "]" * depth + "}" for row in rows]
     path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("depth", [20, 300, 600])
+def test_deep_json_lines_are_read_and_cost_no_more_than_flat_ones(tmp_path, depth):
     begun = time.monotonic()
-    try:
-        (run,) = read_runs(path, schedule=SPEC)
-        assert run.final_loss == 2.0
-    except InputError as error:
-        assert depth >= 900
-        assert "a.jsonl:1: not a JSON object" in str(error)
+    (run,) = read_runs(nested(tmp_path / "a.jsonl", depth), schedule=SPEC)
+    assert run.final_loss == 2.0
     assert time.monotonic() - begun < 5
+
+
+def test_json_lines_too_deep_to_read_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"a\.jsonl:1: not a JSON object"):
+        read_runs(nested(tmp_path / "a.jsonl", 200_000), schedule=SPEC)
 
 
 def test_json_lines_with_keys_of_their_own_are_refused_before_they_fill_the_memory(tmp_path):

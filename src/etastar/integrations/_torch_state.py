@@ -27,7 +27,7 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
-class State:
+class SchedulerState:
     """A state of the right kinds and sizes; the fields are those of `ScheduledLR.state_dict`."""
 
     last_epoch: int
@@ -61,7 +61,7 @@ class State:
                 )
 
 
-def checked_state(state: Any, groups: int) -> State:
+def checked_state(state: Any, groups: int) -> SchedulerState:
     """A state for so many parameter groups, from a file that anybody may have written.
 
     Raises: InputError, which names the key that is missing or wrong.
@@ -83,7 +83,7 @@ def checked_state(state: Any, groups: int) -> State:
     driven = state.get(DRIVEN)
     if driven is not None and not isinstance(driven, bool):
         raise InputError(f"{DRIVEN} of the state must be True or False, got {shown(driven)}")
-    return State(
+    return SchedulerState(
         last_epoch=_count(state, "last_epoch", -1),  # of one whose turn has not come
         step_count=_count(state, "_step_count", 0),
         schedule=parse_schedule(schedule),

@@ -33,7 +33,7 @@ from etastar.schedule import Schedule, join
 from ._log import RunLog
 from ._source import control_of, controls_of, schedule_of
 from ._torch_batches import RampedBatchSampler, accumulation
-from ._torch_state import DRIVEN, State, checked_state
+from ._torch_state import DRIVEN, SchedulerState, checked_state
 
 __all__ = ["RampedBatchSampler", "RunLog", "ScheduledLR", "accumulation", "schedule_of"]
 
@@ -260,7 +260,7 @@ class ScheduledLR(LRScheduler):
             if active:
                 self._put(self.get_lr())
 
-    def _planned_by(self, state: State) -> list[float]:
+    def _planned_by(self, state: SchedulerState) -> list[float]:
         """The LRs of the next update by the schedule of a state."""
         done = max(state.last_epoch, 0)
         by_samples = state.samples / state.planned_batch_size

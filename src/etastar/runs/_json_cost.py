@@ -1,4 +1,4 @@
-"""What JSON lines would cost to read: records that share few keys make a table of mostly nothing."""
+"""What JSON lines would cost to read: records that share few keys make a mostly empty table."""
 
 from __future__ import annotations
 

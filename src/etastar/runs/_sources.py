@@ -65,6 +65,7 @@ class _Folders:
         default_factory=dict
     )
     searched: set[Path] = field(default_factory=set)
+    """Of one source; those above it too, as a link that leads upwards is not followed."""
 
     def of(self, folder: Path) -> list[Declaration]:
         """The rows of a folder's `runs.csv`."""
@@ -81,6 +82,11 @@ class _Folders:
                 return row
             folder = folder / ".." if folder.name in ("", "..") else folder.parent
         return None
+
+    def begin_with(self, folder: Path) -> None:
+        """Search a folder that was named."""
+        place = place_of(folder)
+        self.searched = {place, *place.parents}
 
     def is_new(self, folder: Path) -> bool:
         """Whether a folder is searched for the first time: links may lead to one many times."""
@@ -157,10 +163,11 @@ def _paths(name: str | os.PathLike[str]) -> list[Path]:
 def _expanded(path: Path, folders: _Folders, patterns: Sequence[str]) -> list[Source]:
     if is_folder(path) or path.name == FILE:
         folder = path if is_folder(path) else path.parent
+        folders.begin_with(folder)
         listed_only = not is_folder(path)
         sources = _in_folder(folder, folders, _logs_directly_in, listed_only=listed_only)
         if not sources:
-            folders.searched.clear()
+            folders.begin_with(folder)
             printed = functools.partial(_printed_in, patterns=patterns)
             sources = _in_folder(folder, folders, printed, listed_only=listed_only)
         if not sources:
