@@ -265,7 +265,7 @@ def test_another_batch_size_takes_the_same_samples(batch_plan, browser, tmp_path
     assert "is within 0.002 of the least" in page.text_content("#x-batch-text")
 
 
-def test_a_number_that_makes_no_run_is_said_to(own_plan, browser, tmp_path):
+def test_a_link_to_what_is_no_run_opens_one_that_is(own_plan, browser, tmp_path):
     page = opened_page(browser, plan_report(own_plan), tmp_path, "#horizon=abc&peak=-1&shape=x")
     assert page.text_content("#x-tie") == "this is the plan"
     page = opened_page(browser, plan_report(own_plan), tmp_path, "#horizon=3&shape=cosine")
@@ -384,4 +384,7 @@ def test_scripts_are_short_and_strict():
 
 def test_a_run_after_the_cap_is_said_to_be_beyond_the_pilots(own_plan, browser, tmp_path):
     page = opened_page(browser, plan_report(own_plan), tmp_path, "#peak=0.003")
-    assert "above 0.002, the highest that the pilots show" in page.text_content("#x-notes")
+    assert "above 0.002, the highest peak LR of the pilots" in page.text_content("#x-notes")
+    given = replace(own_plan, limits=Limits(1.5e-3, warmup=100))
+    page = opened_page(browser, plan_report(given), tmp_path, "#peak=0.003")
+    assert "above 0.0015, the highest peak LR allowed" in page.text_content("#x-notes")

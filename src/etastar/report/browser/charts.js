@@ -115,6 +115,7 @@ const Charts = (() => {
       stroke: color,
       width: one.width || 0,
       dash: DASHES[one.dash],
+      pxAlign: 0, // a slow fall is no staircase
       points: marks,
       ...(line ? {} : { paths: () => null }),
     };

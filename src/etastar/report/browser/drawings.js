@@ -78,7 +78,7 @@ const Drawings = (() => {
   // and the range within 0.002, where these are known.
   function peaks(plan, { peaks: xs, losses }, { widths, point, cap, best }) {
     const shades = best ? [{ from: best.low, to: best.high, color: "faint" }] : [];
-    const marks = [{ x: cap, color: "soft", text: "highest of the pilots" }];
+    const marks = [{ x: cap, color: "soft", text: Plans.capName(plan) }];
     if (best && !best.atCap) marks.push({ x: best.peak, color: "accent", text: "best" });
     return {
       x: { ...PEAK, label: "peak LR", range: [xs[0], xs[xs.length - 1]], short: "peak LR" },
@@ -155,7 +155,7 @@ const Drawings = (() => {
   }
 
   // The best peak LR over the horizon, with the range within 0.002 of it, below the cap.
-  function horizons(xs, found) {
+  function horizons(plan, xs, found) {
     const of = (key) => found.map((best) => best[key]);
     const { cap } = found[0];
     const range = [Math.min(...of("low")) / 1.15, cap * 1.15];
@@ -177,7 +177,7 @@ const Drawings = (() => {
           ),
           bandless: true,
         },
-        { name: "highest of the pilots", x: xs, y: xs.map(() => cap), ...PLAN, width: 1 },
+        { name: Plans.capName(plan), x: xs, y: xs.map(() => cap), ...PLAN, width: 1 },
       ],
       height: 240,
     };

@@ -100,7 +100,7 @@ const Explorer = (() => {
     say("x-cooldown-text", `${Words.general(100 * state.cooldown, 3)}%`);
     if (document.activeElement !== byId("x-warmup")) byId("x-warmup").value = state.warmup;
     byId("x-final").value = 100 * state.final;
-    say("x-final-text", `${Words.general(100 * state.final, 3)}% of the peak`);
+    say("x-final-text", `${Words.general(100 * state.final, 3)}% of peak`);
     byId("x-cooldown-row").hidden = !state.kind.startsWith("wsd");
     byId("x-final-row").hidden = state.kind === "plan" || state.kind === "constant";
     byId("x-warmup-row").hidden = state.kind === "plan" || plan.past !== null;
@@ -168,9 +168,7 @@ const Explorer = (() => {
     }
     const cap = Plans.capOf(plan, one.batch);
     if (state.peak > cap * (1 + 1e-9)) {
-      notes.push(
-        `The peak LR is above ${Words.rate(cap)}, the highest that the pilots show to be stable.`,
-      );
+      notes.push(`The peak LR is above ${Words.rate(cap)}, the ${Plans.capName(plan)}.`);
     }
     say("x-notes", notes.join(" "));
   }
@@ -215,10 +213,7 @@ const Explorer = (() => {
       return;
     }
     say("x-steps", Words.steps(steps));
-    say(
-      "x-steps-of",
-      `of this shape have the plan's loss: ${Words.times(steps / plan.horizon)}× the plan's`,
-    );
+    say("x-steps-of", `${Words.times(steps / plan.horizon)} times the plan's, with this shape`);
   }
 
   function showBest(best) {
@@ -228,8 +223,8 @@ const Explorer = (() => {
     say(
       "x-best",
       best.atCap
-        ? `For this shape and horizon the loss still falls at ${cap}, the highest peak LR of the` +
-            ` pilots: the best may lie above it. Below it, ${close}`
+        ? `For this shape and horizon the loss still falls at ${cap}, the ${Plans.capName(plan)}:` +
+            ` the best may lie above it. Below it, ${close}`
         : `The best peak LR for this shape and horizon is ${Words.rate(best.peak)}; ${close}`,
     );
   }
@@ -272,7 +267,7 @@ const Explorer = (() => {
       if (!(await pause())) return;
     }
     if (found.length < 2) return;
-    show("horizons", Drawings.horizons(horizons, found));
+    show("horizons", Drawings.horizons(plan, horizons, found));
     say("x-horizon-text", movement(horizons, found));
   }
 
@@ -281,7 +276,7 @@ const Explorer = (() => {
     const [from, to] = [horizons[0], horizons[horizons.length - 1]].map(Words.steps);
     const subject = `From ${from} to ${to} steps the best peak LR of this shape`;
     if (found.every(({ atCap }) => atCap)) {
-      return `${subject} stands at ${Words.rate(first.cap)}, the highest of the pilots.`;
+      return `${subject} stands at ${Words.rate(first.cap)}, the ${Plans.capName(plan)}.`;
     }
     const ratio = last.peak / first.peak;
     const how = ratio < 0.95 ? "falls" : ratio > 1.05 ? "rises" : "hardly moves:";

@@ -212,7 +212,15 @@ const Plans = (() => {
     return { ...one, schedule, mesh: { ...one.mesh, rate: one.mesh.rate.map((x) => x * ratio) } };
   }
 
-  // The highest peak LR that the pilots show to be stable at a batch size.
+  // What the cap of a plan is.
+  function capName(plan) {
+    const { cap, byBatch } = plan.limits;
+    const own = byBatch || cap === plan.law.interval.highestPeak;
+    return own ? "highest peak LR of the pilots" : "highest peak LR allowed";
+  }
+
+  // The highest peak LR of a run: what was asked for, or what the pilots show to be stable at its
+  // batch size.
   function capOf(plan, batch) {
     const { limits, pilots } = plan;
     if (!limits.byBatch || batch === null) return limits.cap;
@@ -315,6 +323,7 @@ const Plans = (() => {
     atPeak,
     best,
     capOf,
+    capName,
     stepsToMatch,
     samplesOf,
     geometric,
