@@ -27,13 +27,7 @@ def test_hostile_input_is_read_or_refused_in_one_line(name):
         deadline=None,
         derandomize=True,
         database=None,
-        suppress_health_check=[
-            HealthCheck.too_slow,
-            HealthCheck.data_too_large,
-            HealthCheck.filter_too_much,
-            HealthCheck.large_base_example,
-            HealthCheck.function_scoped_fixture,
-        ],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         phases=[Phase.generate, Phase.shrink],
     )
     @given(st.data())

@@ -166,6 +166,11 @@ LOGS: dict[str, bytes] = {
     "log.jsonl": _LINES.encode(),
     "own.jsonl": (json.dumps(_HEADER) + "\n" + _LINES).encode(),
     "log.txt": _CSV.replace(",", ";").encode(),
+    "records.json": json.dumps(_RECORDS).encode(),
+    "lines.json": _LINES.encode(),
+    "train.log": "".join(
+        f"step {s}: loss {loss:.4f}, lr {lr:.3e}\n" for s, loss, lr in ROWS
+    ).encode(),
     "trainer_state.json": _state(),
     "log.parquet": _parquet(),
 }
@@ -211,6 +216,8 @@ def read_one(given: tuple[str, bytes], folder: Path) -> None:
     (folder / name).write_bytes(content)
     with _quiet():
         runs = read_runs(folder / name, schedule="linear:peak=0.1,horizon=200")
+        with contextlib.suppress(InputError):  # which logs a folder has is told by other code
+            read_runs(folder, schedule="linear:peak=0.1,horizon=200")
     for run in runs:
         _check_run(run)
 

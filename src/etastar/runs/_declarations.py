@@ -13,7 +13,7 @@ import polars as pl
 
 from etastar._checks import HORIZON_LIMIT, number_in, shown
 from etastar._errors import InputError, known_names
-from etastar._files import is_file, place_of
+from etastar._files import is_file, is_folder, place_of
 from etastar.schedule import UNITS, Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
@@ -325,13 +325,13 @@ def _log_of(folder: Path, run: str) -> Path | None:
 
 
 def _existing(base: Path) -> Path | None:
-    if base.is_file():
+    if is_file(base):
         return base
     for suffix in ENDS:
         path = base.with_name(base.name + suffix)
-        if path.is_file():
+        if is_file(path):
             return path
     for name in IN_FOLDER:
-        if (base / name).is_file():
+        if is_file(base / name):
             return base / name
-    return base if base.is_dir() and has_events(base) else None
+    return base if is_folder(base) and has_events(base) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from etastar._errors import InputError
+from etastar._files import is_file, is_folder
 
 from . import _logged_values
 from ._columns import loss_column, step_column
@@ -67,10 +68,10 @@ def live_log(base: str | os.PathLike[str]) -> Path | None:
     """
     base = Path(base)
     with _input_errors_only(base):
-        found = [base] if base.is_file() else []
+        found = [base] if is_file(base) else []
         named = (base.with_name(base.name + suffix) for suffix in SUFFIXES)
-        found += [path for path in named if path.is_file()]
-        if base.is_dir():
+        found += [path for path in named if is_file(path)]
+        if is_folder(base):
             with contextlib.suppress(InputError):  # a folder without a log in it yet
                 found += [source.path for source in find_logs(base)]
     if len(found) > 1:
@@ -140,7 +141,7 @@ def log_name(log: str | os.PathLike[str], run: str) -> str:
     ('pilot_3.jsonl', 'pilot_3/metrics.csv')
     """
     log = Path(log)
-    if log.is_dir():
+    if is_folder(log):
         return run
     if log.name in IN_FOLDER:
         return f"{run}/{log.name}"

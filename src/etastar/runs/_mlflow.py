@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from etastar._errors import InputError
-from etastar._files import place_of
+from etastar._files import is_file, is_folder, place_of
 
 from ._file_text import read_text
 from ._joined_tables import Series, frame_of_series
@@ -46,7 +46,7 @@ class MlflowRunFolder(Reader):
         params = {
             file.name: file.read_text(encoding="utf-8", errors="replace").strip()
             for file in sorted((path / "params").glob("*"))
-            if file.is_file()
+            if is_file(file)
         }
         name = meta(path, "run_name") or place_of(path).name
         return _table(path, name, series, params)
@@ -66,7 +66,7 @@ def run_folder_of(path: Path) -> Path | None:
 
 
 def _holds_metrics(path: Path) -> bool:
-    if not (path / "metrics").is_dir():
+    if not is_folder(path / "metrics"):
         return False
     return any(_is_metric(file) for file in _metric_files(path).values())
 
@@ -74,7 +74,7 @@ def _holds_metrics(path: Path) -> bool:
 def meta(folder: Path, key: str) -> str:
     """A value of the flat `meta.yaml` of a folder; empty where it has none."""
     path = folder / "meta.yaml"
-    if not path.is_file():
+    if not is_file(path):
         return ""
     text = path.read_text(encoding="utf-8", errors="replace")
     found = re.search(rf"^{key}:[ \t]*(.*)$", text, re.MULTILINE)
@@ -84,12 +84,12 @@ def meta(folder: Path, key: str) -> str:
 def _metric_files(folder: Path) -> dict[str, Path]:
     """The files of the metrics by their keys; a slash in a key is a folder."""
     base = folder / "metrics"
-    files = sorted(file for file in base.glob("**/*") if file.is_file())
+    files = sorted(file for file in base.glob("**/*") if is_file(file))
     return {file.relative_to(base).as_posix(): file for file in files}
 
 
 def _is_metric(file: Path) -> bool:
-    if not file.is_file():
+    if not is_file(file):
         return False
     with file.open("rb") as opened:
         first = opened.readline(500).decode("utf-8", "replace").strip()
@@ -154,9 +154,9 @@ class MlflowServer(Tracker):
 
 
 def _of_folder(address: str, folder: Path, experiment: str) -> list[LogTable]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"mlflow:{address}: no such folder; check the path")
-    inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    inner = sorted(path for path in folder.iterdir() if is_folder(path))
     chosen = [p for p in inner if not experiment or experiment in (p.name, meta(p, "name"))]
     runs = [run for p in chosen for run in sorted(p.iterdir()) if is_run_folder(run)]
     if not runs:

@@ -13,7 +13,7 @@ import numpy as np
 
 from etastar._checks import HORIZON_LIMIT, one_of, step_horizon
 from etastar._errors import InputError, option
-from etastar._files import place_of
+from etastar._files import is_file, place_of
 from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
@@ -131,7 +131,7 @@ def read_runs(
 def _named_files(names: Sequence[str | os.PathLike[str]]) -> set[Path]:
     """The files that were named themselves, not by a folder or a glob."""
     paths = [Path(os.path.expanduser(os.fspath(name))) for name in names]
-    return {place_of(path) for path in paths if path.is_file()}
+    return {place_of(path) for path in paths if is_file(path)}
 
 
 def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) -> list[Run]:

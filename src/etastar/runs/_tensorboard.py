@@ -28,7 +28,7 @@ class TensorBoard(Reader):
     """
 
     def accepts(self, path: Path) -> bool:
-        return path.name.startswith(PREFIX) or (path.is_dir() and has_events(path))
+        return path.name.startswith(PREFIX) or (is_folder(path) and has_events(path))
 
     def read(self, path: Path) -> LogTable:
         for file in sorted(path.glob(f"{PREFIX}*")) if is_folder(path) else [path]:
@@ -38,8 +38,8 @@ class TensorBoard(Reader):
         if not scalars:
             raise InputError(f"{path}: no scalars in the event file; log the loss as a scalar")
         frame, line = frame_of_series(scalars)
-        folder = path if path.is_dir() else place_of(path).parent
-        name = place_of(folder).name if path.is_dir() else path.name
+        folder = path if is_folder(path) else place_of(path).parent
+        name = place_of(folder).name if is_folder(path) else path.name
         return LogTable(path, name, frame, line, place="{path} event {line} of the tag")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from etastar._files import place_of
+from etastar._files import is_file, place_of
 
 from ._columns import LOSS, RATE, ordinary
 from ._delimited import read_delimited
@@ -23,7 +23,7 @@ TAG = "-tag-"
 
 def is_download(path: Path) -> bool:
     """Whether a file is such a download, by its header."""
-    if path.suffix.lower() != ".csv" or not path.is_file():
+    if path.suffix.lower() != ".csv" or not is_file(path):
         return False
     try:
         with path.open("rb") as opened:

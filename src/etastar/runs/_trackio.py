@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from etastar._errors import InputError
-from etastar._files import place_of
+from etastar._files import is_file, place_of
 
 from ._log_table import LogTable
 from ._tracker import Tracker, distinct, table_of_run
@@ -32,7 +32,7 @@ class Trackio(Tracker):
         project, _, run = address.partition("/")
         folder = Path(os.environ.get("TRACKIO_DIR") or FOLDER).expanduser()
         path = folder / f"{project}.db"
-        if not project or not path.is_file():
+        if not project or not is_file(path):
             there = ", ".join(sorted(file.stem for file in folder.glob("*.db"))) or "none"
             raise InputError(
                 f"trackio:{address}: no project {project!r} in {folder}; projects there: {there}"
@@ -47,7 +47,7 @@ class Trackio(Tracker):
 
 def tables_in_database(path: Path) -> set[str]:
     """The names of the tables of a SQLite database; none where the file is no database."""
-    if not path.is_file():
+    if not is_file(path):
         return set()
     try:
         with path.open("rb") as opened:
