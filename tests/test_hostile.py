@@ -27,7 +27,7 @@ def test_hostile_input_is_read_or_refused_in_one_line(name):
         deadline=None,
         derandomize=True,
         database=None,
-        suppress_health_check=tuple(HealthCheck.__members__.values()),
+        suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink],
     )
     @given(st.data())

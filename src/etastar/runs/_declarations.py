@@ -13,7 +13,7 @@ import polars as pl
 
 from etastar._checks import HORIZON_LIMIT, number_in, shown
 from etastar._errors import InputError, known_names
-from etastar._files import is_file
+from etastar._files import is_file, place_of
 from etastar.schedule import UNITS, Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
@@ -100,7 +100,7 @@ def read_declarations(folder: Path) -> list[Declaration]:
     rows = [_declaration(table, columns, row, folder) for row in range(table.frame.height)]
     seen: dict[object, str] = {}
     for row in rows:
-        key = row.path.resolve() if row.path else row.run
+        key = place_of(row.path) if row.path else row.run
         if key in seen:
             raise InputError(
                 f"{row.where}: run {row.run} is declared before ({seen[key]}); remove one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from etastar._errors import InputError
-from etastar._files import read_file
+from etastar._files import place_of, read_file
 
 
 def read_bytes(path: Path) -> bytes:
@@ -42,7 +42,7 @@ def read_text(path: Path) -> str:
 
 def run_folder_name(path: Path) -> str:
     """The folder that holds a file, above any `checkpoint-N`: trainers name runs by it."""
-    folder = path.resolve().parent
+    folder = place_of(path).parent
     if folder.name.startswith("checkpoint-"):
         folder = folder.parent
     return folder.name or path.stem

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from etastar._errors import InputError
+from etastar._files import place_of
 
 from ._columns import STEP, ordinary
 from ._file_text import read_text, run_folder_name
@@ -76,7 +77,7 @@ def is_json_log(path: Path) -> bool:
 def _name(path: Path) -> str:
     if path.name not in JSON_LOGS:
         return path.stem
-    folder = path.resolve().parent
+    folder = place_of(path).parent
     return run_folder_name(folder if folder.name == "vis_data" else path)
 
 

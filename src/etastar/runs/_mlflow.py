@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from etastar._errors import InputError
+from etastar._files import place_of
 
 from ._file_text import read_text
 from ._joined_tables import Series, frame_of_series
@@ -47,7 +48,7 @@ class MlflowRunFolder(Reader):
             for file in sorted((path / "params").glob("*"))
             if file.is_file()
         }
-        name = meta(path, "run_name") or path.resolve().name
+        name = meta(path, "run_name") or place_of(path).name
         return _table(path, name, series, params)
 
 
@@ -229,5 +230,5 @@ def _history(client: Any, run: Any) -> Series:
 
 def tables_of_database(path: Path) -> list[LogTable]:
     """The runs of a tracking database of MLflow, of all its experiments."""
-    tables = MlflowServer().tables(f"sqlite:///{path.resolve()}")
+    tables = MlflowServer().tables(f"sqlite:///{place_of(path)}")
     return [replace(table, path=Path(f"{path}#{table.name}")) for table in tables]

@@ -13,6 +13,7 @@ import numpy as np
 
 from etastar._checks import HORIZON_LIMIT, one_of, step_horizon
 from etastar._errors import InputError, option
+from etastar._files import place_of
 from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
@@ -83,41 +84,31 @@ def read_runs(
     """Read training logs.
 
     Formats: CSV, TSV, JSON, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning
-    `metrics.csv`, TensorBoard event files, W&B's `.wandb`, MLflow's `mlruns`, Trackio's database,
-    and what a training printed. A folder stands for the logs in it, or, where it holds none, for
-    those in its subfolders; a file in it that cannot be read is left out with a caveat where others
-    can. `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` and `trackio:PROJECT[/RUN]` stand for
-    runs that a tracker keeps. A table may hold several runs, told apart by a column such as `run`,
-    or one final loss a row (`final_loss`): then each row is a run.
+    `metrics.csv`, TensorBoard, W&B, MLflow, Trackio, and what a training printed. A folder stands
+    for the logs in it, or, where it holds none, for those in its subfolders. A tracker's runs are
+    named `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` or `trackio:PROJECT[/RUN]`. A table
+    may hold several runs, told apart by a column such as `run`, or a final loss a row.
 
-    The schedule of a run is, in this order: that of the `schedule` column of a `runs.csv` in the
-    folder of the log (or up to two above), whose `run` column names the log; what the log itself
-    declares; `schedule`; the standard schedule that agrees with all logged learning rates, or a
-    table through them. Steps of a `Run` are updates: a log that counts tokens, samples or epochs in
-    the place of steps is read by its batch size, see `etastar.schedule.Unit`. Rows that were left
-    out and all that is doubtful are caveats of the run; one that diverged is kept and marked.
+    The schedule of a run is, in this order: that of its row in a `runs.csv` in the folder of the
+    log (or up to two above); what the log itself declares; `schedule`; the standard schedule that
+    agrees with all logged learning rates, or a table through them. Steps are updates: a log that
+    counts tokens, samples or epochs is read by its batch size, see `etastar.schedule.Unit`. What is
+    left out or doubtful is a caveat of the run; one that diverged is kept and marked.
 
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
-        step, loss, lr: names of the columns; guessed where None, validation losses before training
-            ones.
+        step, loss, lr: columns; guessed where None, validation losses before training ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
-        horizon: steps, for specs that name none and for schedules made from logged learning rates.
-        unit: what the step column counts, and `horizon` and `schedule`: steps, samples, tokens or
-            epochs; by default what the column is called, and steps.
-        batch_size, epoch_size: samples or tokens of an update and of an epoch, for runs that do not
-            say theirs.
-        pattern: a regular expression, or several, that finds the rows in text that is no table: its
-            named groups (`step`, `loss`, `lr`, ...) become columns.
+        horizon: for specs that name none and for schedules made from logged learning rates.
+        unit: what steps, `horizon` and `schedule` count: steps, samples, tokens or epochs.
+        batch_size, epoch_size: samples or tokens of an update and of an epoch, where none is said.
+        pattern: regular expressions that find rows in text that is no table: their named groups
+            (`step`, `loss`, `lr`, ...) become columns.
         steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
-    Returns:
-        One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
-
-    Raises:
-        InputError: a source that does not exist or is not a log, a missing column, a cell that is
-            not a number, a loss <= 0, fewer than two points, or no way to know the schedule: one
-            line with the file, its line, and how to fix it.
+    Returns: one run a log, in the order named; a folder's as its `runs.csv` has them, then by name.
+    Raises: InputError, one line with file, line and remedy: no log, a missing column, a cell that
+        is no number, a loss <= 0, fewer than two points, or no way to know the schedule.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -140,7 +131,7 @@ def read_runs(
 def _named_files(names: Sequence[str | os.PathLike[str]]) -> set[Path]:
     """The files that were named themselves, not by a folder or a glob."""
     paths = [Path(os.path.expanduser(os.fspath(name))) for name in names]
-    return {path.resolve() for path in paths if path.is_file()}
+    return {place_of(path) for path in paths if path.is_file()}
 
 
 def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) -> list[Run]:
@@ -158,7 +149,7 @@ def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) ->
         try:
             runs += _runs(source, options)
         except InputError as error:
-            if source.path.resolve() in named:
+            if place_of(source.path) in named:
                 raise
             problems.append(error)
     if not runs:
@@ -286,6 +277,12 @@ def _unit(
             caveat = f"{table.path}: {column} is taken to count updates, as {error}"
             return Unit(), batch_size, [caveat]
         found = ", ".join(table.frame.columns[:20])
+        if name == "epochs" and not told:
+            raise InputError(
+                f"{table.path}: no step column; found {found}; it counts epochs: give the updates"
+                f" in one with {option('steps_per_epoch')}, or {option('batch_size')} and"
+                f" {option('epoch_size')}, or name the column with {option('step')}"
+            ) from None
         raise InputError(
             f"{table.path}: no step column; found {found}; {column} counts {name}, but {error}; add"
             f" it as a column of the log or of a runs.csv beside it, give"

@@ -231,7 +231,7 @@ def _chains(paths: list[Path]) -> list[list[Path]]:
     places: dict[Path, list[Path]] = {}
     for path in paths:
         if is_version(path):
-            places.setdefault(path.resolve().parent.parent, []).append(path)
+            places.setdefault(place_of(path).parent.parent, []).append(path)
     starts = [chain for several in places.values() for chain in resumed(several)]
     return [chain for chain in starts if len(chain) > 1]
 

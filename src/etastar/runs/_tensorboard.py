@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from etastar._errors import InputError
-from etastar._files import is_folder, open_file
+from etastar._files import is_folder, open_file, place_of
 
 from ._joined_tables import frame_of_series
 from ._log_table import LogTable, Reader
@@ -38,8 +38,8 @@ class TensorBoard(Reader):
         if not scalars:
             raise InputError(f"{path}: no scalars in the event file; log the loss as a scalar")
         frame, line = frame_of_series(scalars)
-        folder = path if path.is_dir() else path.resolve().parent
-        name = folder.resolve().name if path.is_dir() else path.name
+        folder = path if path.is_dir() else place_of(path).parent
+        name = place_of(folder).name if path.is_dir() else path.name
         return LogTable(path, name, frame, line, place="{path} event {line} of the tag")
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from etastar._files import place_of
+
 from ._columns import LOSS, RATE, ordinary
 from ._delimited import read_delimited
 from ._file_text import read_text
@@ -42,13 +44,13 @@ def run_and_tag(path: Path) -> tuple[str, str]:
     stem = path.stem
     if TAG in stem:
         run, tag = stem.split(TAG, 1)
-        return run.removeprefix("run-").strip(".") or path.resolve().parent.name, tag
+        return run.removeprefix("run-").strip(".") or place_of(path).parent.name, tag
     for known in sorted((*LOSS, *RATE), key=len, reverse=True):
         if ordinary(stem) == known:
-            return path.resolve().parent.name, stem
+            return place_of(path).parent.name, stem
         if ordinary(stem).endswith(f"_{known}"):
             return stem[: -len(known) - 1].rstrip("/-. _"), stem[-len(known) :]
-    return path.resolve().parent.name, stem
+    return place_of(path).parent.name, stem
 
 
 def is_loss(path: Path) -> bool:

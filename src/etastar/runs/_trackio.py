@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from etastar._errors import InputError
+from etastar._files import place_of
 
 from ._log_table import LogTable
 from ._tracker import Tracker, distinct, table_of_run
@@ -100,7 +101,7 @@ def tables_of_database(path: Path) -> list[LogTable]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """The database, to be read and never changed."""
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    database = sqlite3.connect(f"{place_of(path).as_uri()}?mode=ro", uri=True)
     try:
         yield database
     finally:

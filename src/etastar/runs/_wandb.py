@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from etastar._errors import InputError
+from etastar._files import place_of
 
 from ._file_text import read_bytes
 from ._joined_tables import joined
@@ -70,9 +71,9 @@ def starts_of_one_run(paths: Sequence[Path]) -> list[list[Path]]:
     runs: dict[tuple[Path, str], list[Path]] = {}
     for path in paths:
         if path.suffix.lower() == SUFFIX:
-            runs.setdefault((path.resolve().parent.parent, path.stem), []).append(path)
+            runs.setdefault((place_of(path).parent.parent, path.stem), []).append(path)
     return [
-        sorted(files, key=lambda path: path.resolve().parent.name.removeprefix("offline-"))
+        sorted(files, key=lambda path: place_of(path).parent.name.removeprefix("offline-"))
         for files in runs.values()
         if len(files) > 1
     ]
