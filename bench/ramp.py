@@ -5,7 +5,7 @@
 The byte model of `examples/batch_ramp.py` is trained by SGD with momentum at three batch sizes,
 four peak LRs and two lengths: 24 pilots. From their logs a plan is made for four times the samples
 of the longest pilot, once in samples and once in seconds of a modelled machine, on which an update
-takes as long as 64 samples and each sample one unit more. Both solutions of the plan, with the best
+takes as long as 32 samples and each sample one unit more. Both solutions of the plan, with the best
 constant batch size and with a batch size that may rise, are trained at several seeds, driven by
 `RampedBatchSampler` and `ScheduledLR`. Some ten minutes on one core; a log that is there is kept.
 """
@@ -16,14 +16,15 @@ import argparse
 import csv
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from etastar import Plan, plan, read_runs
+from etastar import read_runs
+from etastar.control import Budget, Limits, optimal_controls
 from etastar.integrations.torch import RampedBatchSampler, ScheduledLR
+from etastar.law import AverageLaw, fit
 from etastar.runs import Run
 from etastar.schedule import Schedule, make_schedule, parse_schedule
 from etastar.train.corpus import load_corpus
@@ -36,7 +37,7 @@ SAMPLES, LENGTHS = 1_000_000, (4, 16)
 SIZES, PEAKS = (16, 48, 128), (0.02, 0.04, 0.08, 0.16)
 """Batch sizes of the pilots; their peak LRs at 48, elsewhere times the root of the batch size."""
 
-LATENCY = 64.0
+LATENCY = 32.0
 """What an update takes whatever its size, in the time that one sample takes."""
 
 WARMUP = 50
@@ -124,12 +125,9 @@ def pilots(windows: dict[str, torch.Tensor], out: Path) -> list[Run]:
     return read_runs(folder)
 
 
-def best_constant(runs: list[Run], **budget: Any) -> Plan:
-    """The plan at the best of many constant batch sizes."""
-    sizes = [m * 2.0**k for k in range(1, 4) for m in (8, 10, 12, 14)] + [128.0]
-    return min(
-        (plan(runs, batch_size=size, **budget) for size in sizes), key=lambda p: p.loss.value
-    )
+def stable(size: float) -> Limits:
+    """What the LR may be at a batch size: up to the highest peak of the pilots."""
+    return Limits(PEAKS[-1] * (size / 48) ** 0.5, warmup=WARMUP)
 
 
 def main() -> None:
@@ -139,30 +137,32 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     windows = data()
-    runs = pilots(windows, given.out)
+    law = fit(pilots(windows, given.out))
+    average = AverageLaw(law, (law, *law.draws(32)))
     budgets = {
-        "samples": {"samples": SAMPLES},
-        "seconds": {"seconds": 2.0 * SAMPLES, "step_time": (LATENCY, 1.0)},
+        "samples": Budget.of(None, SAMPLES, None, (1.0, 0.0)),
+        "seconds": Budget.of(None, None, 2.0 * SAMPLES, (LATENCY, 1.0)),
     }
     widths = {"budget": -9, "batch size": 22, "peak LR": 9, "updates": 9, "samples": 10}
     widths |= {"seconds": 10, "forecast": 10, "measured": 10, "sd": 8}
     print("".join(f"{word:<{-w}}" if w < 0 else f"{word:>{w}}" for word, w in widths.items()))
     for name, budget in budgets.items():
-        free = plan(runs, batch_size=(SIZES[0], SIZES[-1]), **budget)
-        fixed = best_constant(runs, **budget)
-        for arm, each in (("constant", fixed), ("free", free)):
-            size, folder = each.batch_size, given.out / f"{name}_{arm}"
-            assert size is not None
+        found = optimal_controls(average, budget, (SIZES[0], SIZES[-1]), stable)
+        for arm, each in (("constant", found.fixed), ("ramp", found.ramp)):
+            if each is None or each.batch_size is None:
+                print(f"{name:9}{'no ramp is better':>22}")
+                continue
+            lr, size, folder = each.schedule, each.batch_size, given.out / f"{name}_{arm}"
             folder.mkdir(parents=True, exist_ok=True)
-            each.save(folder)
+            lr.save(folder / "schedule.json", batch_size=size)
             ends = [
-                trained(each.schedule, size, seed, windows, folder / f"s{seed}.csv")[-1][2]
+                trained(lr, size, seed, windows, folder / f"s{seed}.csv")[-1][2]
                 for seed in range(given.seeds)
             ]
-            steps = " ".join(f"{value:g}" for _, value in each.ramp)
-            samples = float(size.intrinsic_time(each.horizon))
-            print(f"{name:9}{steps:>22}{each.peak_lr:9.4f}{each.horizon:9d}{samples:10.0f}"
-                  f"{samples + LATENCY * each.horizon:10.0f}{each.loss.value:10.4f}"
+            steps = " to ".join(f"{float(size(step)):g}" for step in size.breakpoints[:-1])
+            samples = float(size.intrinsic_time(lr.horizon))
+            print(f"{name:9}{steps:>22}{lr.peak:9.4f}{lr.horizon:9d}{samples:10.0f}"
+                  f"{samples + LATENCY * lr.horizon:10.0f}{each.loss:10.4f}"
                   f"{np.mean(ends):10.4f}{np.std(ends, ddof=1):8.4f}", flush=True)  # fmt: skip
 
 

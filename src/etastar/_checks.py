@@ -53,6 +53,27 @@ def _number(name: str, value: Any) -> float:
         return math.inf
 
 
+SUFFIXES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+
+
+def number_in(text: str) -> float:
+    """The number that a text holds, which may end in k (1e3), M (1e6), B (1e9) or T (1e12).
+
+    Raises: ValueError, as `float` does, for anything else.
+
+    >>> number_in("16k"), number_in("1.5e9"), number_in("20 B"), number_in("40_000")
+    (16000.0, 1500000000.0, 20000000000.0, 40000.0)
+    """
+    plain = text.strip()
+    factor = SUFFIXES.get(plain[-1:])
+    if factor is None:
+        return float(plain)
+    # In decimals, so that 4.35M is 4,350,000 and no rounding of it.
+    digits = float(plain[:-1].rstrip())
+    exact = digits * factor
+    return float(round(exact)) if abs(exact - round(exact)) < 1e-6 else exact
+
+
 def real(name: str, value: object) -> float:
     """Return a finite number.
 

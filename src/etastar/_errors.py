@@ -74,7 +74,7 @@ def known_names(name: object, names: Iterable[str]) -> str:
 
 
 _AT_COMMAND_LINE = ContextVar("at_command_line", default=False)
-_OTHERWISE_NAMED = {"schedule": "--runs-schedule"}
+_OTHERWISE_NAMED = {"schedule": "--runs-schedule", "batch_size": "--runs-batch"}
 
 
 @contextmanager

@@ -310,7 +310,7 @@ def test_plan_and_forecast_for_real_in_a_process_of_their_own(logs, tmp_path):
     assert document["loss"]["low"] <= document["loss"]["mean"] <= document["loss"]["high"]
     assert all(row["regret"] >= 0 for row in document["comparison"])
     assert document["nearest"]["regret"] == min(row["regret"] for row in document["comparison"])
-    assert (tmp_path / "report.html").stat().st_size > 10**6
+    assert 10**5 < (tmp_path / "report.html").stat().st_size < 2 * 10**6
     schedule = Schedule.load(tmp_path / "schedule.json")
     assert schedule.horizon == 6000
     assert schedule.peak == document["peak_lr"]

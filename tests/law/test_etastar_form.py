@@ -173,3 +173,20 @@ def test_a_table_of_many_knots_keeps_its_jumps():
     assert (mesh.rate * mesh.length).sum() == pytest.approx(
         table(steps, rates).intrinsic_time(5000), rel=1e-9
     )
+
+
+def test_the_slope_by_next_to_no_memory_keeps_its_digits(monkeypatch):
+    form = FORMS["etastar"]
+    mesh, end = mesh_of(parse_schedule(SPECS[3]), 1e-3, 6000)
+    theta, i = form.mean.copy(), form.names.index("memory")
+    theta[i] = 2e-6
+    _, slope = form.columns_and_slopes(theta[None], mesh, end)
+    # To either side of no memory the formula is the same, and a wide step loses no digits.
+    monkeypatch.setattr("etastar.law._forms._volterra_rows._LEAST_MEMORY", -1.0)
+    found = []
+    for move in (1e-3, 2e-3):
+        step = move * np.eye(form.size)[i]
+        above, below = (form.columns((theta + by)[None], mesh, end) for by in (step, -step))
+        found.append((above - below) / (2 * move))
+    wanted = (4 * found[0] - found[1]) / 3
+    np.testing.assert_allclose(slope[..., i], wanted, rtol=1e-8, atol=1e-12)

@@ -52,7 +52,7 @@ def export_command(
         from etastar.export import export_schedule, known_target, plan_beside
 
         target, law, plan = known_target(to), None, None
-        if runs and not target.takes(wanted):
+        if runs and target.followed(wanted) is None:
             from etastar.law import fit
 
             law = fit(option.read_logs(runs))

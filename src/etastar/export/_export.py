@@ -24,7 +24,7 @@ class Export:
         target: the name of the framework.
         text: the configuration: code, options as a Bash array, YAML or CSV.
         schedule: what the framework will follow: steps in updates, rates in the user's units.
-        exact: whether that is the schedule asked for.
+        exact: whether that has the rates of the schedule asked for at every update.
         regret: what the replacement costs; None where `exact`.
         notes: sentences on what differs from the schedule asked for; they are comments of the text
             too, where the format has any.
@@ -70,8 +70,9 @@ def export_schedule(
 ) -> Export:
     """Write a schedule down for a framework.
 
-    Some frameworks follow any schedule. Others know standard ones by name; what such a one cannot
-    follow is replaced by the nearest that it can:
+    Some frameworks follow any schedule. Others know standard ones by name. A join, a table or
+    another shape whose rates at every update are those of such a standard one, to 1e-9 of the peak,
+    is written as that. What a framework cannot follow is replaced by the nearest that it can:
 
     - with a `law`, that of the lowest predicted final loss, its peak up to the law's highest;
     - else with the JSON of a `plan` made for this schedule, the best of its comparison;
@@ -93,9 +94,12 @@ def export_schedule(
     (True, True)
     """
     target = known_target(to)
-    if target.takes(schedule):
-        found, regret, lost = schedule, None, []
+    equal = target.followed(schedule)
+    if equal is not None:
+        found, regret, lost = equal, None, []
         heading = f"the schedule {_short(schedule)}"
+        if equal is not schedule:
+            heading += f", which at every update is {_short(equal)}"
     else:
         found, regret = nearest(schedule, target, law, plan)
         lost = [regret.sentence()]

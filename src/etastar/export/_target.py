@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from etastar.schedule import Schedule
 
+from ._equal import equal_standards
+
 
 class Target(ABC):
     """A training framework, and what it can be told of a schedule.
@@ -33,8 +35,20 @@ class Target(ABC):
     name: ClassVar[str]
 
     def takes(self, schedule: Schedule) -> bool:
-        """Whether the framework can follow this very schedule."""
+        """Whether the framework can follow a schedule as it is written, of this shape."""
         return True
+
+    def followed(self, schedule: Schedule) -> Schedule | None:
+        """The schedule that the framework takes and that has the same rate at every update.
+
+        That is the schedule itself, or the standard one that a join, a table or another shape
+        equals.
+
+        Returns: it, or None where there is none.
+        """
+        if self.takes(schedule):
+            return schedule
+        return next(filter(self.takes, equal_standards(schedule)), None)
 
     def standards(self, *, horizon: int, warmup: int, final: float) -> Iterator[Schedule]:
         """The schedules among which the nearest to one it cannot follow is looked for.

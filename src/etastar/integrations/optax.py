@@ -41,9 +41,10 @@ def scheduled(
 ) -> optax.GradientTransformationExtraArgs:
     """An optimiser whose learning rate, and where asked momentum, follow their schedules.
 
-    It is `optax.inject_hyperparams(optimizer)(learning_rate=..., ...)`: the values in use stand in
+    It is `optax.inject_hyperparams` of these two and of nothing else: their values in use stand in
     `state.hyperparams`, and the counts that say where the schedules are in the optimiser's state,
-    so that a checkpoint of the state resumes them.
+    so that a checkpoint of the state resumes them. All other arguments reach the optimiser as they
+    are given: a mask, a dtype, a schedule of Optax's own for the weight decay.
 
     Arguments:
         optimizer: such as `optax.sgd` or `optax.adamw`.
@@ -53,7 +54,8 @@ def scheduled(
         dtype: as of `schedule`.
         arguments: further arguments of the optimiser.
 
-    Raises: InputError where the optimiser takes no momentum, or a value is out of range.
+    Raises: InputError where the optimiser takes no momentum, a value is out of range, or the
+    learning rate or the momentum is among the further arguments too.
 
     >>> import optax
     >>> sgd = scheduled(optax.sgd, "linear:peak=0.1,horizon=10", momentum=0.9)
@@ -63,9 +65,9 @@ def scheduled(
     """
     controls = controls_of(source)
     momentum = control_of("momentum", controls.momentum if momentum is None else momentum)
-    arguments["learning_rate"] = schedule(controls.schedule, dtype=dtype)
+    known = inspect.signature(optimizer).parameters
+    followed: dict[str, Any] = {"learning_rate": schedule(controls.schedule, dtype=dtype)}
     if momentum is not None:
-        known = inspect.signature(optimizer).parameters
         name = next((name for name in ("momentum", "b1") if name in known), None)
         if name is None:
             raise InputError(
@@ -73,5 +75,9 @@ def scheduled(
                 " out, or take an optimiser that has one"
             )
         varies = isinstance(momentum, Schedule)
-        arguments[name] = schedule(momentum, dtype=dtype) if varies else momentum
-    return optax.inject_hyperparams(optimizer)(**arguments)
+        followed[name] = schedule(momentum, dtype=dtype) if varies else momentum
+    for name in followed.keys() & arguments.keys():
+        raise InputError(f"{name} is given twice, the other time by a schedule: leave {name} out")
+    # Optax would call every other function, such as a mask or a dtype, with the count.
+    others = known.keys() - followed.keys()
+    return optax.inject_hyperparams(optimizer, static_args=others)(**followed, **arguments)

@@ -16,8 +16,10 @@ MOST = 200_000
 """Steps looked at one by one; of a longer stretch as many, evenly spaced, and the breakpoints."""
 
 
-def schedule_with_changes(declared: Sequence[tuple[str, int, object]], folder: Path) -> str | None:
-    """The spec of what a run followed; None where nothing is declared.
+def schedule_with_changes(
+    declared: Sequence[tuple[str, int, object]], folder: Path
+) -> Schedule | None:
+    """The schedule that a run followed; None where nothing is declared.
 
     `declared` are (where it stands, first update, spec), in order of the updates; every spec counts
     from the start of the run. Where a later one has the LRs of those before for all updates done,
@@ -34,7 +36,7 @@ def schedule_with_changes(declared: Sequence[tuple[str, int, object]], folder: P
             whole = new if whole is None or start == 0 else _continued(whole, new, start)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
-    return None if whole is None else whole.spec
+    return whole
 
 
 def _continued(old: Schedule, new: Schedule, start: int) -> Schedule:

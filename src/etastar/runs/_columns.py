@@ -34,6 +34,36 @@ STEP = (
     "current_steps",
     "_step",
 )
+# What a log without a step may count instead; updates follow from the batch size.
+COUNTED = {
+    "tokens": (
+        "tokens",
+        "tokens_seen",
+        "num_tokens",
+        "n_tokens",
+        "total_tokens",
+        "train_tokens",
+        "tokens_processed",
+        "consumed_tokens",
+        "num_input_tokens_seen",
+    ),
+    "samples": (
+        "samples",
+        "samples_seen",
+        "num_samples",
+        "n_samples",
+        "total_samples",
+        "train_samples",
+        "consumed_samples",
+        "consumed_train_samples",
+        "examples",
+        "examples_seen",
+        "sequences",
+        "sequences_seen",
+        "images_seen",
+    ),
+    "epochs": ("epoch", "epochs", "train_epoch"),
+}
 LOSS = (
     "val_loss",
     "validation_loss",
@@ -170,6 +200,36 @@ def step_column(table: LogTable, given: str | None) -> str:
     if not found:
         raise _none(table, "step", STEP)
     return found[0]
+
+
+def counted_column(table: LogTable, given: str | None, unit: str | None) -> tuple[str, str]:
+    """The column that says when a row was logged, and the unit that it counts in.
+
+    With a `unit` that is the column of this unit, else the step column, which then counts in it.
+    Without one it is the step column, else one of tokens, samples or epochs.
+
+    Raises:
+        InputError: there is none, or there are two; lists the columns found.
+    """
+    if given:
+        column = named(table, given, "step")
+        of_name = (kind for kind, names in COUNTED.items() if ordinary(column) in names)
+        return column, unit or next(of_name, "steps")
+    if unit in COUNTED:
+        found = guesses(table, COUNTED[unit], "step")
+        return (found[0] if found else step_column(table, None)), unit
+    steps = guesses(table, STEP, "step")
+    others = {kind: guesses(table, names, "step")[:1] for kind, names in COUNTED.items()}
+    if steps or unit or not any(others.values()):
+        return step_column(table, None), "steps"
+    if others["tokens"] and others["samples"]:
+        raise InputError(
+            f"{table.path}: no step column, and {others['tokens'][0]!r} and"
+            f" {others['samples'][0]!r} could both count the updates: name the one that the batch"
+            f" size is counted in with {option('step')}"
+        )
+    kind = next(kind for kind in COUNTED if others[kind])
+    return others[kind][0], kind
 
 
 def loss_column(table: LogTable, given: str | None, step: str) -> tuple[str, str | None]:

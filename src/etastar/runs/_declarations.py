@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from etastar._checks import HORIZON_LIMIT, shown
-from etastar._errors import InputError
+from etastar._checks import HORIZON_LIMIT, number_in, shown
+from etastar._errors import InputError, known_names
 from etastar._files import is_file, is_folder, place_of
-from etastar.schedule import Schedule, parse_schedule
+from etastar.schedule import UNITS, Schedule, parse_schedule
 
 from ._changes import schedule_with_changes
 from ._columns import LOSS, RATE, STEP, ordinary
@@ -31,6 +32,9 @@ BATCH = (
     "global_batch_size",
     "total_batch_size",
     "bs",
+    "batch_tokens",
+    "tokens_per_batch",
+    "batch_size_tokens",
 )
 IN_FOLDER = ("metrics.csv", "trainer_state.json", "trainer_log.jsonl", "metrics.json")
 """Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
@@ -40,30 +44,37 @@ IN_FOLDER = ("metrics.csv", "trainer_state.json", "trainer_log.jsonl", "metrics.
 class Declaration:
     """What a run was: a row of `runs.csv`, or what the log itself says.
 
-    `path` is the log that a row names, None where there is none.
+    `path` is the log that a row names, None where there is none. `unit` is that of the log's steps,
+    of `horizon` and of a schedule that is a spec; a whole `Schedule` counts updates.
     """
 
     where: str
     run: str
     path: Path | None
-    schedule: str | None
+    schedule: str | Schedule | None
     horizon: int | None
     batch_size: float | None
     momentum: float | None
     metadata: Mapping[str, object]
     folder: Path
+    unit: str | None = None
+    epoch_size: float | None = None
 
-    def parsed(self, horizon: int | None) -> Schedule | None:
+    def parsed(self, horizon: float | None, **unit: Any) -> Schedule | None:
         """The declared schedule; `horizon` serves where neither spec nor row names one.
+
+        `unit`, `batch_size` and `epoch_size` stand in for those that the row does not say.
 
         Raises:
             InputError: the spec is wrong; with the line of `runs.csv`.
         """
-        if self.schedule is None:
-            return None
+        if not isinstance(self.schedule, str):
+            return self.schedule
         fallback = self.horizon if self.horizon is not None else horizon
+        told = {"unit": self.unit, "batch_size": self.batch_size, "epoch_size": self.epoch_size}
+        told = {**unit, **{key: value for key, value in told.items() if value is not None}}
         try:
-            return parse_schedule(self.schedule, folder=self.folder, horizon=fallback)
+            return parse_schedule(self.schedule, folder=self.folder, horizon=fallback, **told)
         except InputError as error:
             raise InputError(f"{self.where}: {error}") from None
 
@@ -171,6 +182,8 @@ def completed(row: Declaration | None, own: Declaration | None) -> Declaration |
         row if row.schedule is not None else own,
         run=row.run,
         horizon=row.horizon,
+        unit=own.unit if row.unit is None else row.unit,
+        epoch_size=own.epoch_size if row.epoch_size is None else row.epoch_size,
         batch_size=own.batch_size if row.batch_size is None else row.batch_size,
         momentum=own.momentum if row.momentum is None else row.momentum,
         metadata={**own.metadata, **row.metadata},
@@ -237,7 +250,10 @@ def _declared(
     """A declaration from cells by the name of their column."""
     batch = next((cells.pop(key) for key in BATCH if key in cells), None)
     momentum = cells.pop("momentum", None)
-    horizon = cells.pop("horizon", None)
+    horizon, epoch = cells.pop("horizon", None), cells.pop("epoch_size", None)
+    unit = cells.pop("unit", None)
+    if unit is not None and unit not in UNITS:
+        raise InputError(f"{where}: unit is {shown(unit)}; {known_names(unit, UNITS)}")
     return Declaration(
         where=where,
         run=run,
@@ -248,6 +264,8 @@ def _declared(
         momentum=None if momentum is None else _momentum(where, "momentum", momentum),
         metadata={key: _plain(text) for key, text in cells.items()},
         folder=folder,
+        unit=unit,
+        epoch_size=None if epoch is None else _number(where, "epoch size", epoch),
     )
 
 
@@ -277,7 +295,7 @@ def _horizon(where: str, text: str) -> int:
 def _float(text: str) -> float:
     """The number that a cell holds; NaN where it is none."""
     try:
-        return float(text)
+        return number_in(text)
     except ValueError:
         return math.nan
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etastar._errors import InputError, option
+from etastar.schedule import Unit
 
 from ._log_table import LogTable, as_numbers
 from ._run import risen
@@ -24,6 +25,34 @@ class LoggedValues:
     def where(self, keep: np.ndarray | slice) -> LoggedValues:
         """The rows that a mask or an index keeps."""
         return LoggedValues(self.step[keep], self.value[keep], self.row[keep])
+
+
+OFF = 1e-3
+"""A count further than this from a whole number of updates, in updates, is rounded with a caveat"""
+
+
+def updates(
+    table: LogTable, column: str, count: np.ndarray, unit: Unit
+) -> tuple[np.ndarray, list[str]]:
+    """The updates that a column of samples, tokens or epochs stands for, and what to say of it.
+
+    Raises:
+        InputError: the whole log is less than one update.
+    """
+    if unit.name == "steps":
+        return count, []
+    exact = unit.updates(count)
+    whole = np.round(exact)
+    logged = exact[np.isfinite(exact)]
+    size = f"updates of {unit.update:g} {unit.name}"
+    if len(logged) and logged.max() < 1.0:
+        raise InputError(
+            f"{table.path}: {column} goes up to {count[np.isfinite(exact)].max():g}, less than an"
+            f" update of {unit.update:g} {unit.name}: correct the batch size"
+        )
+    off = int(np.sum(np.abs(logged - np.round(logged)) > OFF))
+    rounded = f"; {off} rows are rounded to the nearest" if off else ""
+    return whole, [f"{table.path}: the column {column} is counted in {size}{rounded}"]
 
 
 def check_steps(table: LogTable, step: np.ndarray, there: np.ndarray) -> None:

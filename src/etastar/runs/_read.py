@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from etastar._checks import HORIZON_LIMIT
+from etastar._checks import HORIZON_LIMIT, one_of, step_horizon
 from etastar._errors import InputError, option
 from etastar._files import is_file, place_of
-from etastar.schedule import Schedule, parse_schedule
+from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
 from ._console import compiled_patterns
 from ._declarations import (
+    Declaration,
     completed,
     declared_by_columns,
     declared_in,
@@ -40,18 +42,29 @@ class _Options:
     loss: str | None
     lr: str | None
     schedule: Schedule | str | None
-    horizon: int | None
+    horizon: float | None
     patterns: tuple[str, ...]
     steps_per_epoch: float | None
+    unit: str | None
+    batch_size: float | None
+    epoch_size: float | None
 
     def check(self) -> None:
         """Refuse what no log can mend."""
         epoch = self.steps_per_epoch
-        if self.horizon is not None and not 1 <= self.horizon < np.inf:
-            raise InputError(f"horizon is {self.horizon}; give a number of steps >= 1")
+        if self.horizon is not None and not 0 < self.horizon < np.inf:
+            raise InputError(f"horizon is {self.horizon}; give a number above 0")
+        if self.unit is not None:
+            one_of("unit", self.unit, UNITS)
         if epoch is not None and not 0 < epoch < np.inf:
             raise InputError(f"steps_per_epoch is {epoch}; give a number of updates above 0")
         compiled_patterns(self.patterns)
+
+    @property
+    def of_unit(self) -> dict[str, Any]:
+        """The unit and the sizes for runs that do not say theirs."""
+        sizes = {"batch_size": self.batch_size, "epoch_size": self.epoch_size}
+        return {"unit": self.unit or "steps", **sizes}
 
 
 def read_runs(
@@ -61,43 +74,41 @@ def read_runs(
     loss: str | None = None,
     lr: str | None = None,
     schedule: Schedule | str | None = None,
-    horizon: int | None = None,
+    horizon: float | None = None,
+    unit: str | None = None,
+    batch_size: float | None = None,
+    epoch_size: float | None = None,
     pattern: str | Sequence[str] = (),
     steps_per_epoch: float | None = None,
 ) -> list[Run]:
     """Read training logs.
 
     Formats: CSV, TSV, JSON, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning
-    `metrics.csv`, TensorBoard event files, W&B's `.wandb`, MLflow's `mlruns`, Trackio's database,
-    and what a training printed. A folder stands for the logs in it, or, where it holds none, for
-    those in its subfolders; a file in it that cannot be read is left out with a caveat where others
-    can. `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` and `trackio:PROJECT[/RUN]` stand for
-    runs that a tracker keeps. A table may hold several runs, told apart by a column such as `run`,
-    or one final loss a row (`final_loss`): then each row is a run.
+    `metrics.csv`, TensorBoard, W&B, MLflow, Trackio, and what a training printed. A folder stands
+    for the logs in it, or, where it holds none, for those in its subfolders. A tracker's runs are
+    named `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` or `trackio:PROJECT[/RUN]`. A table
+    may hold several runs, told apart by a column such as `run`, or a final loss a row.
 
-    The schedule of a run is, in this order: that of the `schedule` column of a `runs.csv` in the
-    folder of the log (or up to two above), whose `run` column names the log; what the log itself
-    declares; `schedule`; the standard schedule that agrees with all logged learning rates, or a
-    table through them. Rows that were left out and all that is doubtful are caveats of the run; one
-    that diverged is kept and marked.
+    The schedule of a run is, in this order: that of its row in a `runs.csv` in the folder of the
+    log (or up to two above); what the log itself declares; `schedule`; the standard schedule that
+    agrees with all logged learning rates, or a table through them. Steps are updates: a log that
+    counts tokens, samples or epochs is read by its batch size, see `etastar.schedule.Unit`. What is
+    left out or doubtful is a caveat of the run; one that diverged is kept and marked.
 
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
-        step, loss, lr: names of the columns; guessed where None, validation losses before training
-            ones.
+        step, loss, lr: columns; guessed where None, validation losses before training ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
-        horizon: steps, for specs that name none and for schedules made from logged learning rates.
-        pattern: a regular expression, or several, that finds the rows in text that is no table: its
-            named groups (`step`, `loss`, `lr`, ...) become columns.
+        horizon: for specs that name none and for schedules made from logged learning rates.
+        unit: what steps, `horizon` and `schedule` count: steps, samples, tokens or epochs.
+        batch_size, epoch_size: samples or tokens of an update and of an epoch, where none is said.
+        pattern: regular expressions that find rows in text that is no table: their named groups
+            (`step`, `loss`, `lr`, ...) become columns.
         steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
-    Returns:
-        One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
-
-    Raises:
-        InputError: a source that does not exist or is not a log, a missing column, a cell that is
-            not a number, a loss <= 0, fewer than two points, or no way to know the schedule: one
-            line with the file, its line, and how to fix it.
+    Returns: one run a log, in the order named; a folder's as its `runs.csv` has them, then by name.
+    Raises: InputError, one line with file, line and remedy: no log, a missing column, a cell that
+        is no number, a loss <= 0, fewer than two points, or no way to know the schedule.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -108,7 +119,9 @@ def read_runs(
     ('pilot', 2.5, 0.1)
     """
     patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
-    options = _Options(step, loss, lr, schedule, horizon, patterns, steps_per_epoch)
+    options = _Options(
+        step, loss, lr, schedule, horizon, patterns, steps_per_epoch, unit, batch_size, epoch_size
+    )
     options.check()
     names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     found = _read_all(find_logs(names, patterns), _named_files(names), options)
@@ -132,7 +145,7 @@ def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) ->
     problems: list[InputError] = []
     for source in sources:
         if source.declaration:
-            source.declaration.parsed(options.horizon)
+            source.declaration.parsed(options.horizon, **options.of_unit)
         try:
             runs += _runs(source, options)
         except InputError as error:
@@ -198,7 +211,7 @@ def _without_summarised(runs: list[Run]) -> list[Run]:
 
 
 def _run(source: Source, table: LogTable, options: _Options) -> Run:
-    log = _chosen(table, options)
+    log = _chosen(source, table, options)
     logged, order_notes = _logged_values.in_order(log.table, log.losses)
     logged, finite_notes, diverged = _logged_values.finite_losses(
         log.table, logged, log.loss_column
@@ -218,7 +231,7 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
         step=logged.step,
         loss=logged.value,
         schedule=schedule,
-        batch_size=row.batch_size if row else None,
+        batch_size=log.batch_size,
         momentum=row.momentum if row else None,
         metadata=metadata,
         caveats=(*source.caveats, *caveats),
@@ -233,18 +246,63 @@ class _Log:
     losses: _logged_values.LoggedValues
     loss_column: str
     rates: _logged_rates.LoggedRates | None
+    unit: Unit
+    batch_size: float | None
     caveats: tuple[str, ...]
 
 
-def _chosen(table: LogTable, options: _Options) -> _Log:
-    step_name = _columns.step_column(table, options.step)
+def _unit(
+    row: Declaration | None, table: LogTable, column: str, name: str, options: _Options
+) -> tuple[Unit, float | None, list[str]]:
+    """The unit of the steps of a log, its batch size (None where it is not known), and a caveat.
+
+    A column that the user named as the step counts updates where nothing says how to convert it.
+
+    Raises:
+        InputError: the unit needs a size that nobody says.
+    """
+    rows = [row] if row else []
+    if name != "steps":
+        rows.append(declared_by_columns(table))
+    sizes = {
+        key: next((getattr(each, key) for each in rows if getattr(each, key) is not None), given)
+        for key, given in (("batch_size", options.batch_size), ("epoch_size", options.epoch_size))
+    }
+    batch_size = sizes["batch_size"]
+    try:
+        return Unit(name, **sizes), batch_size, []
+    except InputError as error:
+        told = (row.unit if row else None) or options.unit
+        if options.step and not told:
+            caveat = f"{table.path}: {column} is taken to count updates, as {error}"
+            return Unit(), batch_size, [caveat]
+        found = ", ".join(table.frame.columns[:20])
+        if name == "epochs" and not told:
+            raise InputError(
+                f"{table.path}: no step column; found {found}; it counts epochs: give the updates"
+                f" in one with {option('steps_per_epoch')}, or {option('batch_size')} and"
+                f" {option('epoch_size')}, or name the column with {option('step')}"
+            ) from None
+        raise InputError(
+            f"{table.path}: no step column; found {found}; {column} counts {name}, but {error}; add"
+            f" it as a column of the log or of a runs.csv beside it, give"
+            f" {option(str(error).split()[0])}, or name a column of updates with {option('step')}"
+        ) from None
+
+
+def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
+    row = source.declaration
+    told = (row.unit if row else None) or options.unit
+    step_name, counted = _columns.counted_column(table, options.step, told)
+    unit, batch_size, size_notes = _unit(row, table, step_name, counted, options)
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
     names = [step_name, loss_name, *([rate_name] if rate_name else [])]
     several = [rate_name] if rate_name else []
     table, columns = numbers(table, list(dict.fromkeys(names)), several)
     table, columns = _without_stray_end(table, columns, step_name)
-    step, has_step = columns[step_name]
+    count, has_step = columns[step_name]
+    step, unit_notes = _logged_values.updates(table, step_name, count, unit)
     _logged_values.check_steps(table, step, has_step)
     losses, loss_notes = _logged_values.losses(table, step, *columns[loss_name], loss_name)
     rates, rates_notes = None, []
@@ -255,8 +313,9 @@ def _chosen(table: LogTable, options: _Options) -> _Log:
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
             " step"
         )
-    notes = [*table.caveats, *filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes]
-    return _Log(table, losses, loss_name, rates, tuple(notes))
+    notes = [*filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes]
+    notes = (*table.caveats, *size_notes, *unit_notes, *notes)
+    return _Log(table, losses, loss_name, rates, unit, batch_size, notes)
 
 
 def _without_stray_end(
@@ -277,11 +336,14 @@ def _schedule(
 ) -> tuple[Schedule, list[str]]:
     """The declared schedule, checked against the logged rates, or one made from these."""
     row = source.declaration
-    declared = row.parsed(options.horizon) if row else None
+    of_unit = {**options.of_unit, "batch_size": log.batch_size}
+    declared = row.parsed(options.horizon, **of_unit) if row else None
     if declared is None and options.schedule is not None:
         given = options.schedule
         declared = (
-            parse_schedule(given, horizon=options.horizon) if isinstance(given, str) else given
+            parse_schedule(given, horizon=options.horizon, **of_unit)
+            if isinstance(given, str)
+            else given
         )
     if declared is not None:
         rates = log.rates
@@ -292,7 +354,12 @@ def _schedule(
             f" runs.csv beside it, log an lr column (or name it with {option('lr')}), or give"
             f" {option('schedule', 'SPEC')}"
         )
+    told = (row.unit if row else None) or options.unit
     horizon = row.horizon if row and row.horizon is not None else options.horizon
+    if horizon is not None and told:
+        horizon = log.unit.whole("horizon", horizon)
+    if horizon is not None:
+        horizon = step_horizon(horizon)
     own = _own_horizon({**log.table.metadata, **(row.metadata if row else {})})
     return _logged_rates.logged_schedule(log.table, log.rates, last, horizon, own)
 

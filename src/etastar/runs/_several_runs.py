@@ -72,7 +72,7 @@ def _step_and_loss(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The rows with a step and a loss, and their steps; None where no column can be guessed."""
     try:
-        step_name = _columns.step_column(table, step)
+        step_name, _ = _columns.counted_column(table, step, None)
         loss_name, _ = _columns.loss_column(table, loss, step_name)
     except InputError:
         return None  # the reading that follows says which

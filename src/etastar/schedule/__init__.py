@@ -33,8 +33,10 @@ from ._shapes import (
 )
 from ._spec import make_schedule, parse_schedule
 from ._table import table
+from ._units import UNITS, Unit
 
 __all__ = [
+    "UNITS",
     "Constant",
     "Cosine",
     "CosineDecay",
@@ -61,6 +63,7 @@ __all__ = [
     "SqrtDecay",
     "Step",
     "Table",
+    "Unit",
     "WarmupStableDecay",
     "join",
     "load_batch_size",

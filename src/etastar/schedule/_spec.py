@@ -13,6 +13,7 @@ from ._knots_file import read_knots
 from ._schedule import Schedule, from_keys, join
 from ._shapes import Table
 from ._spec_text import read_keys, split_join
+from ._units import Unit, in_updates, unit_of
 
 
 def make_schedule(name: str, **keys: Any) -> Schedule:
@@ -23,8 +24,11 @@ def make_schedule(name: str, **keys: Any) -> Schedule:
     >>> from etastar.schedule import make_schedule
     >>> make_schedule("wsd", peak=1e-3, horizon=1000, cooldown=0.2).spec
     'wsd:peak=0.001,horizon=1000,cooldown=0.2,decay=linear'
+    >>> make_schedule("linear", peak=0.1, horizon=1e6, unit="tokens", batch_size=1000).spec
+    'linear:peak=0.1,horizon=1000'
     """
-    return from_keys(name, keys)
+    rest, unit = unit_of(keys)
+    return from_keys(name, in_updates(rest, unit))
 
 
 def parse_schedule(
@@ -33,6 +37,9 @@ def parse_schedule(
     folder: str | Path | None = None,
     horizon: float | None = None,
     peak: float | None = None,
+    unit: str = "steps",
+    batch_size: float | None = None,
+    epoch_size: float | None = None,
 ) -> Schedule:
     """Read a spec string `name:key=value,...`.
 
@@ -53,31 +60,32 @@ def parse_schedule(
         wsd          peak, then the fall named by decay over the last `cooldown` steps
         step         peak before step at, peak * factor from it on
 
+    Numbers may end in k, M, B or T. The keys unit (steps, samples, tokens or epochs), batch_size
+    and epoch_size say what horizon, warmup, cooldown, at, until and knots count (see `Unit`). The
+    schedule has updates: of the horizon as many as fit, else the nearest number, of knots any.
+
     Arguments:
         spec: the text.
         folder: where a relative `file` is looked for; the current folder where None.
-        horizon, peak: stand in for keys that the spec leaves out (a table brings its own peak).
+        horizon, peak, unit, batch_size, epoch_size: stand in for keys that the spec leaves out (a
+            table brings its own peak).
 
     Returns: the `Schedule`; its `spec` gives an equal one back.
     Raises: InputError naming the key that is unknown, missing, not finite, out of range or at odds
     with another.
 
     >>> from etastar.schedule import parse_schedule
-    >>> parse_schedule("cosine:peak=3e-4,horizon=24000,warmup=2160,final=0.1")(2160)
-    0.0003
     >>> parse_schedule("cosine:final=0.1", horizon=1000, peak=1e-3).spec
     'cosine:peak=0.001,horizon=1000,final=0.1'
+    >>> parse_schedule("cosine:peak=1e-3,horizon=20B,warmup=1B,unit=tokens,batch_size=0.5M").spec
+    'cosine:peak=0.001,horizon=40000,warmup=2000'
     """
     if not isinstance(spec, str):
         raise InputError(f"a schedule's spec must be text, got {shown(spec)}")
+    stand_ins = {"horizon": horizon, "peak": peak}
+    default = {"unit": unit, "batch_size": batch_size, "epoch_size": epoch_size}
     try:
-        name, _, rest = spec.strip().partition(":")
-        if name.strip() == Joined.name:
-            return _parse_join(rest, folder, peak)
-        keys = read_keys(rest)
-        if "file" in keys and name.strip() == Table.name:
-            keys = _with_file(keys, Path(folder or "."))
-        return from_keys(name.strip(), keys, horizon=horizon, peak=peak)
+        return _read(spec, Path(folder or "."), stand_ins, default)[0]
     except InputError as error:
         where = f" (in schedule {shown(spec)})"
         raise InputError(
@@ -85,15 +93,34 @@ def parse_schedule(
         ) from None
 
 
-def _parse_join(text: str, folder: str | Path | None, peak: float | None) -> Schedule:
+def _read(
+    spec: str, folder: Path, stand_ins: dict[str, float | None], default: dict[str, Any]
+) -> tuple[Schedule, Unit]:
+    """The schedule of a spec, and the unit that it counts in."""
+    name, _, rest = spec.strip().partition(":")
+    name = name.strip()
+    if name == Joined.name:
+        joined = _read_join(rest, folder, {"peak": stand_ins["peak"]}, default)
+        return joined, unit_of({}, default)[1]
+    keys, unit = unit_of(read_keys(rest), default)
+    if "file" in keys and name == Table.name:
+        keys = _with_file(keys, folder)
+    horizon = in_updates({"horizon": stand_ins.get("horizon")}, unit)["horizon"]
+    return from_keys(name, in_updates(keys, unit), horizon=horizon, peak=stand_ins["peak"]), unit
+
+
+def _read_join(
+    text: str, folder: Path, stand_ins: dict[str, float | None], default: dict[str, Any]
+) -> Schedule:
     pieces, start = [], 0
     for spec, keys in split_join(text):
         if spec.partition(":")[0].strip() == Joined.name:
             raise InputError("a join in a join: write join: once, before the first piece")
-        piece = parse_schedule(spec, folder=folder, peak=peak)
-        start = keys.get("until", start + piece.horizon)
-        if not isinstance(start, (int, float)):
-            raise InputError(f"until must be a number of steps, got {shown(start)}")
+        piece, unit = _read(spec, folder, stand_ins, default)
+        until = keys.get("until", None)
+        if until is not None and not isinstance(until, (int, float)):
+            raise InputError(f"until must be a number of steps, got {shown(until)}")
+        start = start + piece.horizon if until is None else in_updates(keys, unit)["until"]
         pieces.append((piece, start))
     return join(pieces)
 

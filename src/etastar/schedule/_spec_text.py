@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from etastar._checks import number_in
 from etastar._errors import InputError
 
 THEN = " then "
@@ -71,11 +72,11 @@ def read_keys(text: str) -> dict[str, Any]:
 def _value_of(key: str, text: str) -> Any:
     if key == "knots":
         return tuple(tuple(map(_number, knot.split(":"))) for knot in text.split("/"))
-    return text if key in ("file", "decay") else _number(text)
+    return text if key in ("file", "decay", "unit") else _number(text)
 
 
 def _number(text: str) -> Any:
     try:
-        return float(text)
+        return number_in(text)
     except ValueError:
         return text

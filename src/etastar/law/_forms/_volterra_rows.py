@@ -17,6 +17,7 @@ from ._form import At
 Array = np.ndarray
 
 _LEAST_MEMORY = 1e-6  # below it the kernel's limit of no memory is reached to rounding
+_LITTLE_MEMORY = 1e-2  # below it 1 - (1 + u/b)^-g would lose digits, and its slope by g most
 _LEAST_RATE = 1e-140  # in place of a rate of 0, which has no logarithm
 _LEAST_LEFT = 1e-250  # what is kept of a squared norm can be divided by down to it
 
@@ -238,19 +239,16 @@ class Rows:
         left -= self.constants.log_lag[:, :, None]
         power = left.copy() if slopes else left
         left *= -memory[:, :, None]
+        exact = np.expm1(left) if memory.min() < _LITTLE_MEMORY else None
         np.exp(left, out=left)
         if not slopes:
-            left -= 1
-            left /= all_[:, :, None]
-            return Kernel(left)
+            return Kernel(_share(left, exact, all_))
         power *= left
         by_time = np.divide(left, moved, out=moved)
         by_time *= (-memory / all_)[:, :, None]
         by_time *= since > 0
         since *= by_time
-        left -= 1
-        left /= all_[:, :, None]
-        return Kernel(left, by_time, power, since)
+        return Kernel(_share(left, exact, all_), by_time, power, since)
 
     def noise(self, kernel: Kernel, drive: Array) -> Array:
         """int_0^S drive(S') K(S - S') dS' at the points of a kernel, (Q, N).
@@ -270,6 +268,14 @@ class Rows:
         by_memory = noise * whole * (1 + all_) - np.matmul(kernel.power, change)[..., 0]
         by_lag = -np.matmul(kernel.moved, change)[..., 0]
         return by_memory / all_, by_lag - noise * memory * (1 + all_) / (1 + lag) / all_
+
+
+def _share(left: Array, exact: Array | None, all_: Array) -> Array:
+    """(left - 1) / all_ in place of one of its arguments: `exact` is left - 1 where it was made."""
+    if exact is None:
+        exact = np.subtract(left, 1.0, out=left)
+    exact /= all_[:, :, None]
+    return exact
 
 
 def affine(kept: Array, added: Array) -> Array:
