@@ -53,7 +53,7 @@ def test_a_training_that_stops_itself_where_it_diverged_is_known_by_what_it_says
 def test_a_hung_training_is_ended_and_started_once_more(bench):
     bench.fault("a", "hang")
     bench.fault("b", "hang", "hang")
-    swept, said = bench.sweep([bench.pilot("a"), bench.pilot("b")], patience=1.0, jobs=2)
+    swept, said = bench.sweep([bench.pilot("a"), bench.pilot("b")], patience=3.0, jobs=2)
     line_about(said, "a", "hung after step")
     line_about(said, "b", "set aside")
     assert sorted(bench.told("start")) == ["a", "a", "b", "b"]
