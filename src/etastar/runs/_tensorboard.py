@@ -55,7 +55,7 @@ def _left_out(file: Path, content: bytes, scalars: _Series) -> list[str]:
     event with scalars is among those that it gave.
     """
     from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
 
     at, events = 0, []
     while at + 12 <= len(content):
