@@ -49,6 +49,8 @@ def backtest_command(
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
     runs_schedule: option.RunsSchedule = None,
+    runs_batch: option.RunsBatch = None,
+    epoch_size: option.EpochSize = None,
 ) -> None:
     """Fit on some runs, predict others, and compare with what was measured.
 
@@ -56,7 +58,7 @@ def backtest_command(
     """
     option.check_transient(transient)
     option.check_plot(plot)
-    columns = (step, loss, lr, runs_schedule)
+    columns = (step, loss, lr, runs_schedule, runs_batch, epoch_size)
     with working("reading the logs"):
         option.check_law(law_name)
         fitted = option.read_logs(fit, *columns)

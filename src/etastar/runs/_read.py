@@ -40,14 +40,12 @@ class _Options:
     schedule: Schedule | str | None
     horizon: float | None
     unit: str | None
-    batch_size: float | None
-    epoch_size: float | None
+    sizes: dict[str, float | None]
 
     @property
     def of_unit(self) -> dict[str, Any]:
         """The unit and the sizes for runs that do not say theirs."""
-        sizes = {"batch_size": self.batch_size, "epoch_size": self.epoch_size}
-        return {"unit": self.unit or "steps", **sizes}
+        return {"unit": self.unit or "steps", **self.sizes}
 
 
 def read_runs(
@@ -61,44 +59,37 @@ def read_runs(
     unit: str | None = None,
     batch_size: float | None = None,
     epoch_size: float | None = None,
+    sequence_length: float | None = None,
 ) -> list[Run]:
     """Read training logs.
 
     Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
     TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
     logs in it, or, where it holds none, for those in its subfolders. A table may hold several runs,
-    by rows or by columns, or be the summary of a sweep, with a run of one point a row.
+    or be the summary of a sweep. What is left out or doubted is a caveat.
 
     The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
     the folder of the log (or up to two above), whose `run` column names the log; what the log
     itself declares; `schedule`; the standard schedule, or else a table, that agrees with the logged
-    learning rates. Other columns of `runs.csv` are `horizon`, `batch_size`, `momentum`, `unit`,
-    `epoch_size`, and metadata.
+    learning rates. Its other columns are `horizon`, `batch_size`, `momentum`, metadata.
 
-    Steps of a `Run` are updates. A log that counts tokens, samples or epochs in the place of steps,
-    such as one with a column `tokens`, is read by its batch size: see `etastar.schedule.Unit`.
-
-    What is left out or doubted is a caveat on the run. A run that diverged is kept and marked: see
-    `Run.diverged`.
-
+    A log that counts tokens, samples or epochs, such as in a column `tokens`, is read by its batch
+    size: see `etastar.schedule.Unit`.
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
         step, loss, lr: names of the columns; guessed where None, validation losses before training
             ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
         horizon: steps, for specs that name none and for schedules made from logged learning rates.
-        unit: what the step column counts, and `horizon` and `schedule`: steps, samples, tokens or
-            epochs; by default what the column is called, and steps.
-        batch_size, epoch_size: samples or tokens of an update and of an epoch, for runs that do not
-            say theirs.
+        unit: what the step column, `horizon` and `schedule` count; by default steps, and of a
+            column what its name says.
+        batch_size, epoch_size, sequence_length: samples of an update and of an epoch, tokens of a
+            sample, for runs that do not say theirs.
 
-    Returns:
-        One run a log, in the order named; a folder's in the order of its `runs.csv`, then by name.
-
+    Returns: one run a log, as named; of a folder in the order of its `runs.csv`, then by name.
     Raises:
-        InputError: a source that does not exist or is not a log, a missing column, a cell that is
-            not a number, a loss <= 0, fewer than two points, or no way to know the schedule: one
-            line with the file, its line, and how to fix it.
+        InputError: no log, a missing column, a cell that is no number, a loss <= 0, fewer than two
+            points, or no way to know the schedule: with the file, its line, and how to fix it.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -110,9 +101,10 @@ def read_runs(
     """
     if horizon is not None and not 0 < horizon < np.inf:
         raise InputError(f"horizon is {horizon}; give a number above 0")
-    if unit is not None:
-        one_of("unit", unit, UNITS)
-    options = _Options(step, loss, lr, schedule, horizon, unit, batch_size, epoch_size)
+    one_of("unit", unit, (*UNITS, None))
+    sizes = {"batch_size": batch_size, "epoch_size": epoch_size}
+    sizes["sequence_length"] = sequence_length
+    options = _Options(step, loss, lr, schedule, horizon, unit, sizes)
     names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     found = _read_all(find_logs(names), _named_files(names), options)
     return _distinct(_without_summarised(found))
@@ -209,6 +201,8 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
     row = source.declaration
     caveats = (*log.caveats, *order_notes, *finite_notes, *schedule_notes, *horizon_notes)
     metadata = {**log.table.metadata, **(row.metadata if row else {})}
+    if log.unit.sequence_length is not None:
+        metadata["sequence_length"] = log.unit.sequence_length
     metadata |= {
         "file": str(source.path),
         "loss_column": log.loss_column,
@@ -254,7 +248,7 @@ def _unit(
         rows.append(declared_by_columns(table))
     sizes = {
         key: next((getattr(each, key) for each in rows if getattr(each, key) is not None), given)
-        for key, given in (("batch_size", options.batch_size), ("epoch_size", options.epoch_size))
+        for key, given in options.sizes.items()
     }
     batch_size = sizes["batch_size"]
     try:
@@ -263,7 +257,7 @@ def _unit(
         told = (row.unit if row else None) or options.unit
         if options.step and not told:
             caveat = f"{table.path}: {column} is taken to count updates, as {error}"
-            return Unit(), batch_size, [caveat]
+            return Unit("steps", **sizes), batch_size, [caveat]
         found = ", ".join(table.frame.columns[:20])
         raise InputError(
             f"{table.path}: no step column; found {found}; {column} counts {name}, but {error}; add"
