@@ -56,13 +56,11 @@ def plan(
 
     Arguments:
         runs: pilots, from `read_runs`; one kind of loss, at one or several batch sizes.
-        horizon, samples, seconds: the budget, one of the three: updates, samples in the unit of the
-            batch sizes, or time.
+        horizon, samples, seconds: the budget, one of: updates, samples as batch sizes count, time.
         unit, epoch_size: what `horizon` and `warmup` count: see `etastar.schedule.Unit`.
         step_time: (T0, T1), an update of B samples takes T0 + T1 B seconds.
         batch_size: of the training, or (lowest, highest) where it is free; by default the pilots'.
-        peak_cap, floor: largest LR, by default the largest that pilots show to be stable; smallest
-            after the warmup.
+        peak_cap, floor: largest LR, by default the largest stable one of the pilots; smallest LR.
         warmup: updates of it; by default the pilots' median, and at most a tenth of the run.
         monotone: whether the LR may not rise after the warmup.
         continued: a run to go on with, from its last logged step and the LR it has come to.
