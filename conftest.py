@@ -24,12 +24,15 @@ FRAMEWORKS = (
     "accelerate",
     "keras",
     "lightning",
+    "mlflow",
     "numpyro",
     "optax",
     "ray",
     "tensorboard",
     "torch",
+    "trackio",
     "transformers",
+    "wandb",
 )
 # Examples in docstrings that are marked as slow, by the name of what they show.
 SLOW_EXAMPLES = {"compute_optimal", "segment_loss", "segment_losses"}

@@ -10,7 +10,8 @@ cools down over a quarter, and a warmup counted in samples with one counted in u
   is off by 0.1% (standard deviation), and a whole run by another 0.1%, the luck of its seed.
 - `adam`: trainings with Adam in NumPy (`bench/batch_trainings.py`): regression on power-law
   features that are rotated at random, and a classifier with normalised layers under AdamW.
-- `gpt`: the runs of `bench/runs/gpt_batch` that are done.
+- `gpt`: the runs of `bench/runs/gpt_batch` that are done, those of the three smaller budgets as one
+  task and those of the three larger ones as another, `gpt32`.
 
 Of the first two the loss that no training goes below is known: there an excess loss is measured.
 What is simulated or trained is kept in `bench/.cache`, under a name that depends on all that it was
@@ -240,7 +241,8 @@ def trained(task: batch_trainings.Task, cells: Sequence[Cell], name: str) -> lis
 
 def gpt(names: Sequence[str] | None, folder: Path) -> Iterator[Sweep]:
     """The finished runs of a folder; the budgets are in bytes, the batch sizes in sequences."""
-    if (names is not None and "gpt" not in names) or not (folder / "runs.csv").exists():
+    wanted = names is None or {"gpt", "gpt32"} & set(names)
+    if not wanted or not (folder / "runs.csv").exists():
         return
     runs = []
     for run in read_runs(folder):
@@ -250,7 +252,11 @@ def gpt(names: Sequence[str] | None, folder: Path) -> Iterator[Sweep]:
             found["seed"] = int(label[2][1:])
             runs.append(Run(run.name, run.step, run.loss, run.schedule, run.batch_size,
                             metadata={**run.metadata, **found}))  # fmt: skip
-    yield Sweep("gpt", "gpt", "B", "normalised", None, runs)
+    budgets = sorted({budget_of(run) for run in runs})
+    for name, few in (("gpt", budgets[:3]), ("gpt32", budgets[-3:])):
+        if len(budgets) >= 3 and (names is None or name in names):
+            of_these = [run for run in runs if budget_of(run) in few]
+            yield Sweep(name, "gpt", "B", "normalised", None, of_these)
 
 
 # What was made before

@@ -33,7 +33,7 @@ SPECS = (
     "wsd:peak=4e-3,horizon=40000,warmup=500,cooldown=0.2",
 )
 TRUTH = Law(
-    theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.0, 1.0]),
+    theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.0, 0.5, 1.0, 1.0]),
     linear=np.array([2.6, 0.15, 0.3]),
     posterior=Posterior.known(12),
     units=Units(rate=4e-3, steps=40000.0),

@@ -29,7 +29,10 @@ def shown(value: object) -> str:
     >>> shown("cosine"), len(shown("x" * 1000))
     ("'cosine'", 80)
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else "a number"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

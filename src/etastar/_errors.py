@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+LONGEST = 400
+"""Characters of an error message; of a longer one the middle is left out."""
+
 
 class InputError(ValueError):
     """What a user gave is wrong: one line saying what, where, and how to fix it.
 
     Arguments:
-        message: that line; line ends in it, as from text quoted from a file, become spaces.
+        message: that line; it is made `legible`, as it may quote text from a file.
 
     >>> from etastar.schedule import InputError, parse_schedule
     >>> try:
@@ -23,8 +26,39 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        # Text quoted from a file may hold line ends; the promise is one line.
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(legible(str(message), LONGEST))
+
+
+def legible(text: str, most: int | None = None) -> str:
+    r"""Text as one line that any terminal, page or file in UTF-8 shows as it is.
+
+    Line ends and other blanks become one space. What steers a terminal (control characters, a
+    change of the writing direction) and bytes that are not UTF-8 become escapes such as \x1b.
+
+    Arguments:
+        text: any text, such as the name of a file.
+        most: characters to keep, of which the middle is left out where there are more.
+
+    >>> legible("run\x1b[2J\n3"), legible("r\udce9sum"), legible("a" * 99, 15)
+    ('run\\x1b[2J 3', 'r\\xe9sum', 'aaaaaa ... aaaa')
+    """
+    if most is not None and len(text) > 8 * most:
+        # So that the work does not grow with what is left out.
+        text = f"{text[: 4 * most]} ... {text[-4 * most :]}"
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(each if each.isprintable() else _escape(each) for each in line)
+    if most is None or len(line) <= most:
+        return line
+    end = (most - 5) // 3 + 1
+    return f"{line[: most - 5 - end]} ... {line[-end:]}"
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a file's name that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def known_names(name: object, names: Iterable[str]) -> str:

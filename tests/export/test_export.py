@@ -75,7 +75,7 @@ def test_the_command_prints_writes_and_refuses(
     assert run(spec, "--to", "torchtitna") == 2
     assert "did you mean 'torchtitan'" in capsys.readouterr().err
     assert run("nothing.json", "--to", "csv") == 2
-    assert "nothing.json: cannot be read" in capsys.readouterr().err
+    assert "nothing.json: no such file" in capsys.readouterr().err
     assert run(spec, "--to", "csv", "--out", str(tmp_path / "no" / "rates.csv")) == 2
     assert "cannot be written" in capsys.readouterr().err
     monkeypatch.setattr("etastar.law.fit", lambda runs: MeanRate() if len(runs) == 10 else None)

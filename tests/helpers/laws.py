@@ -10,7 +10,7 @@ from etastar.law._points import Units, place
 from etastar.runs import Run
 from etastar.schedule import parse_schedule
 
-TRUTH = np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.05, 1.5])
+TRUTH = np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.0, 0.5, 1.05, 1.5])
 LINEAR = np.array([2.6, 0.15, 0.3])
 UNITS = Units(2e-3, 4000.0)
 

@@ -101,7 +101,7 @@ def test_anything_that_holds_a_schedule_is_a_source(tmp_path):
     ("source", "message"),
     [
         ("cosin:peak=1,horizon=9", "unknown schedule 'cosin'"),
-        ("plans/schedule.json", "plans/schedule.json: cannot be read: No such file"),
+        ("plans/schedule.json", "plans/schedule.json: no such file"),
         ("cosine", "'cosine' is no file or folder, and as a spec: cosine needs peak"),
         (3e-4, "a schedule is wanted, got 0.0003: give a Schedule"),
         (Path(__file__).parent, "no schedule.json or plan.json in this folder"),
@@ -135,7 +135,7 @@ def test_groups_of_equal_lrs_follow_the_schedule_whatever_those_are():
 
 def test_groups_without_a_ratio_are_an_error():
     groups = [{"params": [parameter()], "lr": lr} for lr in (0.0, 0.1)]
-    with pytest.raises(InputError, match="have no ratio to 0: give base_lr"):
+    with pytest.raises(InputError, match="has no ratio to 0: give base_lr"):
         ScheduledLR(torch.optim.SGD(groups, lr=1.0), WSD)
 
 
@@ -450,7 +450,7 @@ def test_states_that_do_not_belong_are_errors():
         )
     with pytest.raises(InputError, match="the state has 1 parameter groups and the optimiser 2"):
         ScheduledLR(two_groups(), WSD).load_state_dict(state)
-    with pytest.raises(InputError, match="goes by steps and this scheduler by samples"):
+    with pytest.raises(InputError, match="goes by 'steps' and this scheduler by samples"):
         ScheduledLR(sgd(), WSD, unit="samples", batch_size=4).load_state_dict(state)
 
 
@@ -508,3 +508,91 @@ print(sorted(loaded & {*absent, "pandas", "transformers"}))
     command = [sys.executable, "-c", code, str(tmp_path / "run.jsonl")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("lr", [math.nan], "an LR of the state"),
+        ("lr", [0.2], "the state's LR of parameter group 0"),
+        ("lr", [-0.1], "an LR of the state"),
+        ("ratios", [], "0 parameter groups"),
+        ("ratios", [2.0], "the state's LR of parameter group 0"),
+        ("last_epoch", 7, "the state's LR of parameter group 0"),
+        ("last_epoch", -2, "last_epoch of the state"),
+        ("last_epoch", "5", "last_epoch of the state"),
+        ("last_epoch", 10**400, "last_epoch of the state"),
+        ("_step_count", None, "_step_count of the state"),
+        ("samples", None, "samples of the state"),
+        ("planned_batch_size", 0, "planned_batch_size of the state"),
+        ("schedule", 3, "schedule of the state"),
+        ("schedule", "cosine", "cosine needs peak"),
+        ("momentum", 0.5, "momentum and momentum_now"),
+        ("momentum_now", [0.5], "momentum and momentum_now"),
+        ("changes", [["x"]], "a change of the state"),
+        ("unit", 5, "goes by 5"),
+    ],
+)
+def test_a_state_of_wrong_values_is_refused_and_the_scheduler_stays_as_it_was(key, value, told):
+    _, state = saved_after(5)
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, WSD)
+    optimizer.step()
+    scheduler.step()
+    before, rates = scheduler.state_dict(), [group["lr"] for group in optimizer.param_groups]
+    with pytest.raises(InputError, match=told):
+        scheduler.load_state_dict({**state, key: value})
+    assert scheduler.state_dict() == before
+    assert [group["lr"] for group in optimizer.param_groups] == rates
+    scheduler.load_state_dict(state)
+    assert scheduler.last_epoch == 5
+
+
+def test_a_group_that_is_added_later_follows_with_its_ratio_through_a_checkpoint():
+    def made(groups):
+        return torch.optim.SGD(
+            [{"params": [parameter()], "lr": lr} for lr in (0.1, 0.05)[:groups]], lr=0.1
+        )
+
+    optimizer = made(1)
+    scheduler = ScheduledLR(optimizer, "linear:peak=0.4,horizon=100")
+    for update in range(40):
+        if update == 20:
+            optimizer.add_param_group({"params": [parameter()], "lr": 0.05})
+            assert len(scheduler.state_dict()["ratios"]) == 2
+        optimizer.step()
+        scheduler.step()
+    planned = scheduler.schedule(40)
+    assert [group["lr"] for group in optimizer.param_groups] == [planned, planned / 2]
+
+    resumed = made(2)
+    resumed.load_state_dict(optimizer.state_dict())
+    again = ScheduledLR(resumed, "linear:peak=0.4,horizon=100")
+    again.load_state_dict(scheduler.state_dict())
+    for each, steps in ((optimizer, scheduler), (resumed, again)):
+        each.step()
+        steps.step()
+    assert (
+        again.get_last_lr()
+        == scheduler.get_last_lr()
+        == [scheduler.schedule(41), scheduler.schedule(41) / 2]
+    )
+    del resumed.param_groups[1]
+    with pytest.raises(InputError, match="has 1 parameter groups and had 2"):
+        again.step()
+
+
+def test_a_run_past_its_end_can_be_planned_on_again_and_again():
+    optimizer = sgd()
+    scheduler = ScheduledLR(optimizer, "linear:peak=0.4,horizon=10,final=0.1")
+    for _ in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(15):
+                optimizer.step()
+                scheduler.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.04)
+        scheduler.replan("linear:peak=0.4,horizon=10,final=0.1", start="now")
+        assert optimizer.param_groups[0]["lr"] == 0.4
+    assert scheduler.schedule.horizon == 55
+    assert scheduler.schedule([14, 15, 29, 30, 44, 45]) == pytest.approx([0.04, 0.4] * 3)

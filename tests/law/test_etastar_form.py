@@ -9,7 +9,7 @@ from etastar.law._mesh import CELLS, make_mesh
 from etastar.law._points import Units
 from etastar.schedule import parse_schedule, table
 
-THETA = np.array([0.55, 0.2, -5.0, 1.8, -5.0, 2.0, 1.0, 1.1, 1.0])
+THETA = np.array([0.55, 0.2, -5.0, 1.8, -5.0, 1.0, 1.0, 1.1, 1.0])
 SPECS = [
     "constant:peak=2e-3,horizon=6000,warmup=100",
     "cosine:peak=2e-3,horizon=6000,warmup=100,final=0.1",
@@ -40,13 +40,13 @@ def mesh_of(schedule, rate_unit, step_unit, batch=1.0):
 
 def step_by_step(schedule, theta, rate_unit, step_unit):
     """Bias and noise at the horizon: one update after another, the noise a sum over all of them."""
-    s, g, log_lag, p, log_origin, log_growth, log_decay, q, log_instability = theta
-    omega, kappa = np.exp(log_decay), np.exp(log_growth)
+    s, g, log_lag, p, log_origin, log_balance, log_decay, q, log_instability = theta
+    omega, balance = np.exp(log_decay), np.exp(log_balance)
     eta = schedule(np.arange(schedule.horizon)) / rate_unit
     dt = 1 / step_unit
     norm, rates = 1.0, []
     for rate in eta:
-        after = norm + (kappa * rate**2 - omega * rate * norm) * dt
+        after = norm + omega * rate * (balance * rate - norm) * dt
         rates.append(rate / np.sqrt((norm + after) / 2))
         norm = after
     rates = np.array(rates)
@@ -143,7 +143,7 @@ def test_the_squared_norm_is_that_of_one_cell_after_another(most):
     rate, length = rng.uniform(0.1, 1, (2, 3, 37))
     rows = Rows.of(VolterraConstants(**named), rate, length, one)
     kept = np.exp(-most * rate * length)
-    grown = np.exp(named["log_growth"]) / most * rate * (1 - kept)
+    grown = np.exp(named["log_balance"]) * rate * (1 - kept)
     norm = np.ones(3)
     for i in range(37):
         np.testing.assert_allclose(rows.squared_norm[:, i], norm, rtol=1e-10)
@@ -173,3 +173,20 @@ def test_a_table_of_many_knots_keeps_its_jumps():
     assert (mesh.rate * mesh.length).sum() == pytest.approx(
         table(steps, rates).intrinsic_time(5000), rel=1e-9
     )
+
+
+def test_the_slope_by_next_to_no_memory_keeps_its_digits(monkeypatch):
+    form = FORMS["etastar"]
+    mesh, end = mesh_of(parse_schedule(SPECS[3]), 1e-3, 6000)
+    theta, i = form.mean.copy(), form.names.index("memory")
+    theta[i] = 2e-6
+    _, slope = form.columns_and_slopes(theta[None], mesh, end)
+    # To either side of no memory the formula is the same, and a wide step loses no digits.
+    monkeypatch.setattr("etastar.law._forms._volterra_rows._LEAST_MEMORY", -1.0)
+    found = []
+    for move in (1e-3, 2e-3):
+        step = move * np.eye(form.size)[i]
+        above, below = (form.columns((theta + by)[None], mesh, end) for by in (step, -step))
+        found.append((above - below) / (2 * move))
+    wanted = (4 * found[0] - found[1]) / 3
+    np.testing.assert_allclose(slope[..., i], wanted, rtol=1e-8, atol=1e-12)

@@ -10,6 +10,7 @@ import pytest
 from etastar.law import fit
 from etastar.law._forms import FORMS
 from etastar.law._points import MOST_POINTS, make_arrays, thinned
+from etastar.model import PowerLaw, loss
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
 from tests.helpers.laws import TRUTH, compilations, make_run, true_losses
@@ -25,6 +26,35 @@ def test_a_known_law_is_forecast_at_four_times_the_horizon(law):
         mean, low, high = law.predict(schedule).final
         assert mean == pytest.approx(truth, rel=2e-3)
         assert low <= truth <= high
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_peak_next_to_the_highest_fitted_is_not_foretold_to_be_unstable(seed):
+    """Pilots of plain SGD leave the weights' norm open, which must not run away unseen."""
+    model = PowerLaw(capacity=1.48, source=0.29, noise=0.085, batch_size=2)
+    pilots = [
+        "linear:peak=0.03158,horizon=2751,warmup=29",
+        "constant:peak=0.02272,horizon=768,warmup=29",
+        "linear:peak=0.03031,horizon=2696,warmup=29",
+        "wsd:peak=0.02244,horizon=1416,warmup=29,cooldown=0.28,decay=sqrt",
+        "cosine:peak=0.06375,horizon=973,warmup=29,final=0.1",
+        "cosine:peak=0.03217,horizon=1636,warmup=29",
+        "wsd:peak=0.02373,horizon=784,warmup=29,cooldown=0.45,decay=sqrt",
+        "linear:peak=0.01676,horizon=713,warmup=29",
+    ]
+    rng = np.random.default_rng(seed)
+    runs = []
+    for spec in pilots:
+        schedule = parse_schedule(spec)
+        step = np.arange(27.0, schedule.horizon + 1, 27.0)
+        luck = 1e-3 * (rng.standard_normal() + rng.standard_normal(len(step)))
+        measured = (loss(model, schedule, at=step) + model.noise) * np.exp(luck)
+        runs.append(Run(spec, step, measured, schedule))
+    asked = parse_schedule("wsd:peak=0.06043,horizon=3568,warmup=29,cooldown=0.26")
+    truth = loss(model, asked) + model.noise
+    mean, low, high = fit(runs).predict(asked).final
+    assert mean == pytest.approx(truth, rel=0.1)
+    assert (high - low) / 2 < 0.2 * truth
 
 
 def test_source_and_memory_lie_near_the_truth(law):

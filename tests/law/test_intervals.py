@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from etastar.law import fit, forecast_running, transient_of
-from etastar.law._misfit import alike
+from etastar.law._misfit import alike, misfit_place
 from etastar.schedule import parse_schedule
 from tests.helpers.laws import make_run
 
@@ -77,7 +77,7 @@ def test_a_hindcast_that_fails_widens_what_lies_ahead_alone(law, sweep):
     ahead = inside.stretched(horizon=2 * int(law.steps_fitted))
     assert width(failed, inside) == pytest.approx(width(law, inside), rel=1e-12)
     by = width(failed, ahead) ** 2 - width(law, ahead) ** 2
-    assert np.sqrt(by) == pytest.approx(2 * 1.645 * 0.8 * (0.05 - 0.006), rel=1e-3)
+    assert np.sqrt(by) == pytest.approx(2 * 1.645 * (0.05 - 0.006), rel=1e-3)
     told, not_told = (list(transient_of(failed, one)) for one in (ahead, inside))
     assert "foretells their ends only to 5.0%" in told[0]
     assert not not_told
@@ -137,6 +137,22 @@ def test_what_is_left_open_is_what_conditioning_by_hand_leaves(law):
         found.covariance, target @ covariance @ target.T, rtol=2e-3, atol=1e-9
     )
     assert found.luck == size.luck**2
+
+
+def test_misfits_have_the_size_that_the_weights_of_the_fit_take_them_for(law, sweep):
+    problem = law.refit.problem
+    run = next(i for i, each in enumerate(law.runs) if each.final_step == law.steps_fitted)
+    here = problem.run == run
+    step, weight = problem.step[here], problem.weight[here]
+    place = misfit_place(law.runs[run].schedule, step, longest=law.steps_fitted)
+    size = np.sqrt(np.diag(alike(place, place)))
+    # Up to the clipping of the weights of the very first steps.
+    late = step > 0.02 * step[-1]
+    np.testing.assert_allclose((size * weight)[late], weight[-1], rtol=1e-9)
+    beyond = misfit_place(law.runs[run].schedule, step, batch=9.0, longest=8 * step[-1])
+    assert beyond[-1, 4] == 1.0
+    samples = misfit_place(law.runs[run].schedule, step, batch=2.0, longest=8 * step[-1])
+    assert samples[-1, 4] == pytest.approx(2.0)
 
 
 def test_a_run_under_way_is_forecast_better_the_longer_it_runs(sweep):

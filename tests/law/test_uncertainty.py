@@ -1,13 +1,16 @@
 """How sure a fit is: other fits, the posterior, exponents of the exact model, batch sizes."""
 
+import base64
+
 import numpy as np
 import pytest
 
 from etastar.control import Limits, least_losses, optimal_schedule
-from etastar.law import AverageLaw, exponents, fit, make_mesh
+from etastar.law import AverageLaw, exponents, fit, law_document, make_mesh
 from etastar.law._ends import end_misfit, end_spread
 from etastar.law._forms import NORMALISED, OWN
 from etastar.law._least_squares import LeastSquares
+from etastar.law._misfit import alike
 from etastar.law._points import Units, make_arrays, place
 from etastar.model import PowerLaw, loss
 from etastar.runs import Run
@@ -227,3 +230,25 @@ def test_logs_that_the_model_does_not_describe_keep_our_own_exponents(pilots, la
 def test_two_seeds_of_one_run_do_not_stop_a_fit(pilots):
     twice = make_run(pilots[0].name, seed=77)
     assert np.isfinite(fit([*pilots, twice]).predict(TARGET).final).all()
+
+
+def test_the_document_of_a_law_has_the_moments_of_its_posterior(law):
+    found = law_document(law)["interval"]
+    known, misfits = (np.frombuffer(base64.b64decode(found[key])) for key in ("known", "misfits"))
+    count, width = len(found["places"]), np.array(found["width"])
+    triangle = np.zeros((count, count))
+    triangle[np.triu_indices(count)] = misfits
+    schedules = [TARGET, TARGET.scaled(peak=3e-3), TARGET.stretched(horizon=300)]
+    steps = [np.array([0.3, 1.0]) * one.horizon for one in schedules]
+    targets = law._targets(schedules, steps, [None] * 3)
+    slope, near = targets.slope * width, alike(targets.place, np.array(found["places"]))
+    sure = np.hstack([slope, near]) @ known.reshape(-1, len(width) + count).T
+    missed = near @ triangle.T
+    covariance = sure @ sure.T - missed @ missed.T
+    covariance += found["misfit"] * alike(targets.place, targets.place)
+    moments = law.posterior.moments(targets.slope, targets.place)
+    scale = np.sqrt(np.outer(np.diag(moments.covariance), np.diag(moments.covariance)))
+    np.testing.assert_allclose(covariance / scale, moments.covariance / scale, atol=1e-6)
+    shift = slope @ found["moved"] + near @ found["movedMisfit"]
+    np.testing.assert_allclose(shift, moments.shift, rtol=1e-6)
+    assert found["luck"] == pytest.approx(moments.luck, rel=1e-12)

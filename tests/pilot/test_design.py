@@ -20,7 +20,7 @@ from etastar.schedule import InputError, make_schedule, parse_schedule
 HORIZON, BUDGET, PEAKS = 40_000, 60_000, (1e-3, 3e-2)
 FORM = FORMS["etastar"]
 TRUTH = Law(
-    theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.5, 0.5, 1.0, 1.0]),
+    theta=np.array([0.6, 0.2, -7.0, 1.8, -6.0, 1.0, 0.5, 1.0, 1.0]),
     linear=np.array([2.6, 0.15, 0.3]),
     posterior=Posterior.known(12),
     units=Units(rate=3e-2, steps=10_000.0),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,16 +22,20 @@ def printed(plan) -> str:
 
 def test_the_map_shows_losses_pilots_the_plan_and_how_far_one_may_stray():
     plan = make_batch_plan()
-    figure: Any = batch_figure(plan)
-    losses, edge, pilots, planned = figure.data
+    chart = batch_figure(plan)
+    pilots, planned = chart.series
     assert plan.batch_map is not None
-    np.testing.assert_array_equal(losses.z, plan.batch_map.loss)
-    assert edge.contours.start == edge.contours.end == pytest.approx(2.392)
-    assert list(pilots.x) == [0.01, 0.02, 0.02]
-    assert list(pilots.y) == [16, 32, 128]
-    assert list(planned.x) == [0.015] * 3
-    assert list(planned.y) == [16, 32, 64]
-    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert chart.map is not None
+    np.testing.assert_array_equal(chart.map.z, plan.batch_map.loss)
+    assert np.asarray(chart.map.levels)[0] == pytest.approx(plan.batch_map.loss.min() + 0.002)
+    assert np.all(np.diff(np.asarray(chart.map.levels)) > 0)
+    assert len(chart.map.colors) == np.size(chart.map.levels) + 1
+    assert list(np.asarray(pilots.x)) == [0.01, 0.02, 0.02]
+    assert list(np.asarray(pilots.y)) == [16, 32, 128]
+    assert list(np.asarray(planned.x)) == [0.015] * 3
+    assert list(np.asarray(planned.y)) == [16, 32, 64]
+    assert chart.x.log
+    assert chart.y.log
 
 
 def test_a_map_with_blanks_is_drawn_from_what_is_known():
@@ -41,11 +44,12 @@ def test_a_map_with_blanks_is_drawn_from_what_is_known():
     assert charted is not None
     loss = charted.loss.copy()
     loss[0, 3:] = np.nan
-    figure: Any = batch_figure(
+    chart = batch_figure(
         make_batch_plan(batch_map=BatchMap(charted.peak, charted.batch_size, loss))
     )
-    assert np.isfinite(figure.data[0].contours.start)
-    assert figure.data[0].contours.size > 0
+    assert chart.map is not None
+    assert np.isfinite(np.asarray(chart.map.levels)).all()
+    assert "null, null" in chart.html("blank")
 
 
 def test_the_page_and_the_summary_say_what_the_run_takes():
@@ -60,7 +64,7 @@ def test_the_page_and_the_summary_say_what_the_run_takes():
         "+0.0050 to +0.0400",
     ):
         assert words in text
-    for words in ("Learning rate and batch size", "samples seen", "figure-batch", "128", "tie"):
+    for words in ("Learning rate and batch size", "samples seen", "chart-batch", "128", "tie"):
         assert words in page
 
 
@@ -68,5 +72,5 @@ def test_a_plan_without_batch_sizes_shows_none():
     plan = make_plan()
     text, page = printed(plan), plan_report(plan)
     assert "batch" not in text
-    assert "figure-batch" not in page
+    assert "chart-batch" not in page
     assert "may stray peak LR from 0.011 to 0.018: at most 0.002 more loss" in text

@@ -4,40 +4,39 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from plotly.offline import get_plotlyjs
 
 from etastar.report import plan_report
+from etastar.report._charts import Chart, Line
 from etastar.report._plan_figures import fit_figure, forecast_figure, run_colors, schedule_figure
 from etastar.runs import Run
 from etastar.schedule import parse_schedule
 
 
-def traces(figure: Any) -> list[Any]:
-    return list(figure.data)
+def line_of(chart: Chart, name: str) -> Line:
+    return next(line for line in chart.series if line.name == name)
 
 
 def test_every_axis_of_every_figure_is_named_with_its_unit(plan_of):
     for draw in (schedule_figure, fit_figure, forecast_figure):
-        layout: Any = draw(plan_of()).layout
-        for axis in (layout.xaxis, layout.yaxis):
-            assert re.fullmatch(r"\w[\w ]* \[[\w ]+\]", axis.title.text)
+        chart = draw(plan_of())
+        for axis in (chart.x, chart.y):
+            assert re.fullmatch(r"\w[\w ]* \[[\w ]+\]", axis.label)
 
 
 def test_the_forecast_band_and_the_fit_are_the_ones_of_the_plan(plan_of):
     plan = plan_of()
-    line = next(t for t in traces(forecast_figure(plan)) if t.name == "planned run")
+    line = line_of(forecast_figure(plan), "planned run")
     kept = plan.forecast.step >= 21
     np.testing.assert_array_equal(line.y, plan.forecast.mean[kept])
-    np.testing.assert_array_equal(line.customdata[:, 0], plan.forecast.low[kept])
-    fitted = [trace for trace in traces(fit_figure(plan)) if trace.mode == "lines"]
+    np.testing.assert_array_equal(line.low, plan.forecast.low[kept])
+    np.testing.assert_array_equal(line.high, plan.forecast.high[kept])
+    fitted = [line for line in fit_figure(plan).series if line.name.endswith(", fitted")]
     assert len(fitted) == len(plan.runs)
-    np.testing.assert_allclose(
-        fitted[0].y * 1.001, plan.runs[0].loss[fitted[0].x.astype(int) // 10 - 1]
-    )
+    steps, losses = np.asarray(fitted[0].x), np.asarray(fitted[0].y)
+    np.testing.assert_allclose(losses * 1.001, plan.runs[0].loss[steps.astype(int) // 10 - 1])
 
 
 def test_a_far_forecast_is_drawn_from_the_pilots_on(plan_of):
@@ -45,14 +44,32 @@ def test_a_far_forecast_is_drawn_from_the_pilots_on(plan_of):
     schedule = parse_schedule(f"cosine:peak=0.01,horizon={horizon},warmup=20")
     law = plan_of().law
     plan = plan_of(horizon=horizon, schedule=schedule, forecast=law.predict(schedule))
-    figure: Any = forecast_figure(plan)
-    line = next(t for t in figure.data if t.name == "planned run")
-    assert figure.layout.xaxis.type == "log"
-    assert line.x[0] < 100
-    assert line.x[-1] == horizon
-    assert np.all(np.diff(line.x) > 0)
-    np.testing.assert_allclose(line.y, law.predict(schedule, line.x).mean, rtol=1e-12)
-    assert len(plan_report(plan)) < len(get_plotlyjs()) + 10**6
+    chart = forecast_figure(plan)
+    line = line_of(chart, "planned run")
+    steps = np.asarray(line.x)
+    assert chart.x.log
+    assert steps[0] < 100
+    assert steps[-1] == horizon
+    assert np.all(np.diff(steps) > 0)
+    np.testing.assert_allclose(np.asarray(line.y), law.predict(schedule, steps).mean, rtol=1e-12)
+    assert len(plan_report(plan)) < 5e5
+
+
+def test_the_loss_axis_serves_the_forecast_and_not_a_run_that_was_lost(plan_of):
+    plan = plan_of()
+    calm = forecast_figure(plan).y.range
+    lost = replace(plan.runs[0], name="lost", loss=np.full(100, 11.0))
+    assert forecast_figure(plan_of(runs=(*plan.runs, lost))).y.range == calm
+    assert calm is not None
+    assert calm[0] < plan.forecast.low.min()
+    assert calm[1] < 3.5
+
+
+def test_few_pilots_are_told_apart_and_named(plan_of):
+    plan = plan_of()
+    pilots = [line for line in forecast_figure(plan).series if line.name != "planned run"]
+    assert [line.name for line in pilots] == [f"{run.name}, measured" for run in plan.runs]
+    assert len({line.color for line in pilots}) == len(pilots)
 
 
 def test_many_long_runs_make_a_small_report(plan_of):
@@ -60,9 +77,9 @@ def test_many_long_runs_make_a_small_report(plan_of):
     schedule = parse_schedule("constant:peak=0.01,horizon=20000")
     runs = tuple(Run(f"run {i}", step, 2 + 1 / step, schedule) for i in range(60))
     plan = plan_of(runs=runs)
-    drawn = sum(len(trace.x) for trace in traces(fit_figure(plan)) if trace.mode == "markers")
-    assert drawn <= 6000
-    assert len(plan_report(plan)) < len(get_plotlyjs()) + 2 * 10**6
+    measured = [line for line in fit_figure(plan).series if line.points]
+    assert sum(np.size(line.x) for line in measured) <= 6000
+    assert len(plan_report(plan)) < 2e6
 
 
 @pytest.mark.parametrize("count", [1, 2, 12, 13, 80])
@@ -82,8 +99,6 @@ def test_colours_order_by_peak(plan_of, count):
 def test_the_planned_schedule_is_the_one_solid_line(plan_of):
     other = plan_of().comparison[0]
     rivals = tuple(replace(other, family=f"rival {i}") for i in range(7))
-    figure = schedule_figure(plan_of(comparison=rivals))
-    dashes = {trace.name: trace.line.dash for trace in traces(figure)}
-    assert [name for name, dash in dashes.items() if dash in (None, "solid")] == ["planned"]
-    styles = {(trace.line.color, trace.line.dash) for trace in traces(figure)}
-    assert len(styles) == 8
+    lines = schedule_figure(plan_of(comparison=rivals)).series
+    assert [line.name for line in lines if line.dash == "solid"] == ["planned"]
+    assert len({(line.color, line.dash) for line in lines}) == 8

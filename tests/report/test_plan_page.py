@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plotly.offline import get_plotlyjs
 
 from etastar.report import plan_report, write_plan
+from etastar.report._page import browser_text
 from etastar.report._plan_page import SNIPPET
 from etastar.schedule import InputError, Schedule
 
@@ -19,16 +19,18 @@ EVIL = "<script>alert(1)</script><img src=http://a.b/c>&\"'"
 
 
 def own(plan) -> str:
-    """The report without plotly.js."""
+    """The report without uPlot and its licence."""
     page = plan_report(plan)
-    assert page.count(get_plotlyjs()) == 1
-    return page.replace(get_plotlyjs(), "")
+    for name in ("uplot.min.js", "uplot.min.css"):
+        assert page.count(browser_text(name)) == 1
+        page = page.replace(browser_text(name), "")
+    return page
 
 
 class Balanced(HTMLParser):
     """Fails on a tag that closes what is not open."""
 
-    VOID = ("meta", "br", "wbr", "img", "link")
+    VOID = ("meta", "br", "wbr", "img", "link", "input")
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,6 +74,7 @@ def test_text_from_logs_is_escaped_everywhere(plan_of):
     page = own(plan)
     assert "<script>alert" not in page
     assert "<img" not in page
+    assert "\\u003cscript>alert(1)" in page
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from etastar.planning import Estimate, PhaseEstimate
-from etastar.report._words import PHASE_MEANING, phase_meaning, shape_in_words
+from etastar.control import Limits
+from etastar.planning import Estimate, OtherHorizon, PhaseEstimate
+from etastar.report import plan_report
+from etastar.report._words import (
+    PHASE_MEANING,
+    horizons_text,
+    phase_meaning,
+    phase_text,
+    shape_in_words,
+)
 from etastar.schedule import parse_schedule, table
 
 
@@ -37,3 +45,36 @@ def test_a_law_without_exponents_promises_nothing_of_more_pilots(without_exponen
     meaning = phase_meaning(without_exponents)
     assert meaning.startswith("Unknown: the fitted law has no exponents")
     assert "ilots" not in meaning
+
+
+KNOWN = Estimate(0.3, 0.2, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("phase", "peaks", "words"),
+    [
+        ("easy", (0.02, 0.015), None),
+        ("easy", (0.02, 0.02), "every plan stands at the highest LR allowed, 0.02; the best may"),
+        ("easy", (0.012, 0.0121), "the peak LR stays near 0.0121"),
+        ("hard", (0.012, 0.0121), None),
+        ("hard", (0.018, 0.006), "the peak LR falls from 0.018 to 0.006"),
+        ("hard", (0.006, 0.018), "the peak LR rises from 0.006 to 0.018"),
+        ("undetermined", (0.02, 0.02), None),
+    ],
+)
+def test_a_phase_that_the_plans_do_not_show_is_said_to_be_one(plan_of, phase, peaks, words):
+    plan = plan_of(
+        phase=PhaseEstimate(phase, KNOWN, KNOWN, KNOWN),
+        limits=Limits(0.02),
+        other_horizons=tuple(
+            OtherHorizon(horizon, peak, 2.4)
+            for horizon, peak in zip((4000, 8000), peaks, strict=True)
+        ),
+    )
+    text = phase_text(plan)
+    assert text.startswith(PHASE_MEANING[phase])
+    if words is None:
+        assert text == PHASE_MEANING[phase]
+    else:
+        assert f"show it differently: from 4,000 to 8,000 steps {words}" in text
+    assert horizons_text(plan)[1:] in plan_report(plan)

@@ -202,7 +202,7 @@ def test_a_wrong_log_is_refused_in_one_line_with_its_place(tmp_path, text, messa
         ("trainer_state.json", '{"log_history": []}', "log_history is empty"),
         ("trainer_state.json", "[1, 2]", "no log_history"),
         ("metrics.csv", "epoch,val_loss\n0,3\n", "no step column"),
-        ("a.json", "{}", "only trainer_state.json is a log"),
+        ("a.json", "{}", "holds no rows"),
         ("weights.pt", b"PK\x03\x04\x00\x00", "binary data"),
     ],
 )

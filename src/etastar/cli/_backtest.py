@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar._files import write_text
 
 from . import _options as option
@@ -49,6 +49,8 @@ def backtest_command(
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
     runs_schedule: option.RunsSchedule = None,
+    pattern: option.Patterns = None,
+    per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
     epoch_size: option.EpochSize = None,
 ) -> None:
@@ -58,7 +60,7 @@ def backtest_command(
     """
     option.check_transient(transient)
     option.check_plot(plot)
-    columns = (step, loss, lr, runs_schedule, runs_batch, epoch_size)
+    columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
     with working("reading the logs"):
         option.check_law(law_name)
         fitted = option.read_logs(fit, *columns)
@@ -81,7 +83,7 @@ def backtest_command(
 
     show(backtest_summary(result))
     if plot is not None:
-        print(f"\nplot: {plot}")
+        print(f"\nplot: {legible(str(plot))}")
 
 
 def _held_out(tested: list[Run], fitted: list[Run]) -> list[Run]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from etastar._errors import legible
 from etastar._files import write_text
 
 from . import _options as option
@@ -66,4 +67,4 @@ def export_command(
         print(result.text, end="")
     else:
         note(result.notes)
-        print(f"written: {out}")
+        print(f"written: {legible(str(out))}")

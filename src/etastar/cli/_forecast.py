@@ -41,6 +41,8 @@ def forecast_command(
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
     runs_schedule: option.RunsSchedule = None,
+    pattern: option.Patterns = None,
+    per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
 ) -> None:
     """Predict the loss of a run with a given schedule."""
@@ -49,7 +51,8 @@ def forecast_command(
     option.check_transient(transient)
     with working("reading the logs"):
         option.check_law(law_name)
-        logs = option.read_logs(runs, step, loss, lr, runs_schedule, runs_batch, epoch_size)
+        columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
+        logs = option.read_logs(runs, *columns)
     counted = _unit(unit, size, epoch_size, logs)
     wanted = option.parsed_schedule(schedule, counted)
     steps = _steps(at, wanted, counted)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._checks import number_in, part
+from etastar._checks import number_in, part, shown
 from etastar._errors import InputError, known_names
 from etastar._files import prepare_folder
 from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
@@ -24,8 +24,9 @@ Runs = Annotated[
     list[str],
     typer.Argument(
         metavar="RUNS...",
-        help="Logs of the pilot runs: files, folders or globs. A runs.csv beside them declares"
-        " their schedules; an lr column serves otherwise.",
+        help="Logs of the pilot runs: files, folders or globs, or runs of a tracker"
+        " (wandb:ENTITY/PROJECT, mlflow:URI#EXPERIMENT, trackio:PROJECT). A runs.csv beside the"
+        " files declares their schedules; an lr column serves otherwise.",
         show_default=False,
     ),
 ]
@@ -38,6 +39,25 @@ LossColumn = Annotated[
 ]
 RateColumn = Annotated[
     str | None, typer.Option("--lr", metavar="COLUMN", help="Column of the LR; guessed.")
+]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pattern",
+        metavar="REGEX",
+        help="Finds the rows of text that is no table; its named groups step, loss, lr become"
+        " columns. May be given several times.",
+        show_default=False,
+    ),
+]
+StepsPerEpoch = Annotated[
+    float | None,
+    typer.Option(
+        "--steps-per-epoch",
+        metavar="N",
+        help="Updates in an epoch, for logs that count epochs and no steps.",
+        show_default=False,
+    ),
 ]
 RunsSchedule = Annotated[
     str | None,
@@ -130,13 +150,13 @@ def count_of(name: str, text: str, *, least: int = 1, unit: Unit | None = None) 
         number = number_in(text)
     except ValueError:
         raise InputError(
-            f"{name} {text!r} is not a number; give steps, such as 40000 or 40k"
+            f"{name} {shown(text)} is not a number; give steps, such as 40000 or 40k"
         ) from None
     if unit is not None and math.isfinite(number):
         number = unit.whole(name, number, within=name in ("--horizon", "--budget"))
     if not least <= number < 1e15 or number != int(number):
         raise InputError(
-            f"{name} {text!r} must be a whole number of steps from {least} to below 1e15;"
+            f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15;"
             " count optimiser updates, or say what is counted with --unit"
         )
     return int(number)
@@ -179,7 +199,7 @@ def pair_of(name: str, text: str) -> tuple[float, float]:
     try:
         first, second = (number_in(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{name} {text!r} must be two numbers, such as 1,0.01") from None
+        raise InputError(f"{name} {shown(text)} must be two numbers, such as 1,0.01") from None
     return first, second
 
 
@@ -222,6 +242,8 @@ def read_logs(
     loss: str | None = None,
     lr: str | None = None,
     schedule: str | None = None,
+    patterns: list[str] | None = None,
+    steps_per_epoch: float | None = None,
     batch: str | None = None,
     epoch_size: str | None = None,
 ) -> list[Run]:
@@ -229,15 +251,15 @@ def read_logs(
     from etastar.runs import read_runs
 
     size = None if batch is None else positive_of("--runs-batch", batch)
-    declared: Schedule | str | None = schedule
-    if schedule is not None and schedule.lower().endswith(".json"):
-        declared = Schedule.load(schedule)
+    declared = None if schedule is None else parsed_schedule(schedule)
     return read_runs(
         sources,
         step=step,
         loss=loss,
         lr=lr,
         schedule=declared,
+        pattern=patterns or (),
+        steps_per_epoch=steps_per_epoch,
         batch_size=size,
         epoch_size=epoch_of(epoch_size),
     )

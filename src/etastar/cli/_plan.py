@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar._files import prepare_folder
 
 from . import _options as option
@@ -96,6 +96,8 @@ def plan_command(
     loss: option.LossColumn = None,
     lr: option.RateColumn = None,
     runs_schedule: option.RunsSchedule = None,
+    pattern: option.Patterns = None,
+    per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
@@ -107,14 +109,13 @@ def plan_command(
         option.check_law(law_name)
         from etastar import planning
 
-        columns = (step, loss, lr, runs_schedule, runs_batch, epoch_size)
+        columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
         logs, continued = _read(runs, going_on, columns)
     if out is not None:
         prepare_folder(out)
     stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
     # The seconds of other laws are divided in other ways.
-    known = law_name == "etastar"
-    with working(stages if known else dict.fromkeys(stages, 0.0)) as progress:
+    with working(stages if law_name == "etastar" else dict.fromkeys(stages, 0.0)) as progress:
         result = planning.plan(
             logs,
             **asked,
@@ -143,11 +144,11 @@ def _print(result: Plan, report: Path | None, as_json: bool) -> None:
 
     show(plan_summary(result))
     if report is not None:
-        print(f"\nreport: {report}")
+        print(f"\nreport: {legible(str(report))}")
 
 
 def _read(
-    runs: list[str], going_on: str | None, columns: tuple[str | None, ...]
+    runs: list[str], going_on: str | None, columns: tuple[Any, ...]
 ) -> tuple[list[Run], Run | None]:
     """The logs, and the run to go on from where there is one."""
     logs = option.read_logs(runs, *columns)
@@ -192,16 +193,15 @@ def _counts(
     unit: str, epoch_size: str | None, horizon: str | None, warmup: str | None
 ) -> dict[str, Any]:
     """What is counted in a unit, as `planning.plan` takes it; the batch size may still be free."""
-    sized = option.unit_of(unit, 1.0, epoch_size)
-    steps = sized.name == "steps"
-    count = option.count_of if steps else option.positive_of
-    least = None if warmup is None else option.count_of("--warmup", warmup, least=0)
-    return {
-        "unit": sized.name,
-        "epoch_size": sized.epoch_size,
+    counted = option.unit_of(unit, 1.0, epoch_size)
+    count = option.count_of if unit == "steps" else option.positive_of
+    asked: dict[str, Any] = {
         "horizon": None if horizon is None else count("--horizon", horizon),
-        "warmup": least,
+        "warmup": None if warmup is None else option.count_of("--warmup", warmup, least=0),
     }
+    if unit != "steps":
+        asked |= {"unit": unit, "epoch_size": counted.epoch_size}
+    return asked
 
 
 def _with_continued(logs: list[Run], found: list[Run]) -> tuple[list[Run], Run]:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from etastar._errors import InputError, at_command_line
+from etastar._errors import LONGEST, InputError, at_command_line, legible
 from etastar._json import json_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else 100
-    return Console(stderr=stderr, width=width, highlight=False)
+    # Names may hold what rich reads as markup, such as [red].
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(renderable: RenderableType) -> None:
@@ -38,7 +39,7 @@ def show(renderable: RenderableType) -> None:
 def note(lines: Iterable[str]) -> None:
     """Print remarks on stderr, one line each."""
     for line in lines:
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {legible(line, LONGEST)}", file=sys.stderr)
 
 
 def say_doubts(runs: list[Run], *, sees_batch: bool = False) -> None:
@@ -129,7 +130,7 @@ def _failed(error: Exception) -> int:
         return WRONG_INPUT
     text = _one_line(str(error)) or "no message"
     print(
-        f"error: {type(error).__name__}: {text[:300]}; this is a fault of etastar: run again with"
+        f"error: {type(error).__name__}: {text}; this is a fault of etastar: run again with"
         " ETASTAR_DEBUG=1 and report the traceback with the command",
         file=sys.stderr,
     )
@@ -137,4 +138,4 @@ def _failed(error: Exception) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")
+    return legible(text, LONGEST).rstrip(".")

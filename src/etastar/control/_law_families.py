@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from etastar._checks import HORIZON_LIMIT
 from etastar.law import BatchSize, LossLaw
 from etastar.schedule import Schedule, make_schedule
 
@@ -115,7 +116,7 @@ FACTORS = np.array([1, 1.03, 1.07, 1.12, 1.2, 1.35, 1.5, 1.75, 2, 3, 5, 10, 30, 
 def steps_to_match(
     law: LossLaw, member: Member, loss: float, limits: Limits, batch_size: BatchSize = None
 ) -> float | None:
-    """Steps at which the family of `member`, its peak re-tuned, reaches `loss`; None beyond 100x.
+    """Steps at which the family of `member`, its peak re-tuned, reaches `loss`.
 
     The shape is stretched to horizons on a grid from 1 to 100 times its own, its peak tuned on a
     grid of ratio 2^(1/2), and the steps interpolated in the logarithm. Of a run with a past only
@@ -129,9 +130,8 @@ def steps_to_match(
         batch_size: of the runs, a number or a schedule that goes on as it ends; by default the
             law's reference.
 
-    Returns: a number of updates of the whole run, at least that of `member`; or None.
-    Raises: InputError where a hundred times its horizon is 1e15 updates or more and the loss is not
-        reached before.
+    Returns: a number of updates of the whole run, at least that of `member`; None where it would
+        take more than 100 times as many, or 1e15.
 
     >>> from etastar.law import fit
     >>> from etastar.runs import Run
@@ -150,7 +150,10 @@ def steps_to_match(
         return float(horizon)
     best: list[float] = []
     for factor in FACTORS:
-        tuned = list(_stretched(member.schedule, round(horizon * factor), limits))
+        longer = round(horizon * factor)
+        if longer >= HORIZON_LIMIT:
+            return None
+        tuned = list(_stretched(member.schedule, longer, limits))
         losses = law.final_losses(tuned, [batch_size] * len(tuned))
         best.append(float(losses.min()))
         if best[-1] <= loss:

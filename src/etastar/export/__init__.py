@@ -8,6 +8,7 @@ from ._plan_file import plan_beside
 from ._regret import Regret
 from ._target import Target
 from ._targets import TARGETS, known_target
+from ._templates import snippet_templates
 
 __all__ = [
     "TARGETS",
@@ -17,4 +18,5 @@ __all__ = [
     "export_schedule",
     "known_target",
     "plan_beside",
+    "snippet_templates",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from etastar._errors import InputError
+from etastar._files import is_file, utf8_text
+from etastar._json import json_value
 from etastar.schedule import Schedule
 
 
@@ -21,7 +22,7 @@ def plan_beside(path: Path, schedule: Schedule) -> Mapping[str, Any] | None:
     Returns: the plan's JSON, or None where there is none or it is another schedule's.
     Raises: InputError for a plan.json that cannot be read.
 
-    >>> import tempfile
+    >>> import json, tempfile
     >>> from etastar.schedule import parse_schedule
     >>> schedule = parse_schedule("linear:peak=0.1,horizon=9")
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -31,11 +32,11 @@ def plan_beside(path: Path, schedule: Schedule) -> Mapping[str, Any] | None:
     {'schedule': {'spec': 'linear:peak=0.1,horizon=9'}, 'comparison': []}
     """
     beside = path.parent / "plan.json"
-    if not beside.is_file():
+    if not is_file(beside):
         return None
     try:
-        document = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = json_value(utf8_text(beside))
+    except InputError as error:
         raise InputError(f"{beside}: cannot be read: {error}; remove it or plan again") from None
     if not isinstance(document, dict) or document.get("schedule") != schedule.to_dict():
         return None

@@ -12,6 +12,8 @@ from typing import Any
 
 from etastar._checks import shown
 from etastar._errors import InputError
+from etastar._files import is_file, is_folder, utf8_text
+from etastar._json import json_value
 from etastar.schedule import Schedule, join, make_schedule, parse_schedule, table
 
 ALLOWED = (
@@ -122,22 +124,17 @@ def _parsed(spec: str) -> Schedule:
 
 
 def _from_path(path: Path) -> PlannedControls:
-    if path.is_dir():
+    if is_folder(path):
         files = [path / name for name in ("schedule.json", "plan.json")]
-        found = next((file for file in files if file.is_file()), None)
+        found = next((file for file in files if is_file(file)), None)
         if found is None:
             raise InputError(
                 f"{path}: no schedule.json or plan.json in this folder: give {ALLOWED}"
             )
         path = found
+    text = utf8_text(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON text: {error}") from None
-    try:
-        return _from_document(document)
+        return _from_document(json_value(text))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from etastar._checks import one_of, step_horizon, whole
+from etastar._checks import one_of, shown, step_horizon, whole
 from etastar._errors import InputError
 from etastar.schedule import Schedule, make_schedule, parse_schedule
 
@@ -81,7 +81,7 @@ class RampedBatchSampler(Sampler[list[int]]):
         self.size = whole("data", data if isinstance(data, int) else len(data), 1, unit="sample")
         self.unit = one_of("unit", unit, ("steps", "samples"))
         self.on_change = one_of("on_change", on_change, (None, "keep", "replace"))
-        self.seed, self.shuffle = seed, shuffle
+        self.seed, self.shuffle = whole("seed", seed), shuffle
         self.rank, self.world_size = _place(rank, world_size)
         self.multiple_of = whole("multiple_of", multiple_of or self.world_size, 1, unit="sample")
         if self.multiple_of % self.world_size:
@@ -193,34 +193,41 @@ class RampedBatchSampler(Sampler[list[int]]):
         Raises: InputError where it is not a state, of other data, seed or unit, or of another batch
         size and `on_change` is not given.
         """
+        if not isinstance(state_dict, Mapping):
+            raise InputError(f"a state must be a dictionary, got {shown(state_dict)}")
         missing = [key for key in STATE if key not in state_dict]
         if missing:
             raise InputError(f"the state is not of a RampedBatchSampler: it has no {missing[0]!r}")
         for key in ("size", "seed", "unit"):
             if state_dict[key] != getattr(self, key):
                 raise InputError(
-                    f"the checkpoint has {key} {state_dict[key]!r} and this sampler "
+                    f"the checkpoint has {key} {shown(state_dict[key])} and this sampler "
                     f"{getattr(self, key)!r}: make the sampler as it was"
                 )
         theirs = tuple(state_dict[key] for key in ("batch_size", "multiple_of", "horizon"))
         ours = (self.schedule.spec, self.multiple_of, self.horizon)
         if theirs != ours and self.on_change is None:
             raise InputError(
-                f"the checkpoint's (batch size, multiple_of, horizon) are {theirs} and this "
+                f"the checkpoint's (batch size, multiple_of, horizon) are {shown(theirs)} and this "
                 f"sampler's {ours}: give on_change='keep' to go on with the checkpoint's or "
                 "'replace' to change"
             )
+        step, samples = (whole(f"{key} of the state", state_dict[key]) for key in STATE[:2])
+        if max(step, samples) >= 2**62:
+            raise InputError(f"{step} updates and {samples} samples of the state: too many")
         if self.on_change != "replace":
-            if state_dict["multiple_of"] % self.world_size:
+            unit = whole("multiple_of of the state", state_dict["multiple_of"], 1, unit="sample")
+            horizon = step_horizon(state_dict["horizon"], "horizon of the state")
+            if unit % self.world_size:
                 raise InputError(
-                    f"the checkpoint's batches are multiples of {state_dict['multiple_of']} samples"
+                    f"the checkpoint's batches are multiples of {unit} samples"
                     f" and cannot be dealt equally to {self.world_size} processes: take a number "
                     "that divides it, or on_change='replace'"
                 )
             self.schedule = parse_schedule(state_dict["batch_size"])
-            self.multiple_of, self.horizon = state_dict["multiple_of"], state_dict["horizon"]
-        self.step = state_dict["step"]
-        self._starts = array("q", [state_dict["samples"]])
+            self.multiple_of, self.horizon = unit, horizon
+        self.step = step
+        self._starts = array("q", [samples])
 
 
 def accumulation(batch_size: int, micro_batch: int) -> list[tuple[slice, float]]:
@@ -260,8 +267,16 @@ def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
             rank, world_size = distributed.get_rank(), distributed.get_world_size()
         else:
             rank, world_size = (
-                int(os.environ.get(k, d)) for k, d in (("RANK", "0"), ("WORLD_SIZE", "1"))
+                _from_environment(*each) for each in (("RANK", 0), ("WORLD_SIZE", 1))
             )
+    rank, world_size = whole("rank", rank), whole("world_size", world_size, 1)
     if not 0 <= rank < world_size:
         raise InputError(f"rank {rank} is none of {world_size} processes, 0 to {world_size - 1}")
     return rank, world_size
+
+
+def _from_environment(name: str, otherwise: int) -> int:
+    text = os.environ.get(name, str(otherwise))
+    if not text.isdecimal():
+        raise InputError(f"environment variable {name} is {shown(text)}: it must be a whole number")
+    return int(text)

@@ -10,6 +10,7 @@ for batch in loader:
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 import weakref
 from typing import Any
@@ -25,23 +26,19 @@ except ModuleNotFoundError:
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from etastar._checks import one_of, whole
+from etastar._checks import one_of, real, shown, whole
 from etastar._errors import InputError
-from etastar.schedule import Schedule, join, parse_schedule
+from etastar.schedule import Schedule, join
 
 from ._log import RunLog
 from ._source import control_of, controls_of, schedule_of
 from ._torch_batches import RampedBatchSampler, accumulation
+from ._torch_state import DRIVEN, SchedulerState, checked_state
 
 __all__ = ["RampedBatchSampler", "RunLog", "ScheduledLR", "accumulation", "schedule_of"]
 
 CHUNK = 1024
 """Updates whose values are computed at once; one by one they would cost more than a step."""
-
-STATE = (
-    "last_epoch", "_step_count", "schedule", "momentum", "unit", "samples", "planned_batch_size",
-    "ratios", "lr", "momentum_now", "changes",
-)  # fmt: skip
 
 
 class ScheduledLR(LRScheduler):
@@ -55,7 +52,8 @@ class ScheduledLR(LRScheduler):
 
     *Parameter groups* keep their ratios: the LR of a group is the schedule's times (its own LR at
     the start) / `base_lr`, by default that of the first group; so where all groups have the same
-    LR, whatever it is, they follow the schedule exactly.
+    LR, whatever it is, they follow the schedule exactly. One that `optimizer.add_param_group` adds
+    later follows with its ratio from the next `step()` on.
 
     *Momentum*: `momentum` is a number, or anything that `schedule_of` takes, and sets `momentum`
     (SGD) or the first of `betas` (Adam and its like) of every group; by default it is that of a
@@ -122,7 +120,7 @@ class ScheduledLR(LRScheduler):
             else whole("planned_batch_size", planned_batch_size, 1, unit="sample")
         )
         self._mark = (0, 0)  # updates and samples when the batch size was set
-        self._ratios = _ratios(optimizer, base_lr)
+        self._reference, self._ratios = _ratios(optimizer, base_lr)
         self._first, self._rates, self._momenta = 0, [], None
         self._warned = self._changed = False
         if self.momentum is not None:
@@ -156,6 +154,7 @@ class ScheduledLR(LRScheduler):
 
     def get_lr(self) -> list[float | torch.Tensor]:
         """The LRs of the next update, one a group; sets the momentum, as OneCycleLR does here."""
+        self._adopt_groups()
         place = self.last_epoch - self._first
         if not 0 <= place < len(self._rates):
             self._compute()
@@ -197,7 +196,9 @@ class ScheduledLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs, as numbers, text and lists of them."""
         groups = self.optimizer.param_groups
-        return {
+        self._adopt_groups()
+        rates = [float(group["lr"]) for group in groups]
+        state = {
             "last_epoch": self.last_epoch,
             "_step_count": self._step_count,
             "schedule": self.schedule.spec,
@@ -207,12 +208,14 @@ class ScheduledLR(LRScheduler):
             "planned_batch_size": self.planned_batch_size,
             "ratios": list(self._ratios),
             # As they are in the optimiser: in a SequentialLR another scheduler may have set them.
-            "lr": [float(group["lr"]) for group in groups],
+            "lr": rates,
             "momentum_now": None
             if self.momentum is None
             else [_momentum_in(group) for group in groups],
             "changes": [list(change) for change in self.changes],
         }
+        planned = self._as_applied(self._planned_by(checked_state(state, len(groups))))
+        return {**state, DRIVEN: self.last_epoch >= 0 and rates == planned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned; see the class for a changed schedule.
@@ -220,51 +223,64 @@ class ScheduledLR(LRScheduler):
         Raises: InputError where the state is not one of these, has another number of parameter
         groups, or follows another schedule.
         """
-        missing = [key for key in STATE if key not in state_dict]
-        if missing:
+        state = checked_state(state_dict, len(self.optimizer.param_groups))
+        if state.unit != self.unit:
             raise InputError(
-                f"the state is not of a ScheduledLR: it has no {missing[0]!r}; load the "
-                "scheduler's own state_dict"
+                f"the checkpoint goes by {shown(state.unit)} and this scheduler by {self.unit}: "
+                f"give unit={shown(state.unit)}"
             )
-        if len(state_dict["lr"]) != len(self.optimizer.param_groups):
-            raise InputError(
-                f"the state has {len(state_dict['lr'])} parameter groups and the optimiser "
-                f"{len(self.optimizer.param_groups)}: make the optimiser as it was"
-            )
-        if state_dict["unit"] != self.unit:
-            raise InputError(
-                f"the checkpoint goes by {state_dict['unit']} and this scheduler by {self.unit}: "
-                f"give unit={state_dict['unit']!r}"
-            )
-        given = (self.schedule, self.momentum)
-        schedule, momentum = parse_schedule(state_dict["schedule"]), state_dict["momentum"]
-        kept = (schedule, parse_schedule(momentum) if isinstance(momentum, str) else momentum)
+        given, kept = (self.schedule, self.momentum), (state.schedule, state.momentum)
         if given != kept and self.on_change is None:
             raise InputError(
-                f"after {state_dict['last_epoch']} updates the checkpoint follows "
+                f"after {state.last_epoch} updates the checkpoint follows "
                 f"{_described(*kept)} and this scheduler {_described(*given)}: give "
                 "on_change='keep' to go on with the checkpoint's or 'replace' to change"
             )
+        if state.momentum is not None:
+            for group in self.optimizer.param_groups:
+                _momentum_key(self.optimizer, group)
+        state.check_rates(self._planned_by(state))
+
+        # From here on nothing is refused, so a state is taken as a whole or not at all.
         self.schedule, self.momentum = kept
-        self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["_step_count"]
-        self.planned_batch_size = state_dict["planned_batch_size"]
-        self._mark = (self.last_epoch, state_dict["samples"])
-        self._ratios = list(state_dict["ratios"])
-        self.changes = [list(change) for change in state_dict["changes"]]
+        self.last_epoch, self._step_count = state.last_epoch, state.step_count
+        self.planned_batch_size = state.planned_batch_size
+        self._mark = (self.last_epoch, state.samples)
+        self._ratios, self.changes = state.ratios, state.changes
         self._rates, self._momenta, self._changed = [], None, False
         # A scheduler whose turn in a SequentialLR has not come, or is over, set none of the LRs.
-        active = self.last_epoch >= 0 and state_dict["lr"] == self._as_applied(self.get_lr())
-        if state_dict["momentum_now"] is not None:
-            for group, value in zip(
-                self.optimizer.param_groups, state_dict["momentum_now"], strict=True
-            ):
+        active = self.last_epoch >= 0 and state.lr == self._as_applied(self.get_lr())
+        if state.momentum_now is not None:
+            for group, value in zip(self.optimizer.param_groups, state.momentum_now, strict=True):
                 _put_momentum(group, value)
-        self._put(state_dict["lr"])
+        self._put(state.lr)
         if given != kept and self.on_change == "replace":
             self._follow(*given)
             self._changed = active
             if active:
                 self._put(self.get_lr())
+
+    def _planned_by(self, state: SchedulerState) -> list[float]:
+        """The LRs of the next update by the schedule of a state."""
+        done = max(state.last_epoch, 0)
+        by_samples = state.samples / state.planned_batch_size
+        rate = state.schedule(done if state.unit == "steps" else by_samples)
+        return [rate * ratio for ratio in state.ratios]
+
+    def _adopt_groups(self) -> None:
+        """Give a ratio to parameter groups that were added since the last look."""
+        groups = self.optimizer.param_groups
+        if len(groups) == len(self._ratios):
+            return
+        if len(groups) < len(self._ratios):
+            raise InputError(
+                f"the optimiser has {len(groups)} parameter groups and had {len(self._ratios)}: a "
+                "group that is to rest keeps its place and loses its parameters' gradients"
+            )
+        self._ratios = [
+            *self._ratios,
+            *(_ratio(_start(group), self._reference) for group in groups[len(self._ratios) :]),
+        ]
 
     def _follow(self, schedule: Schedule, momentum: float | Schedule | None) -> None:
         old, new = (self.schedule, self.momentum), (schedule, momentum)
@@ -341,23 +357,32 @@ def _watch_loading(scheduler: ScheduledLR) -> None:
         scheduler.optimizer.register_load_state_dict_post_hook(put_again)
 
 
-def _ratios(optimizer: torch.optim.Optimizer, base_lr: float | None) -> list[float]:
-    """LR of each group over the reference's, from what they were before any scheduler."""
+def _ratios(optimizer: torch.optim.Optimizer, base_lr: float | None) -> tuple[float, list[float]]:
+    """The LR that stands for the schedule's, and that of each group over it."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise InputError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}")
-    for group in optimizer.param_groups:
-        lr = group["lr"]
-        group.setdefault("initial_lr", lr.clone() if isinstance(lr, torch.Tensor) else lr)
-    starts = [float(group["initial_lr"]) for group in optimizer.param_groups]
+    starts = [_start(group) for group in optimizer.param_groups]
     if base_lr is None and len(set(starts)) == 1:
-        return [1.0] * len(starts)
-    reference = starts[0] if base_lr is None else float(base_lr)
-    if not reference > 0:
+        return starts[0], [1.0] * len(starts)
+    reference = starts[0] if base_lr is None else real("base_lr", base_lr)
+    return reference, [_ratio(start, reference) for start in starts]
+
+
+def _ratio(start: float, reference: float) -> float:
+    """The LR of a group over the one that stands for the schedule's."""
+    if not (reference > 0 and 0 <= start < math.inf):
         raise InputError(
-            f"the groups' LRs {starts} have no ratio to {reference:g}: give base_lr, the LR that "
+            f"a group's LR of {start:g} has no ratio to {reference:g}: give base_lr, the LR that "
             "stands for the schedule's own"
         )
-    return [start / reference for start in starts]
+    return start / reference
+
+
+def _start(group: dict[str, Any]) -> float:
+    """The LR of a group before any scheduler, which is noted in it as PyTorch's schedulers do."""
+    lr = group["lr"]
+    group.setdefault("initial_lr", lr.clone() if isinstance(lr, torch.Tensor) else lr)
+    return float(group["initial_lr"])
 
 
 def _momentum_key(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
+from ._document import law_document
 from ._exponents import Exponents, exponents, exponents_of
 from ._fit import fit, forecast_running
 from ._forms import FLOOR_PRIOR, FORMS, At, Form, LossSlopes, Mesh, NoiseMemory, Prior, form_named
@@ -42,6 +43,7 @@ __all__ = [
     "fit",
     "forecast_running",
     "form_named",
+    "law_document",
     "make_mesh",
     "misfit_features",
     "transient_of",

@@ -104,7 +104,7 @@ def randomised(refit: Refit, count: int, seed: int) -> np.ndarray:
     found = least_squares(
         lambda x, which: refit.residuals(x, moved[which], prior[which]),
         start,
-        lower + 1e-9,
+        lower + 1e-9 * refit.width,
         upper,
         refit.width,
         tolerance=_GAIN,
@@ -167,7 +167,7 @@ def _energy(
 
     def energy(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         free = refit.centre + scale @ np.asarray(z)
-        x = np.clip(free, lower + 1e-9, upper)
+        x = np.clip(free, lower + 1e-9 * refit.width, upper)
         residual, slope = (each[0] for each in refit.residuals(x[None], *none))
         outside = (free - x) / edge
         by_x = (slope.T @ residual) * (free == x) + outside / edge

@@ -24,8 +24,7 @@ from ._misfit import misfit_place
 from ._points import Units, at_ends, place, stack_meshes
 from ._posterior import (
     ABOVE,
-    SHIFT,
-    TREND,
+    AHEAD,
     USUAL_TREND,
     Moments,
     Posterior,
@@ -96,7 +95,7 @@ class Open(NamedTuple):
 
 class _Targets(NamedTuple):
     """Predicted losses (t,) and the slopes of their logarithms by the constants (t, d); places
-    among the misfits (t, 4), and doublings of the longest run and of the highest peak LR (t,)."""
+    among the misfits (t, 5), and doublings of the longest run and of the highest peak LR (t,)."""
 
     mean: np.ndarray
     slope: np.ndarray
@@ -166,10 +165,10 @@ class Law:
     def transient_error(self) -> float:
         """Relative error added to forecasts for every doubling beyond the longest run fitted.
 
-        0.8 times what the hindcast, `trend`, is above 0.6%, the usual error of such a law: beyond
-        it the runs are still in a transient that no power law describes.
+        What the hindcast, `trend`, is above 0.6%, the usual error of such a law: beyond it the runs
+        are still in a transient that no power law describes.
         """
-        return TREND * max(self.trend - USUAL_TREND, 0.0)
+        return max(self.trend - USUAL_TREND, 0.0)
 
     @property
     def covariance(self) -> Float[np.ndarray, "n+k n+k"]:
@@ -294,7 +293,7 @@ class Law:
     def _widened(self, moments: Moments, targets: _Targets) -> np.ndarray:
         """The covariance at targets with what conditioning does not know of."""
         transient = self.transient_error * targets.ahead
-        further = (np.sqrt(SHIFT) * moments.shift, transient, ABOVE * targets.above)
+        further = (moments.shift, transient, AHEAD * targets.ahead, ABOVE * targets.above)
         return moments.covariance + sum(np.outer(each, each) for each in further)
 
     def _targets(
@@ -312,7 +311,7 @@ class Law:
             # Of a ramp the batch size at each step.
             here = size(np.maximum(step - 1, 0)) if isinstance(size, Schedule) else size
             ratio = np.broadcast_to(self.units.batch_ratio(here), len(step))
-            places.append(misfit_place(schedule, step, ratio))
+            places.append(misfit_place(schedule, step, ratio, self.units.steps))
             done = size.intrinsic_time(step) if isinstance(size, Schedule) else None
             length = step * ratio if done is None else self.units.batch_ratio(done)
             ahead.append(np.log2(np.maximum(length / self.units.steps, 1.0)))

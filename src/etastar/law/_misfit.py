@@ -16,35 +16,47 @@ _FREQUENCIES = 128
 
 
 def misfit_place(
-    schedule: Schedule, step: Float[np.ndarray, " points"], batch: ArrayLike = 1.0
-) -> Float[np.ndarray, "points 4"]:
-    """Where points of a run lie among those whose misfits are compared, in units of `SCALES`.
+    schedule: Schedule,
+    step: Float[np.ndarray, " points"],
+    batch: ArrayLike = 1.0,
+    longest: float = 1.0,
+) -> Float[np.ndarray, "points 5"]:
+    """Where points of a run lie among those whose misfits are compared, and how large these are.
 
     A law's misfit is no noise: runs alike in length, peak LR, batch size and state of their
-    annealing are missed alike.
+    annealing are missed alike. These four are in units of `SCALES`. The fifth column is the size of
+    the misfit over that at the end of the longest run T: sqrt(T / t) before it, 1 after it, with t
+    the updates times the batch size. It is what the weights of the fit, w^2 ~ t, take it for.
 
     Arguments:
         schedule: of the run.
         step: updates done at the points, at least 1.
         batch: its batch size at each point or at all, in any unit that all runs share.
+        longest: updates times batch size of the longest run fitted.
     """
-    rate = schedule(np.maximum(step - 1, 0)) / schedule.peak
+    step = np.maximum(step, 1.0)
+    rate = schedule(step - 1) / schedule.peak
     peak = np.full(len(step), np.log(schedule.peak))
-    size = np.broadcast_to(np.log(batch), len(step))
-    return np.stack([np.log2(np.maximum(step, 1.0)), peak, rate, size], 1) / SCALES
+    batch = np.broadcast_to(batch, len(step))
+    size = np.sqrt(np.maximum(longest / (step * batch), 1.0))
+    four = np.stack([np.log2(step), peak, rate, np.log(batch)], 1) / SCALES
+    return np.column_stack([four, size])
 
 
 def alike(
-    first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]
+    first: Float[np.ndarray, "n 5"], second: Float[np.ndarray, "m 5"]
 ) -> Float[np.ndarray, "n m"]:
-    """Correlation of the misfits at places: (1 + sqrt(3) d) exp(-sqrt(3) d) at a distance d.
+    """Covariance of the misfits at places, that at the end of the longest run being 1.
+
+    Their sizes times (1 + sqrt(3) d) exp(-sqrt(3) d) at a distance d.
 
     Source: the Matern kernel of order 3/2; Rasmussen and Williams, "Gaussian processes for machine
     learning" (2006), section 4.2.
     """
-    squared = np.sum(first**2, 1)[:, None] + np.sum(second**2, 1) - 2 * first @ second.T
+    a, b = first[:, :4], second[:, :4]
+    squared = np.sum(a**2, 1)[:, None] + np.sum(b**2, 1) - 2 * a @ b.T
     far = np.sqrt(3 * np.maximum(squared, 0.0))
-    return (1 + far) * np.exp(-far)
+    return first[:, 4:] * second[:, 4] * (1 + far) * np.exp(-far)
 
 
 def misfit_features(schedule: Schedule, step: Float[np.ndarray, " points"]) -> NDArray[np.float64]:

@@ -35,14 +35,14 @@ LUCK = np.geomspace(3e-4, 1e-2, 6)
 LUCK_PRIOR = (1.5e-3, 0.7)
 """The same of what two runs that differ only in the seed are apart."""
 
-SHIFT = 0.7
-"""How much of the variance is the square of what conditioning would move a forecast by: where the
-residuals contradict the fit, neither is to be trusted. Set with the priors above on half of the
-tasks of `bench/intervals.py`, and tested on the others."""
-
-USUAL_TREND, TREND = 0.006, 0.8
+USUAL_TREND = 0.006
 """Beyond this error of a hindcast over one doubling of the steps, pilots are still in a transient
-that no power law describes; this part of what is more is added for every doubling ahead."""
+that no power law describes; what is more is added for every doubling ahead."""
+
+AHEAD = 0.001
+"""Relative error added for every doubling of the steps beyond the longest run: what the constants
+have taken up of the misfit inside the runs comes out beyond them. Set on half of the tasks of
+`bench/intervals.py`, with the priors above, and tested on the others."""
 
 ABOVE = 0.01
 """Relative error added for every doubling of the peak LR beyond the highest one fitted: noise near
@@ -56,7 +56,7 @@ class Observations:
     """The residuals of the runs in few bins, at most 8 a run.
 
     `residual` (m,) of the log loss, `slope` (m, d) of it by the constants in units of the prior's
-    width, `scatter` (m,) its variance from the points alone, `place` (m, 4), `run` and `step` (m,).
+    width, `scatter` (m,) its variance from the points alone, `place` (m, 5), `run` and `step` (m,).
     """
 
     residual: np.ndarray
@@ -85,6 +85,7 @@ class Moments(NamedTuple):
     """What is left open of log losses at targets: their covariance (t, t), that of luck aside.
 
     `shift` (t,) is by how much conditioning would move the forecasts, `luck` the variance of a run.
+    A forecast is not moved, so that its mean squared error has the square of the shift too.
     """
 
     shift: np.ndarray
@@ -127,7 +128,7 @@ class Posterior:
     def known(cls, size: int) -> Posterior:
         """That of a law that misses nothing and whose constants, `size` of them, are known."""
         none = np.zeros(0)
-        observed = Observations(none, np.zeros((0, size)), none, np.zeros((0, 4)), none, none)
+        observed = Observations(none, np.zeros((0, size)), none, np.zeros((0, 5)), none, none)
         return cls(observed, np.zeros(size), (), 0.0)
 
     def moments(self, slope: np.ndarray, place: np.ndarray) -> Moments:
@@ -135,8 +136,9 @@ class Posterior:
 
         Arguments:
             slope: of the log loss at each by the constants, in their own units, (T, d).
-            place: of each among the misfits, (T, 4): log2 of the step, log of the peak LR, LR over
-                peak and log of the batch size, over the distances at which misfits are alike.
+            place: of each among the misfits, (T, 5): log2 of the step, log of the peak LR, LR over
+                peak and log of the batch size, over the distances at which misfits are alike; and
+                the size of the misfit over that at the end of the longest run.
 
         Returns: by how much conditioning would move each forecast, (T,); the covariance of the log
             losses without luck, (T, T); the variance of one run's luck.
@@ -169,7 +171,7 @@ class Posterior:
             solved = cho_solve((size.factor, True), self.observed.residual)
             moved = (self.observed.slope.T @ solved) * self.width
             total += size.probability * self.covariance_at(size)
-            total += size.probability * SHIFT * np.outer(moved, moved)
+            total += size.probability * np.outer(moved, moved)
         return total
 
     def noise(self, size: Sizes) -> np.ndarray:
@@ -263,7 +265,8 @@ def _observed(
             weight = problem.weight[part] ** 2
             weight = weight / weight.sum()
             step = np.exp(weight @ np.log(problem.step[part]))
-            place = misfit_place(run.schedule, np.array([step]), units.batch_ratio(batch[i]))[0]
+            ratio = units.batch_ratio(batch[i])
+            place = misfit_place(run.schedule, np.array([step]), ratio, units.steps)[0]
             rows.append((
                 weight @ residual[part], (weight @ by_constants[part]) * width,
                 scatter * (weight @ weight) + 1e-10, place, i, step,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from etastar._errors import InputError
 from etastar.runs import LogStatus, Run
 
@@ -10,7 +12,9 @@ from ._judgement import (
     Ending,
     Verdict,
     failure_text,
+    is_broken_from_the_start,
     is_command_at_fault,
+    is_own_early_failure,
     is_tried_again,
     paid_steps,
     verdict_of,
@@ -20,7 +24,7 @@ from ._queue import PilotQueue
 from ._record import PilotRecord, PilotStatus
 from ._screen import Screen
 from ._store import PilotStore
-from ._watch import RunWatch, ending_of
+from ._watch import RunWatch, ending_of, status_of
 
 
 class Conclusion:
@@ -35,6 +39,7 @@ class Conclusion:
 
     def __init__(self, store: PilotStore, queue: PilotQueue, screen: Screen, retries: int) -> None:
         self._store, self._queue, self._screen, self._retries = store, queue, screen, retries
+        self._early: list[str] = []
 
     def ended(
         self, record: PilotRecord, taken_by: str | None = None, *, earlier: bool = False
@@ -86,7 +91,26 @@ class Conclusion:
             moved = self._store.move_away(record)
             self._failed(record, f"its log cannot be read ({ending.unreadable}), kept as {moved}")
         else:
+            self._check_early(record, ending, failure)
             self._failed(record, failure)
+
+    def _check_early(self, record: PilotRecord, ending: Ending, failure: str) -> None:
+        """Stop where trainings fail alike before any of the sweep has shown a row.
+
+        Raises: InputError, once the next start finds the run as if it had not been tried.
+        """
+        if not is_own_early_failure(ending):
+            return
+        self._early.append(failure)
+        works = any(map(self._has_row, self._store.records.values()))
+        if works or not is_broken_from_the_start(self._early):
+            return
+        record.failures, record.hangs = [], 0
+        moved = self._store.move_away(record)
+        raise InputError(
+            f"{record.pilot.name}: {failure}, as the start before it; the command does not work, so"
+            f" no other pilot is tried; correct it and start again (what it printed is in {moved})"
+        )
 
     def _diverged(self, record: PilotRecord, status: LogStatus | None, run: Run | None) -> None:
         step = 0.0 if status is None else status.step
@@ -129,6 +153,14 @@ class Conclusion:
                 f"the first {failed} pilots all failed, the last one: {what}; fix the training"
                 " and start again"
             )
+
+    def _has_row(self, record: PilotRecord) -> bool:
+        """Whether a run has come so far as to log a loss."""
+        if record.log is not None:
+            return True
+        with contextlib.suppress(InputError):
+            return status_of(self._store, record) is not None
+        return False
 
     def _begin(self, record: PilotRecord) -> int:
         return begin_of(self._store.runs / record.pilot.name)

@@ -9,7 +9,11 @@ from typing import Any, Required, TypedDict
 
 import numpy as np
 
+from etastar._checks import shown
 from etastar._errors import InputError
+
+WIDEST = 1e12
+"""The highest peak LR of pilots over the lowest, at most: as wide as the range test goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,7 @@ class SweepConfig:
         for name in ("interval", "patience"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name} must be above 0, got {value!r}")
+                raise InputError(f"{name} must be above 0, got {shown(value)}")
         if self.ray is None:
             if self.results is not None:
                 raise InputError("results are for runs on Ray: give ray (--ray ADDRESS) too")
@@ -130,7 +134,7 @@ class SweepOptions(TypedDict, total=False):
 def whole_number(name: str, value: object, least: int) -> int:
     """An int that is at least `least`; a NumPy integer serves too. Raises: InputError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise InputError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
     return int(value)
 
 
@@ -138,8 +142,13 @@ def peak_range(peaks: Sequence[float]) -> tuple[float, float]:
     """The lowest and the highest of a range of peak learning rates. Raises: InputError."""
     try:
         low, high = (float(peak) for peak in peaks)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = math.nan, math.nan
     if not 0 < low <= high < math.inf:
-        raise InputError(f"peaks must be two LRs (low, high), 0 < low <= high, got {peaks!r}")
+        raise InputError(f"peaks must be two LRs (low, high), 0 < low <= high, got {shown(peaks)}")
+    if high / WIDEST > low:
+        raise InputError(
+            f"peaks from {low:g} to {high:g} are too far apart: the highest may be {WIDEST:g} times"
+            " the lowest"
+        )
     return low, high

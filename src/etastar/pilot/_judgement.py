@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -26,6 +26,9 @@ seconds."""
 MOST_HANGS = 2
 """A pilot that hangs this often is set aside, however many failures are allowed: each costs the
 whole patience."""
+
+ENOUGH_ALIKE = 2
+"""So many failures alike before any run had a row: no further start is worth its time."""
 
 ENOUGH_FAILED = 3
 """So many pilots set aside, and none that ended well: the command itself is at fault."""
@@ -173,6 +176,30 @@ def is_command_at_fault(statuses: Collection[PilotStatus]) -> bool:
     worked = PilotStatus.FINISHED in statuses or PilotStatus.DIVERGED in statuses
     failed = sum(status == PilotStatus.SET_ASIDE for status in statuses)
     return not worked and failed >= ENOUGH_FAILED
+
+
+def is_broken_from_the_start(early: Sequence[str]) -> bool:
+    """Whether trainings that failed before their first row say that no training can work.
+
+    Two failures in the same words, but for numbers and the names of files, do.
+
+    Arguments:
+        early: what failed, in order, while no run of the sweep had a row yet.
+
+    >>> is_broken_from_the_start(["exit 1 (No module named x)", "exit 1 (No module named x)"])
+    True
+    """
+    return len(early) >= ENOUGH_ALIKE and len({_plain(what) for what in early[-2:]}) == 1
+
+
+def _plain(what: str) -> str:
+    return re.sub(r"\S*[\d/]\S*", "", what)
+
+
+def is_own_early_failure(ending: Ending) -> bool:
+    """Whether a training ended by itself before its first row: nobody killed it or its machine."""
+    by_itself = ending.exit_code is not None and ending.exit_code <= 128
+    return by_itself and ending.taken_by is None and ending.log is None
 
 
 def paid_steps(reached: float, begin: int) -> int:

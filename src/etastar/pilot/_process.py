@@ -23,7 +23,7 @@ OUTPUT = "output.txt"
 _SHELL = r"""
 folder=$1; tied=$2; shift 2
 trap : HUP INT TERM
-echo "$$ $(cut -d' ' -f22 "/proc/$$/stat" 2>/dev/null)" >"$folder/process"
+echo "$$ $(cut -d' ' -f22 "/proc/$$/stat" 2>/dev/null || echo -) $(uname -n)" >"$folder/process"
 if [ -n "$tied" ]; then
   exec 3<&0
   ( read -r _ <&3; kill -s KILL -- "-$$" ) >/dev/null 2>&1 &
@@ -53,7 +53,7 @@ def start(
     Raises: AlreadyRunning while a training of this folder runs; OSError where files cannot be
         written.
     """
-    if exit_code(folder) is not None and is_held(folder):
+    if has_ended(folder) and is_held(folder):
         (folder / OUTPUT).unlink()  # it has ended, and left processes that it does not wait for
     with open(folder / OUTPUT, "ab") as output:
         try:
@@ -71,6 +71,16 @@ def start(
             start_new_session=True,
             cwd=cwd,
         )
+
+
+def still_runs(folder: Path) -> str:
+    """What to tell of a training that nobody watches and that is to be started."""
+    group = group_of(folder)
+    by_hand = "" if group is None else f" (kill -- -{group})"
+    return (
+        f"{folder}: a training that was started here before still runs: wait for its end, end it"
+        f"{by_hand}, or name another --out"
+    )
 
 
 def has_begun(folder: Path) -> bool:
@@ -91,8 +101,11 @@ def is_held(folder: Path) -> bool:
 
 
 def has_ended(folder: Path) -> bool:
-    """Whether the training in a folder has ended, or was never started."""
-    return exit_code(folder) is not None or not is_held(folder)
+    """Whether the training in a folder has ended, or was never started.
+
+    A service that it left, in a session of its own, may live on and hold its output open.
+    """
+    return exit_code(folder) is not None or not is_held(folder) or _is_gone(folder)
 
 
 def exit_code(folder: Path) -> int | None:
@@ -108,23 +121,58 @@ def group_of(folder: Path) -> int | None:
     A group has the number of the process that began it. Where a process of that number lives, its
     start time is compared with the one noted: after a while the system gives the number away.
     """
-    try:
-        noted = (folder / "process").read_text().split()
-        group = int(noted[0])
-    except (OSError, ValueError, IndexError):
+    noted = _noted(folder)
+    if noted is None:
         return None
+    group, begun, _ = noted
+    stat = _stat(group)
+    return group if stat is None or stat[19] == begun else None
+
+
+def _noted(folder: Path) -> tuple[int, str, str] | None:
+    """The process group of a training, the start time of its first process, and the machine."""
     try:
-        stat = Path(f"/proc/{group}/stat").read_text()
+        group, begun, machine = (folder / "process").read_text().split()
+        number = int(group)
+    except (OSError, ValueError):
+        return None
+    # 0 and 1 stand for this process's own group and for every process.
+    return (number, begun, machine) if 1 < number < 2**31 else None
+
+
+def _stat(process: int | str) -> list[str] | None:
+    """What Linux tells of a process, from its state on; None where there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return group
-    return group if len(noted) == 2 and stat.rpartition(")")[2].split()[19] == noted[1] else None
+        return None
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether no process of the training's group lives; False where that cannot be told here."""
+    noted = _noted(folder)
+    if noted is None or noted[2] != os.uname().nodename:
+        return False
+    group, begun, _ = noted
+    leader = _stat(group)
+    if leader is not None and leader[19] == begun and leader[0] not in "ZX":
+        return False
+    if not Path("/proc/self/stat").exists():
+        with contextlib.suppress(PermissionError):
+            try:
+                os.killpg(group, 0)
+            except ProcessLookupError:
+                return True
+        return False
+    stats = (_stat(name) for name in os.listdir("/proc") if name.isdecimal())
+    return not any(s is not None and s[2] == str(group) and s[0] not in "ZX" for s in stats)
 
 
 def signal_group(folder: Path, number: int = signal.SIGTERM) -> bool:
     """Send a signal to all processes of the training in a folder; whether that could be done."""
     group = group_of(folder)
     if group is not None and is_held(folder):
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
             return True
     return False
@@ -133,7 +181,8 @@ def signal_group(folder: Path, number: int = signal.SIGTERM) -> bool:
 def end(folder: Path, grace: float = 10.0) -> None:
     """End the training in a folder: politely, and after `grace` seconds by force.
 
-    Of one that has ended, what it left of its process group.
+    Of one that has ended, what it left of its process group. What it started in a session of its
+    own is a service that others may use, and lives on.
 
     Raises: InputError where it can neither be ended nor be found.
     """
@@ -142,15 +191,20 @@ def end(folder: Path, grace: float = 10.0) -> None:
         return
     for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
         deadline, sent = time.monotonic() + patience, False
-        while is_held(folder) and (not sent or time.monotonic() < deadline):
+        while _lives(folder) and (not sent or time.monotonic() < deadline):
             # A training that has just been started has not noted its process yet.
             sent = sent or signal_group(folder, number) or time.monotonic() > deadline
             time.sleep(0.02)
-    if is_held(folder):
+    if _lives(folder):
         raise InputError(
             f"{folder}: a process of this training lives on and cannot be found; end it by hand"
             f" (it holds {folder / OUTPUT} open)"
         )
+
+
+def _lives(folder: Path) -> bool:
+    """Whether a process of the training's group may live."""
+    return is_held(folder) and not _is_gone(folder)
 
 
 def last_words(folder: Path, lines: int = 3) -> str:

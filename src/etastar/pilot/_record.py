@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
+from etastar._checks import HORIZON_LIMIT, shown
 from etastar.schedule import Schedule
 
 from ._proposal import Pilot
@@ -77,11 +80,51 @@ class PilotRecord:
     def from_document(cls, document: Mapping[str, Any]) -> PilotRecord:
         """The record that `document` has written.
 
-        Raises: ValueError, KeyError or TypeError where it is something else.
+        Raises: ValueError where it is something else, naming the key.
         """
+        if not isinstance(document, Mapping) or set(document) != {*_CHECKS, "schedule", "status"}:
+            raise ValueError(f"a pilot has other keys than it was given: {shown(document)}")
+        for key, is_right in _CHECKS.items():
+            if not is_right(document[key]):
+                raise ValueError(f"{key} of a pilot is {shown(document[key])}")
         rest = dict(document)
         schedule = Schedule.from_json(json.dumps(rest.pop("schedule")))
         status = PilotStatus(rest.pop("status"))
         keys = ("name", "seed", "parent", "branch_step")
         pilot = Pilot(schedule=schedule, **{key: rest.pop(key) for key in keys})
         return cls(pilot, status, **rest)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < HORIZON_LIMIT
+
+
+def _is_name(value: Any) -> bool:
+    """A name is also that of a file: it must not lead to another folder."""
+    if not isinstance(value, str) or value in ("", "..") or "\0" in value:
+        return False
+    return Path(value).name == value
+
+
+def _is_log(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and all(map(_is_name, value.split("/"))))
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and 0 < value < math.inf)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "name": _is_name,
+    "seed": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "parent": lambda value: value is None or _is_name(value),
+    "branch_step": _is_count,
+    "log": _is_log,
+    "failures": lambda value: isinstance(value, list) and all(isinstance(x, str) for x in value),
+    "hangs": _is_count,
+    "steps": _is_count,
+    "batch_size": _is_positive,
+    "momentum": lambda value: value == 0 or (_is_positive(value) and (value or 0) < 1),
+}
+"""The keys of a record in the state file, beside its schedule and status, and what is right."""

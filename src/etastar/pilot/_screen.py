@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from etastar._errors import legible
+
 from ._outlook import Outlook
 from ._proposal import Pilot, Proposal
 
@@ -176,7 +178,7 @@ class PlainLines:
 
     def say(self, line: str) -> None:
         """Print the `line` at once."""
-        print(line, file=sys.stderr, flush=True)
+        print(legible(line), file=sys.stderr, flush=True)
 
     def show(self, progress: SweepProgress) -> None:
         """Print what of the `progress` is new: a quarter of a run done, another outlook."""

@@ -14,11 +14,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from etastar._checks import shown
 from etastar._errors import InputError
-from etastar._files import copy_file, write_text
+from etastar._files import copy_file, is_file, is_folder, utf8_text, write_text
+from etastar._json import json_value
 from etastar.runs import Run, live_log, log_name, read_runs
 
 from ._job import LOG
+from ._process import has_ended, still_runs
 from ._proposal import Finished
 from ._record import PilotRecord, PilotStatus
 
@@ -90,7 +93,8 @@ class PilotStore:
     def declare(self) -> None:
         """Write `runs.csv`: a row for every run that has a log here, no file where none has."""
         if not any(record.log for record in self.records.values()):
-            (self.folder / "runs.csv").unlink(missing_ok=True)
+            with _written(self.folder):
+                (self.folder / "runs.csv").unlink(missing_ok=True)
             return
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
@@ -105,12 +109,31 @@ class PilotStore:
         (run,) = read_runs([self.folder / record.log])
         return run
 
+    def clear(self, name: str) -> None:
+        """Make room for a run of a new name, of which an earlier sweep may have left a folder.
+
+        Its log would be taken for that of the run, so the folder is given another name.
+
+        Raises: InputError where a training still runs in it, or files cannot be renamed.
+        """
+        if not is_folder(self.runs / name):
+            return
+        if not has_ended(self.runs / name):
+            raise InputError(still_runs(self.runs / name))
+        with _written(self.runs):
+            os.replace(self.runs / name, self._aside(name))
+
+    def _aside(self, name: str) -> Path:
+        """A free name for the folder of a run."""
+        number = 1
+        while (self.runs / f"{name}.set-aside-{number}").exists():
+            number += 1
+        return self.runs / f"{name}.set-aside-{number}"
+
     def move_away(self, record: PilotRecord) -> str:
         """Move a run's log and folder to new names, so that it starts anew; where they are then."""
-        number = 1
-        while (self.runs / f"{record.pilot.name}.set-aside-{number}").exists():
-            number += 1
-        moved = self.runs / f"{record.pilot.name}.set-aside-{number}"
+        moved = self._aside(record.pilot.name)
+        number = moved.name.rpartition("-")[2]
         told = moved
         if (self.runs / record.pilot.name).exists():
             os.replace(self.runs / record.pilot.name, moved)
@@ -151,12 +174,13 @@ def open_store(
         with other settings, or the folder holds runs that are not of a sweep.
     """
     path = folder / ".pilots.lock"
-    try:
+    with _written(folder):
         folder.mkdir(parents=True, exist_ok=True)
         path.touch()
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made or written: {error.strerror}") from None
-    with open(path, "r+", encoding="utf-8") as lock:
+        if not is_file(path):
+            raise InputError(f"{path}: is no file; remove it, or name another --out")
+        lock = open(path, "r+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed below)
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -182,17 +206,10 @@ def _load(store: PilotStore, force: bool) -> None:
                 f"{store.folder}: holds a runs.csv that is not of etastar pilot; name another --out"
             )
         return
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["format"] != FORMAT or document["version"] != VERSION:
-            raise ValueError(f"format {document['format']} {document['version']}")
-        records = [PilotRecord.from_document(item) for item in document["pilots"]]
-        before = dict(document["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not the state of a sweep ({error}); restore it, or name another --out"
-        ) from None
+    records, before = _read_state(path)
     changed = [key for key, value in store.settings.items() if before.get(key) != value]
+    if changed and not any(record.log for record in records):
+        return  # nothing has come of the old settings, so there is nothing to mix with the new
     if changed and not force:
         told = "; ".join(
             f"{key} {_told(before.get(key))}, now {_told(store.settings[key])}" for key in changed
@@ -202,6 +219,38 @@ def _load(store: PilotStore, force: bool) -> None:
             " here with what is asked now"
         )
     store.records = {record.pilot.name: record for record in records}
+
+
+def _read_state(path: Path) -> tuple[list[PilotRecord], dict[str, Any]]:
+    """The records and settings in a state file. Raises: InputError where it is no such file."""
+    try:
+        document = json_value(utf8_text(path))
+        if not isinstance(document, dict):
+            raise ValueError("it is no object")
+        if document.get("format") != FORMAT or document.get("version") != VERSION:
+            raise ValueError(
+                f"format {shown(document.get('format'))} {shown(document.get('version'))}"
+            )
+        settings, pilots = document.get("settings"), document.get("pilots")
+        if not isinstance(settings, dict) or not isinstance(pilots, list):
+            raise ValueError("settings must be an object and pilots a list")
+        records = [PilotRecord.from_document(item) for item in pilots]
+        if len({record.pilot.name for record in records}) < len(records):
+            raise ValueError("two pilots have one name")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not the state of a sweep ({error}); restore it, or name another --out"
+        ) from None
+    return records, settings
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Errors of the file system as InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made or written: {error.strerror}") from None
 
 
 def _row(record: PilotRecord) -> tuple[object, ...]:

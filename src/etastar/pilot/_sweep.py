@@ -19,6 +19,7 @@ from ._config import SweepConfig
 from ._job import Job
 from ._judgement import half_interval, is_disk_full, patience_for
 from ._outlook import Outlook
+from ._process import AlreadyRunning, still_runs
 from ._proposal import Designer, Finished, Proposal
 from ._queue import PilotQueue
 from ._record import PilotRecord
@@ -198,6 +199,7 @@ class Sweep:
             if self._queue.cost(pilot) > self._queue.left(running):
                 self._reason = f"the budget of {self._config.budget:,} steps is spent"
                 continue  # a shorter one may still fit
+            self._store.clear(pilot.name)
             record = self._store.records[pilot.name] = PilotRecord(pilot)
             self._store.save()  # first, so that a driver killed here leaves no run unknown
             self._start_one(record)
@@ -207,6 +209,9 @@ class Sweep:
         self._watches[pilot.name] = RunWatch(record, self._store)
         try:
             self._workers.start(Job(self._command, pilot, self._queue.checkpoints(pilot)))
+        except AlreadyRunning:
+            del self._watches[pilot.name]
+            raise InputError(still_runs(self._store.runs / pilot.name)) from None
         except OSError as error:
             del self._watches[pilot.name]
             raise InputError(f"{self._store.runs}: cannot be written: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """The plan: what to train with, what to expect, and what speaks against it."""
 
+from ._batch import transfer_of
 from ._plan import plan
 from ._results import (
     Alternative,
@@ -24,4 +25,5 @@ __all__ = [
     "Plan",
     "Within",
     "plan",
+    "transfer_of",
 ]

@@ -126,8 +126,7 @@ class Task:
 
         A pilot's peak is stable at larger batch sizes, and falls with smaller ones as `TRANSFER`.
         """
-        normalised = "log_critical" in self.law.form.names
-        power = TRANSFER["normalised" if normalised else "etastar"]
+        power = transfer_of(self.law)
         return max(
             run.schedule.peak * min(1.0, size / float(run.batch_size or size)) ** power
             for run in self.runs
@@ -146,6 +145,20 @@ class Task:
             return None
         fixed, each = self.step_time
         return fixed * horizon + each * float(batch.intrinsic_time(horizon))
+
+
+def transfer_of(law: Law) -> float:
+    """The power of the batch size with which the largest safe LR falls at smaller ones.
+
+    A pilot's peak LR is held to be stable at a batch size below its own where it is lowered by
+    (size / own) to this power; at larger ones it is stable as it is.
+
+    >>> from etastar.law import fit
+    >>> from etastar.runs import read_runs
+    >>> transfer_of(fit(read_runs("examples/gpt/pilots"), "power"))
+    1.0
+    """
+    return TRANSFER["normalised" if "log_critical" in law.form.names else "etastar"]
 
 
 def sizes_asked(

@@ -173,6 +173,8 @@ def _decided(
         batch_map=charted,
         beyond_cap=beyond,
         continuation=going_on,
+        members=average.members,
+        limits=limits,
     )
 
 

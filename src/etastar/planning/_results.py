@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from etastar._files import prepare_folder, write_text
 from etastar._json import json_text, plain
-from etastar.control import last_piece
+from etastar.control import Limits, last_piece
 from etastar.law import Difference, Forecast, Law
 from etastar.runs import Run
 from etastar.schedule import Schedule
@@ -195,6 +195,9 @@ class Plan:
         beyond_cap: what a pilot above the pilots' highest peak LR would tell, where the plan stands
             at it.
         continuation: the run that the plan goes on from, if it goes on from one.
+        members: the fits that the schedule is best for on average, the fitted law first; none where
+            a plan was not made from fits.
+        limits: what the LR may be; None where a plan was not made within any.
     """
 
     horizon: int
@@ -218,6 +221,8 @@ class Plan:
     batch_map: BatchMap | None = None
     beyond_cap: BeyondCap | None = None
     continuation: Continuation | None = None
+    members: tuple[Law, ...] = ()
+    limits: Limits | None = None
 
     @property
     def peak_lr(self) -> float:

@@ -4,7 +4,8 @@ Where to change what is shown:
 
 - the tables of `etastar plan`, a row, a column or how caveats look: `_plan_tables.py`;
 - a section of report.html, a column of its tables or how caveats look there: `_plan_page.py`, the
-  figures in it: `_plan_figures.py`, its style sheet and skeleton: `_page.py`;
+  figures in it: `_plan_figures.py`, what a figure can be there: `_charts.py`, its style sheet and
+  skeleton: `_page.py`, the part that moves: `_explorer.py` and the scripts in `browser/`;
 - what another command shows, table and figure: the file named after what it shows (`_backtest.py`,
   `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_solution.py`);
 - how numbers, schedules and phases are worded, everywhere: `_words.py`;

@@ -1,16 +1,20 @@
-"""The page that a report is set in: style, the script that follows light and dark, skeleton."""
+"""The page that a report is set in: style, scripts, skeleton."""
 
 from __future__ import annotations
 
 import html
+from functools import cache
+from importlib.resources import files
 
 STYLE = """
 :root { color-scheme: light dark;
   --paper: #ffffff; --raised: #f6f8f9; --ink: #17212b; --soft: #5b6875; --line: #e2e7eb;
-  --accent: #0d9488; --accent-ink: #0b6f66; }
+  --accent: #0d9488; --accent-ink: #0b6f66; --grey: #94a3b8; --mark: #db2777;
+  --band: rgba(13, 148, 136, .2); --faint: rgba(13, 148, 136, .13); }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #11161b; --raised: #182027; --ink: #e4eaef; --soft: #97a4b0; --line: #29333c;
-  --accent: #14b8a6; --accent-ink: #4fd1c1; } }
+  --accent: #14b8a6; --accent-ink: #4fd1c1; --grey: #7d8b9c; --mark: #f472b6;
+  --band: rgba(20, 184, 166, .24); --faint: rgba(20, 184, 166, .16); } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif;
@@ -57,7 +61,32 @@ pre.wrapped { white-space: pre-wrap; }
 .keys { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0;
   margin: .6rem 0 0; font-size: .86rem; color: var(--soft); }
 .keys svg, td svg { vertical-align: .12em; margin-right: .45rem; flex: none; }
-.plot { min-height: 340px; min-width: 0; }
+h3 { font-size: .98rem; font-weight: 650; margin: 1.8rem 0 .3rem; }
+.plot { position: relative; min-width: 0; margin: .4rem 0; }
+.tip { position: absolute; z-index: 2; max-width: 20rem; padding: .2rem .5rem; font-size: .78rem;
+  background: var(--raised); border: 1px solid var(--line); border-radius: 6px;
+  pointer-events: none; font-variant-numeric: tabular-nums; }
+.u-cursor-x { border-color: var(--line) !important; }
+[hidden] { display: none !important; }
+.controls { display: grid; gap: .55rem; margin: 1rem 0 1.4rem; padding: .9rem 1rem;
+  background: var(--raised); border: 1px solid var(--line); border-radius: 8px; }
+.control { display: grid; grid-template-columns: 9rem 1fr 8.5rem; gap: .8rem; align-items: center;
+  font-size: .92rem; }
+.check { font-size: .88rem; color: var(--soft); }
+.control output { font-variant-numeric: tabular-nums; }
+input, select, button { font: inherit; color: inherit; min-width: 0; }
+input[type="range"] { accent-color: var(--accent); width: 100%; height: 1.6rem; }
+input[type="number"], select, button { background: var(--paper); border: 1px solid var(--line);
+  border-radius: 6px; padding: .3rem .5rem; }
+button { cursor: pointer; } button:hover { border-color: var(--accent); }
+.numbers.small { margin-bottom: .4rem; } .numbers.small dd { font-size: 1.45rem; }
+.failed { border-left: 3px solid var(--mark); padding-left: .8rem; }
+.buttons { display: flex; flex-wrap: wrap; gap: .6rem; align-items: center; max-width: none; }
+pre.short { max-height: 15rem; overflow-y: auto; }
+@media (min-width: 48rem) { .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; } }
+.key { display: inline-block; width: 24px; height: 3px; margin-right: .45rem;
+  vertical-align: .25em; } .key.accent { background: var(--accent); }
+.key.soft { background: repeating-linear-gradient(90deg, var(--soft) 0 6px, transparent 6px 10px); }
 ul.caveats { padding-left: 1.15rem; max-width: 42rem; }
 ul.caveats li { margin: .4rem 0; }
 ul.caveats li::marker { color: var(--accent); }
@@ -66,40 +95,51 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line);
 @media (max-width: 30rem) {
   main { padding: 1.6rem 1rem 3rem; } .numbers dd { font-size: 1.6rem; }
   h2 { margin-top: 2.6rem; } table { font-size: .86rem; } pre { font-size: .76rem; }
+  .control { grid-template-columns: 1fr 7rem; gap: .15rem .6rem; }
+  .control span { grid-column: 1 / -1; color: var(--soft); font-size: .85rem; }
+  .controls { padding: .7rem .8rem; } .numbers { gap: .7rem 1.6rem; }
   th, td { padding: .42rem .18rem; } td svg { width: 15px; margin-right: .3rem; } }
 """
 
-# Plotly draws in fixed colours, so the page repaints its figures when it turns light or dark. A
-# finger must scroll the page, not the figure: only a mouse may drag a zoom.
-SCRIPT = """
-(function () {
-  var dark = window.matchMedia("(prefers-color-scheme: dark)");
-  function paint() {
-    var style = getComputedStyle(document.documentElement);
-    var of = function (name) { return style.getPropertyValue(name).trim(); };
-    var change = { "font.color": of("--soft"),
-      "font.family": getComputedStyle(document.body).fontFamily,
-      "hoverlabel.bgcolor": of("--raised"), "hoverlabel.font.color": of("--ink"),
-      "hoverlabel.bordercolor": of("--line"),
-      "dragmode": window.matchMedia("(pointer: fine)").matches ? "zoom" : false };
-    ["xaxis", "yaxis"].forEach(function (axis) {
-      change[axis + ".gridcolor"] = of("--line");
-      change[axis + ".linecolor"] = of("--line");
-    });
-    document.querySelectorAll(".js-plotly-plot").forEach(function (plot) {
-      Plotly.relayout(plot, change);
-    });
-  }
-  paint();
-  if (dark.addEventListener) { dark.addEventListener("change", paint); }
-})();
-"""
+SCRIPTS = (
+    "uplot.min.js",
+    "words.js",
+    "sums.js",
+    "schedules.js",
+    "mesh.js",
+    "law.js",
+    "intervals.js",
+    "plans.js",
+    "snippets.js",
+    "charts.js",
+    "drawings.js",
+    "explorer.js",
+)
+"""Files of the folder `browser`, in the order in which the page runs them."""
+
+START = "Charts.drawAll(); Explorer.start();"
 
 
-def page(title: str, body: str, head_script: str) -> str:
+def browser_text(name: str) -> str:
+    """The text of a file of the folder `browser`.
+
+    >>> browser_text("law.js").splitlines()[0]
+    '// Losses under a law in Volterra form: the formulas of etastar/law/_forms/_volterra_rows.py,'
+    """
+    return (files("etastar.report") / "browser" / name).read_text(encoding="utf-8")
+
+
+@cache
+def scripts() -> str:
+    """All scripts of a page; uPlot, by Leon Sorokin, stands under its MIT licence."""
+    licence = f"/*\n{browser_text('uplot.LICENSE').strip()}\n*/"
+    return "\n".join([licence, *(browser_text(name) for name in SCRIPTS), START])
+
+
+def page(title: str, body: str) -> str:
     """A whole HTML document: nothing in it is loaded from elsewhere.
 
-    >>> page("a < b", "<p>text</p>", "").count("a &lt; b")
+    >>> page("a < b", "<p>text</p>").count("a &lt; b")
     1
     """
     return f"""<!doctype html>
@@ -108,14 +148,13 @@ def page(title: str, body: str, head_script: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
-<style>{STYLE}</style>
-<script>{head_script}</script>
+<style>{browser_text("uplot.min.css")}{STYLE}</style>
 </head>
 <body>
 <main>
 {body}
 </main>
-<script>{SCRIPT}</script>
+<script>{scripts()}</script>
 </body>
 </html>
 """

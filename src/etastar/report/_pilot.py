@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from etastar._errors import legible
 from etastar.pilot import Proposal, SweepProgress, SweepResult
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LiveSweep:
         """Print one event, a `line`, above the table."""
         from rich.text import Text
 
-        self._console.print(Text(line))
+        self._console.print(Text(legible(line)))
 
     def show(self, progress: SweepProgress) -> None:
         """Redraw the table: the runs under way and what `progress` says of the whole sweep."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import math
-from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from etastar.law import Forecast
-from etastar.planning import Plan
+from etastar.planning import Alternative, Plan
 from etastar.runs import Run
 from etastar.schedule import Schedule, join
 
-from ._style import ACCENT, ACCENT_FAINT, GREY, OWN_LINE, STEP, on_the_page, standard_line
-from ._words import sampled, steps_to_peak
+from ._charts import Axis, Chart, Line
+from ._style import STEP, standard_style
+from ._words import sampled, size_text, steps_to_peak
 
 POINTS_DRAWN = 6000
 """Measured points that one figure draws; a browser on a phone stays quick with these."""
@@ -30,64 +28,45 @@ FAR = 20
 RATE, LOSS = "learning rate [per update]", "loss [nats]"
 
 
-def schedule_figure(plan: Plan) -> go.Figure:
+def schedule_figure(plan: Plan) -> Chart:
     """Learning rate against step: the planned schedule over the standard ones."""
-    figure = go.Figure()
+    lines = []
     for i, other in enumerate(plan.comparison):
-        figure.add_trace(_rates(other.schedule, other.family, standard_line(i)))
-    figure.add_trace(_rates(plan.schedule, "planned", OWN_LINE))
-    # Plotly would write 0.0003 as 300µ.
-    return on_the_page(figure, STEP, RATE).update_yaxes(tickformat=".3~g", rangemode="tozero")
+        color, dash = standard_style(i)
+        lines.append(_rates(other.schedule, family_name(plan, other), color, 1.6, dash))
+    lines.append(_rates(plan.schedule, "planned", "accent", 3.0))
+    steps = Axis(STEP, tight=True)
+    return Chart(steps, Axis(RATE, zero=True, format="rate", tip="rate"), lines)
 
 
-def _rates(schedule: Schedule, name: str, line: dict[str, object]) -> go.Scatter:
+def family_name(plan: Plan, other: Alternative) -> str:
+    """The family of a standard schedule, and where the pilots have several batch sizes its own."""
+    if plan.batch_map is None or other.batch_size is None:
+        return other.family
+    return f"{other.family} at {size_text(other.batch_size)}"
+
+
+def _rates(schedule: Schedule, name: str, color: str, width: float, dash: str = "solid") -> Line:
     steps, rates = sampled(schedule, 300)
-    return go.Scatter(
-        x=steps,
-        y=rates,
-        mode="lines",
-        name=html.escape(name),
-        line=line,
-        hovertemplate="%{x:,.0f}: %{y:.3g}",
-    )
+    return Line(name, steps, rates, color, width, dash)
 
 
-def fit_figure(plan: Plan) -> go.Figure:
+def fit_figure(plan: Plan) -> Chart:
     """Loss against step for every fitted run: points as measured, lines as fitted."""
-    figure = go.Figure()
     count = len(plan.runs)
     size, width = (2.5, 0.9) if count > MANY else (4.0, 1.6)
+    lines = []
     for run, color in zip(plan.runs, run_colors(plan.runs), strict=True):
         drawn = _drawn(run, POINTS_DRAWN // count)
         steps, losses = run.step[drawn], run.loss[drawn]
-        figure.add_trace(
-            _run_trace(
-                run,
-                "measured",
-                steps,
-                losses,
-                mode="markers",
-                marker={"color": color, "size": size, "opacity": 0.55},
-            )
-        )
+        lines.append(Line(f"{run.name}, measured", steps, losses, color, points=size))
         # Within the warmup a law of intrinsic time has not begun to hold.
         steps = steps[steps > run.schedule.warmup]
         if len(steps):
             found = plan.law.predict(run.schedule, steps, batch_size=run.batch_size)
-            losses = np.asarray(found.mean)
-            line = {"color": color, "width": width}
-            figure.add_trace(_run_trace(run, "fitted", steps, losses, mode="lines", line=line))
-    figure = on_the_page(figure, STEP, LOSS)
-    return figure.update_yaxes(range=_loss_range([(run.step, run.loss) for run in plan.runs]))
-
-
-def _run_trace(
-    run: Run, what: str, steps: np.ndarray, losses: np.ndarray, **style: Any
-) -> go.Scatter:
-    """A curve of a run; its name is escaped, because Plotly reads names as HTML."""
-    name = html.escape(run.name)
-    hover = f"{name}<br>step %{{x:,.0f}}: %{{y:.4f}} {what}<extra></extra>"
-    return go.Scatter(x=steps, y=losses, name=name, hovertemplate=hover, **style)
+            lines.append(Line(f"{run.name}, fitted", steps, found.mean, color, width))
+    losses = _loss_range([(run.step, run.loss) for run in plan.runs])
+    return Chart(Axis(STEP), Axis(LOSS, range=losses, format="loss4"), lines)
 
 
 def run_colors(runs: tuple[Run, ...]) -> list[str]:
@@ -109,43 +88,38 @@ def run_colors(runs: tuple[Run, ...]) -> list[str]:
     return [str(scale[ranks[i]]) for i in range(len(runs))]
 
 
-def forecast_figure(plan: Plan) -> go.Figure:
-    """Loss against step: the planned run with its 90% band, beside the pilots as measured."""
+def forecast_figure(plan: Plan) -> Chart:
+    """Loss against step: the planned run with its 90% band, beside the pilots as measured.
+
+    The loss axis serves the forecast: it shows the band and the ends of the pilots, and none of
+    what a run at a far too low or high LR lost.
+    """
     longest = max(run.final_step for run in plan.runs)
     far = plan.horizon > FAR * longest
     step, mean, low, high = _forecast_curves(plan, again=far)
-    figure = go.Figure([_pilot_line(run, len(plan.runs)) for run in plan.runs])
-    figure.add_trace(
-        go.Scatter(
-            x=np.concatenate([step, step[::-1]]),
-            y=np.concatenate([high, low[::-1]]),
-            fill="toself",
-            fillcolor=ACCENT_FAINT,
-            line={"width": 0},
-            name="90% interval",
-            hoverinfo="skip",
-        )
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=step,
-            y=mean,
-            mode="lines",
-            name="planned run",
-            line={"color": ACCENT, "width": 3},
-            customdata=np.column_stack([low, high]),
-            hovertemplate="step %{x:,.0f}: %{y:.4f}"
-            "<br>90%: %{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>",
-        )
-    )
-    figure = on_the_page(figure, STEP, LOSS)
-    curves = [*((run.step, run.loss) for run in plan.runs), (step, low), (step, high)]
-    figure.update_yaxes(range=_loss_range(curves))
+    count = len(plan.runs)
+    colors = run_colors(plan.runs) if count <= MANY else ["grey"] * count
+    lines = [_pilot_line(run, color, count) for run, color in zip(plan.runs, colors, strict=True)]
+    lines.append(Line("planned run", step, mean, "accent", 3.0, low=low, high=high))
+    curves = [(step, low), (step, high)]
+    losses = _forecast_range(curves, [run.final_loss for run in plan.runs])
+    steps = Axis(STEP, tight=True)
     if far:
         begin = max(0.02 * min(run.final_step for run in plan.runs), 1.0)
-        ends = np.log10([begin, plan.horizon])
-        figure.update_xaxes(type="log", range=ends.tolist(), dtick=1)
-    return figure
+        steps = Axis(STEP, log=True, range=(begin, 1.1 * plan.horizon))
+    return Chart(steps, Axis(LOSS, range=losses, format="loss4"), lines)
+
+
+def _forecast_range(
+    curves: list[tuple[np.ndarray, np.ndarray]], ends: list[float]
+) -> tuple[float, float] | None:
+    """The range of the band after its first tenth, and of the better half of the pilots' ends."""
+    found = _loss_range(curves)
+    if found is None:
+        return None
+    low, high = found
+    high = max(high, float(np.median(ends)) + 0.06 * (high - low))
+    return low, high
 
 
 def _forecast_curves(plan: Plan, *, again: bool) -> list[np.ndarray]:
@@ -182,10 +156,11 @@ def _decade_forecasts(plan: Plan, first: float) -> list[Forecast]:
     return forecasts
 
 
-def _pilot_line(run: Run, count: int) -> go.Scatter:
+def _pilot_line(run: Run, color: str, count: int) -> Line:
+    """A pilot as measured."""
     drawn = _drawn(run, POINTS_DRAWN // count)
-    line = {"color": GREY, "width": 1.2}
-    return _run_trace(run, "measured", run.step[drawn], run.loss[drawn], mode="lines", line=line)
+    name = f"{run.name}, measured"
+    return Line(name, run.step[drawn], run.loss[drawn], color, 1.2)
 
 
 def _drawn(run: Run, points: int) -> np.ndarray:
@@ -197,7 +172,7 @@ def _drawn(run: Run, points: int) -> np.ndarray:
     return np.linspace(0, count - 1, points).round().astype(int)
 
 
-def _loss_range(curves: list[tuple[np.ndarray, np.ndarray]]) -> list[float] | None:
+def _loss_range(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float] | None:
     """Loss axis that shows where curves end: their first tenth would flatten all the rest."""
     kept = [loss[step >= 0.1 * step[-1]] for step, loss in curves if len(step) and len(loss)]
     values = np.concatenate(kept) if kept else np.empty(0)
@@ -206,4 +181,4 @@ def _loss_range(curves: list[tuple[np.ndarray, np.ndarray]]) -> list[float] | No
         return None
     low, high = float(values.min()), float(np.quantile(values, 0.995))
     margin = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
-    return [low - margin, high + margin]
+    return low - margin, high + margin

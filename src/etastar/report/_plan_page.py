@@ -7,25 +7,24 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 
 from etastar._files import prepare_folder, write_text
 from etastar.control import last_piece
 from etastar.planning import Alternative, PhaseEstimate, Plan
 from etastar.runs import Run
 
+from ._explorer import explorer
 from ._page import html_table, keys, page, section, spec_code, swatch
 from ._plan_batch import batch_figure, batch_rows
 from ._plan_figures import (
     MANY,
+    family_name,
     fit_figure,
     forecast_figure,
     run_colors,
     schedule_figure,
 )
-from ._style import ACCENT, ACCENT_FAINT, GREY, MARK, standard_style
+from ._style import ACCENT, GREY, MARK, standard_style
 from ._words import (
     batch_text,
     budget_text,
@@ -34,10 +33,12 @@ from ._words import (
     done_steps,
     exponent_text,
     has_phase,
+    horizons_text,
     interval_text,
     loss_text,
     multiple_text,
     phase_meaning,
+    phase_text,
     rate_text,
     regret_text,
     shape_in_words,
@@ -52,10 +53,12 @@ from ._words import (
 # Lines of at most 40 characters: they fit a phone.
 SNIPPET = """\
 from torch.optim import AdamW
-from etastar.integrations import torch
+from etastar.integrations.torch import (
+    ScheduledLR,
+)
 
 optimizer = AdamW(model.parameters())
-scheduler = torch.ScheduledLR(
+scheduler = ScheduledLR(
     optimizer, "schedule.json"
 )
 
@@ -65,11 +68,13 @@ scheduler.step()
 
 
 def plan_report(plan: Plan) -> str:
-    """A plan as one self-contained HTML page, plotly.js included (about 5 MB).
+    """A plan as one self-contained HTML page, a few hundred kB in most cases and at most 2 MB.
 
     It holds the recommendation, the planned schedule beside the standard ones, the comparison, the
     forecast with its 90% band, the fitted curves over the logs, the peak LR at other horizons, the
-    evidence, the caveats and code to paste. All text from logs is escaped; nothing is fetched.
+    evidence, the caveats and code to paste. Where the law is our own the reader moves horizon, peak
+    LR, batch size and shape, and sees what the law says of it: its formulas run in the page. All
+    text from logs is escaped; nothing is fetched.
 
     Arguments:
         plan: what `etastar.planning.plan` returned.
@@ -86,8 +91,9 @@ def plan_report(plan: Plan) -> str:
     body = "\n".join(
         [
             _headline(plan),
-            _batch(plan),
+            explorer(plan),
             _schedules(plan),
+            _batch(plan),
             _forecast(plan),
             _caveats(plan),
             _snippet(plan),
@@ -98,7 +104,7 @@ def plan_report(plan: Plan) -> str:
         ]
     )
     title = f"Learning rate plan for {steps_text(plan.horizon)} steps"
-    return page(title, body, get_plotlyjs())
+    return page(title, body)
 
 
 def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
@@ -135,9 +141,9 @@ def _headline(plan: Plan) -> str:
 <div><dt>expected final loss</dt><dd>{loss_text(loss.value)}
 <small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
 </dl>
-<p>{escape(words[:1].upper() + words[1:])}.</p>
+<p>{escape(_sentence(words))}.</p>
 {_budget(plan)}<p>One may stray: {escape(stray_text(plan))}.</p>
-{_continuation(plan)}<p>{escape(phase_meaning(plan.phase))}</p>
+{_continuation(plan)}<p>{escape(phase_text(plan))}</p>
 </div>"""
 
 
@@ -165,11 +171,10 @@ def _batch(plan: Plan) -> str:
         ramp = [html_table(head, batch_rows(plan))]
     return section(
         "Learning rate and batch size",
-        _plot(batch_figure(plan), "batch"),
+        batch_figure(plan).html("batch"),
         keys([
             (swatch(MARK, width=4), "the plan"),
-            (swatch(GREY, width=4), "pilots"),
-            (swatch(ACCENT, width=4), f"{plan.within.loss:g} above the plan"),
+            (swatch(ACCENT, width=8), f"within {plan.within.loss:g} of the best"),
         ]),
         '<p class="soft">The loss to expect of runs of the plan’s shape for the same budget: a'
         " larger batch leaves fewer updates. Blank is where the peak LR is above what the pilots"
@@ -190,22 +195,10 @@ def _continuation(plan: Plan) -> str:
     )
 
 
-def _plot(figure: go.Figure, name: str) -> str:
-    drawn = to_html(
-        figure,
-        include_plotlyjs=False,
-        full_html=False,
-        default_height="340px",
-        div_id=f"figure-{name}",
-        config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
-    )
-    return f'<div class="plot">{drawn}</div>'
-
-
 def _schedules(plan: Plan) -> str:
     styles = [standard_style(i) for i in range(len(plan.comparison))]
     marks = [swatch(ACCENT, width=4), *(swatch(*style) for style in styles)]
-    names = ["planned", *(other.family for other in plan.comparison)]
+    names = ["planned", *(family_name(plan, other) for other in plan.comparison)]
     own = [rate_text(plan.peak_lr), loss_text(plan.loss.value), "0", "", "1×"]
     rows = [[marks[0] + "planned", *own]]
     classes = ["ours"]
@@ -218,7 +211,7 @@ def _schedules(plan: Plan) -> str:
     head = ["schedule", "peak LR", "loss", "regret", "90%", "steps to match"]
     return section(
         "Planned and standard schedules",
-        _plot(schedule_figure(plan), "schedules"),
+        schedule_figure(plan).html("schedules"),
         keys(list(zip(marks, names, strict=True))),
         html_table(head, rows, classes=classes),
         '<p class="soft">Each standard schedule stands at its own best peak LR. Regret is its'
@@ -249,19 +242,28 @@ def _alternative(mark: str, other: Alternative) -> list[str]:
 
 
 def _forecast(plan: Plan) -> str:
-    band = f'<svg width="24" height="10" aria-hidden="true"><rect width="24" height="10" \
-fill="{ACCENT_FAINT}"/></svg>'
+    band = (
+        '<svg width="24" height="10" aria-hidden="true"><rect width="24" height="10"'
+        ' style="fill:var(--band)"/></svg>'
+    )
     entries = [
         (swatch(ACCENT, width=4), "planned run"),
         (band, "90% interval"),
-        (swatch(GREY, width=1.5), "pilots, as measured"),
     ]
+    if len(plan.runs) <= MANY:
+        colors = run_colors(plan.runs)
+        entries += [
+            (swatch(color, width=1.5), run.name)
+            for run, color in zip(plan.runs, colors, strict=True)
+        ]
+    else:
+        entries.append((swatch(GREY, width=1.5), "pilots, as measured"))
     longest = max(run.final_step for run in plan.runs)
     return section(
         "Forecast",
         f"<p>The planned run is {times_text(plan.horizon / longest)} times as long as the longest"
         f" pilot ({steps_text(longest)} steps).</p>",
-        _plot(forecast_figure(plan), "forecast"),
+        forecast_figure(plan).html("forecast"),
         keys(entries),
     )
 
@@ -280,7 +282,7 @@ def _fit(plan: Plan) -> str:
     tall = len(rows) > MANY
     return section(
         "The fit over the logs",
-        _plot(fit_figure(plan), "fit"),
+        fit_figure(plan).html("fit"),
         '<p class="soft">Points are measured, lines are fitted; the hue goes from the lowest peak'
         " LR to the highest. A long log is drawn with fewer points than it has, and lines begin"
         " after the warmup.</p>",
@@ -325,7 +327,12 @@ def _other_horizons(plan: Plan) -> str:
     return section(
         "The peak LR at other horizons",
         html_table(head, rows, classes=classes),
+        f"<p>{escape(_sentence(horizons_text(plan)))}</p>",
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _evidence(plan: Plan) -> str:

@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 ACCENT = "#0d9488"
 """What the figure is about: the planned or the optimal schedule."""
 
-ACCENT_FAINT = "rgba(13, 148, 136, 0.28)"
-"""The interval around it."""
-
 GREY = "#94a3b8"
 """What it is seen against: pilots, references, diagonals."""
 
@@ -44,25 +41,6 @@ def standard_line(index: int) -> dict[str, Any]:
     """The line of the standard schedule at an index of a comparison."""
     color, dash = standard_style(index)
     return {"color": color, "dash": dash, "width": 1.6}
-
-
-def on_the_page(figure: go.Figure, x: str, y: str) -> go.Figure:
-    """For report.html: axes named with units; the page, which knows whether it is dark, colours."""
-    axis = {"automargin": True, "zeroline": False, "title": {"standoff": 10}, "nticks": 6}
-    figure.update_layout(
-        template="none",
-        height=340,
-        margin={"l": 8, "r": 12, "t": 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        showlegend=False,
-        hovermode="closest",
-        dragmode=False,
-        font={"size": 12},
-    )
-    figure.update_xaxes(**axis, title_text=x)
-    figure.update_yaxes(**axis, title_text=y)
-    return figure
 
 
 def on_its_own(

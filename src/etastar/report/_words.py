@@ -214,6 +214,58 @@ def phase_meaning(phase: PhaseEstimate) -> str:
     return PHASE_MEANING.get(phase.name, phase.name) if has_phase(phase) else NO_EXPONENTS
 
 
+def phase_text(plan: Plan) -> str:
+    """What the phase means, and where the plans at other horizons show another picture, which.
+
+    >>> phase_text(plan).split(",")[0]
+    'Easy phase: the best peak LR falls as the horizon grows'
+    """
+    meaning = phase_meaning(plan.phase)
+    how = peak_movement(plan)
+    expected = {"easy": ("falls",), "hard": ("stays",)}.get(plan.phase.name)
+    if not has_phase(plan.phase) or expected is None or how is None or how in expected:
+        return meaning
+    return f"{meaning} The plans of this page show it differently: {horizons_text(plan)}"
+
+
+def peak_movement(plan: Plan) -> str | None:
+    """How the peak LR of the plans moves with the horizon: falls, rises, stays, or stays capped.
+
+    None where there are not two horizons; "stays" is within 5% from the first to the last.
+    """
+    peaks = [other.peak_lr for other in plan.other_horizons]
+    if len(peaks) < 2:
+        return None
+    cap = math.inf if plan.limits is None else plan.limits.cap
+    if min(peaks) >= 0.999 * cap:
+        return "capped"
+    ratio = peaks[-1] / peaks[0]
+    return "falls" if ratio < 0.95 else "rises" if ratio > 1.05 else "stays"
+
+
+def horizons_text(plan: Plan) -> str:
+    """A sentence on how the peak LR of the plans moves with the horizon; "" for less than two.
+
+    >>> horizons_text(plan)
+    'from 4,000 to 8,000 steps the peak LR falls from 0.02 to 0.015.'
+    """
+    how = peak_movement(plan)
+    if how is None:
+        return ""
+    first, last = plan.other_horizons[0], plan.other_horizons[-1]
+    span = f"from {steps_text(first.horizon)} to {steps_text(last.horizon)} steps"
+    if how == "capped":
+        assert plan.limits is not None
+        return (
+            f"{span} every plan stands at the highest LR allowed, {rate_text(plan.limits.cap)}; the"
+            " best may lie above it."
+        )
+    if how == "stays":
+        return f"{span} the peak LR stays near {rate_text(last.peak_lr)}."
+    peaks = f"{rate_text(first.peak_lr)} to {rate_text(last.peak_lr)}"
+    return f"{span} the peak LR {how} from {peaks}."
+
+
 def spec_of_the_rest(schedule: Schedule) -> str:
     """The spec of a schedule; of one that goes on from a run, what is done last and from where.
 

@@ -107,7 +107,7 @@ class LastIterate:
         """
         distance, gradient = above("distance", distance, 0.0), above("gradient", gradient, 0.0)
         time, spread = self._best_terms
-        return distance / gradient / math.sqrt(time * spread) / self.schedule.peak
+        return distance / gradient / math.sqrt(time) / math.sqrt(spread) / self.schedule.peak
 
     def best_bound(self, *, distance: float = 1.0, gradient: float = 1.0) -> float:
         """The bound at the best base LR, D G min_k sqrt(spread_k / time_k), in units of the loss.
@@ -144,7 +144,7 @@ class LastIterate:
         """
         rho = positives("rho", rho)
         time, spread = self._best_terms
-        values = self._half_sum(np.ravel(rho) / math.sqrt(time * spread))[0]
+        values = self._half_sum(np.ravel(rho) / math.sqrt(time) / math.sqrt(spread))[0]
         return values.reshape(rho.shape) / math.sqrt(spread / time)
 
     @property

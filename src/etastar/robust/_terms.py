@@ -102,10 +102,11 @@ def add_backwards(
     np.copyto(spread, rates)
     spread[..., 0] += time_after
     np.cumsum(spread, axis=-1, out=time)
-    # r_j^2 / time_{j+1}, then its running sum
-    np.multiply(rates, rates, out=spread)
-    spread[..., 1:] /= time[..., :-1]
-    spread[..., 0] = spread[..., 0] / time_after + spread_after
+    # r_j^2 / time_{j+1} (the square alone would be 0 for a small rate), then its running sum
+    np.divide(rates[..., 1:], time[..., :-1], out=spread[..., 1:])
+    spread[..., 0] = rates[..., 0] / time_after
+    spread *= rates
+    spread[..., 0] += spread_after
     np.cumsum(spread, axis=-1, out=spread)
 
 

@@ -4,9 +4,15 @@ Of a training that is still running, `live_log` finds the log and `log_status` s
 
 Where to change what is read:
 
-- a format: the file named after it (`_delimited.py`, `_jsonl.py`, `_parquet.py`, `_lightning.py`,
-  `_trainer_state.py`, `_tensorboard.py`), with a `Reader` (`_log_table.py`) that is listed in
+- a format: the file named after it (`_delimited.py`, `_jsonl.py`, `_json_document.py`,
+  `_parquet.py`, `_lightning.py`, `_trainer_state.py`, `_llama_factory.py`, `_tensorboard.py`,
+  `_epochs.py`, `_wandb.py`, `_mlflow.py`), with a `Reader` (`_log_table.py`) that is listed in
   `READERS` of `_formats.py`; how all of them open a text file: `_file_text.py`;
+- what a training printed, and patterns for it: `_console.py`;
+- runs that a tracker keeps: a `Tracker` (`_tracker.py`) in `_wandb.py`, `_mlflow.py` or
+  `_trackio.py`, listed in `TRACKERS` of `_formats.py`;
+- several files that are one run: `_tensorboard_csv.py`, `_lightning.py` (a resumed run), put
+  together by `_joined_tables.py`; objects inside JSON objects: `_nested.py`;
 - which files of a folder are logs, and in what order: `_sources.py`;
 - the names of columns that are guessed: `_columns.py`;
 - what `runs.csv` and a log's own first line may say: `_declarations.py`, a change of schedule under

@@ -31,6 +31,7 @@ STEP = (
     "steps",
     "iterations",
     "iters",
+    "current_steps",
     "_step",
 )
 # What a log without a step may count instead; updates follow from the batch size.
@@ -72,12 +73,14 @@ LOSS = (
     "loss_validation",
     "loss_eval",
     "val_loss_epoch",
+    "val_bpb",
     "loss",
     "train_loss",
     "training_loss",
     "loss_train",
     "train_loss_step",
     "train_loss_epoch",
+    "total_loss",
 )
 HORIZON = (
     "horizon",
@@ -277,6 +280,11 @@ def rate_column(table: LogTable, given: str | None) -> tuple[str | None, str | N
 
 def _none(table: LogTable, noun: str, names: Sequence[str]) -> InputError:
     listing = _listing(table, names)
+    if noun == "step" and any(ordinary(name) == "epoch" for name in table.frame.columns):
+        return InputError(
+            f"{table.path}: no step column; found {listing}; it counts epochs: give the updates in"
+            f" one with {option('steps_per_epoch')}, or name the column with {option('step')}"
+        )
     return InputError(
         f"{table.path}: no {noun} column; found {listing}; name it with {option(noun)}"
     )

@@ -13,13 +13,14 @@ import polars as pl
 
 from etastar._checks import HORIZON_LIMIT, number_in, shown
 from etastar._errors import InputError, known_names
+from etastar._files import is_file, is_folder, place_of
 from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 from ._changes import schedule_with_changes
 from ._columns import LOSS, RATE, STEP, ordinary
 from ._delimited import read_delimited
 from ._file_text import read_text
-from ._formats import SUFFIXES
+from ._formats import ENDS
 from ._log_table import MISSING, LogTable
 from ._tensorboard import has_events
 
@@ -35,7 +36,7 @@ BATCH = (
 BATCH_OF_TOKENS = ("batch_tokens", "tokens_per_batch", "batch_size_tokens")
 """Names of a batch size that counts tokens, whatever the length of a sequence."""
 UNIT_KEYS = ("unit", *(size.name for size in fields(Unit)[1:]))
-IN_FOLDER = ("metrics.csv", "trainer_state.json")
+IN_FOLDER = ("metrics.csv", "trainer_state.json", "trainer_log.jsonl", "metrics.json")
 """Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
 
 
@@ -87,7 +88,7 @@ def read_declarations(folder: Path) -> list[Declaration]:
         InputError: the file has no run column, names a run twice, or holds a number that is none.
     """
     path = folder / FILE
-    if not path.is_file():
+    if not is_file(path):
         return []
     table = read_delimited(path, read_text(path), name=path.stem)
     columns = {ordinary(name.split("\n")[0]): name for name in table.frame.columns}
@@ -101,7 +102,7 @@ def read_declarations(folder: Path) -> list[Declaration]:
     rows = [_declaration(table, columns, row, folder) for row in range(table.frame.height)]
     seen: dict[object, str] = {}
     for row in rows:
-        key = row.path.resolve() if row.path else row.run
+        key = place_of(row.path) if row.path else row.run
         if key in seen:
             raise InputError(
                 f"{row.where}: run {row.run} is declared before ({seen[key]}); remove one"
@@ -334,13 +335,13 @@ def _log_of(folder: Path, run: str) -> Path | None:
 
 
 def _existing(base: Path) -> Path | None:
-    if base.is_file():
+    if is_file(base):
         return base
-    for suffix in SUFFIXES:
+    for suffix in ENDS:
         path = base.with_name(base.name + suffix)
-        if path.is_file():
+        if is_file(path):
             return path
     for name in IN_FOLDER:
-        if (base / name).is_file():
+        if is_file(base / name):
             return base / name
-    return base if base.is_dir() and has_events(base) else None
+    return base if is_folder(base) and has_events(base) else None

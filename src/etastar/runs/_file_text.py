@@ -5,24 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from etastar._errors import InputError
+from etastar._files import place_of, read_file
 
 
 def read_bytes(path: Path) -> bytes:
     """The whole file.
 
     Raises:
-        InputError: it does not exist, is a folder, cannot be read, or is empty.
+        InputError: as `read_file`, and for a file that is empty.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder where a file is expected; name the file") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{path}: cannot be read ({reason}); check its permissions") from None
-    if not raw.strip():
+    raw = read_file(path)
+    if not raw or raw.isspace():
         raise InputError(f"{path}: the file is empty; remove it or log to it")
     return raw
 
@@ -49,7 +42,7 @@ def read_text(path: Path) -> str:
 
 def run_folder_name(path: Path) -> str:
     """The folder that holds a file, above any `checkpoint-N`: trainers name runs by it."""
-    folder = path.resolve().parent
+    folder = place_of(path).parent
     if folder.name.startswith("checkpoint-"):
         folder = folder.parent
     return folder.name or path.stem

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from etastar._errors import InputError
+from etastar._files import is_file, is_folder
 
 from . import _logged_values
 from ._columns import loss_column, step_column
 from ._declarations import IN_FOLDER
-from ._formats import SUFFIXES, read_log_table
+from ._formats import ENDS, SUFFIXES, read_log_table
 from ._log_table import numbers
 from ._run import measured, risen
 from ._sources import find_logs
@@ -67,10 +68,10 @@ def live_log(base: str | os.PathLike[str]) -> Path | None:
     """
     base = Path(base)
     with _input_errors_only(base):
-        found = [base] if base.is_file() else []
+        found = [base] if is_file(base) else []
         named = (base.with_name(base.name + suffix) for suffix in SUFFIXES)
-        found += [path for path in named if path.is_file()]
-        if base.is_dir():
+        found += [path for path in named if is_file(path)]
+        if is_folder(base):
             with contextlib.suppress(InputError):  # a folder without a log in it yet
                 found += [source.path for source in find_logs(base)]
     if len(found) > 1:
@@ -140,11 +141,11 @@ def log_name(log: str | os.PathLike[str], run: str) -> str:
     ('pilot_3.jsonl', 'pilot_3/metrics.csv')
     """
     log = Path(log)
-    if log.is_dir():
+    if is_folder(log):
         return run
     if log.name in IN_FOLDER:
         return f"{run}/{log.name}"
-    return run + (log.suffix if log.suffix.lower() in SUFFIXES else "")
+    return run + (log.suffix if log.suffix.lower() in ENDS else "")
 
 
 @contextlib.contextmanager

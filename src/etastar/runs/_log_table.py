@@ -23,7 +23,8 @@ class LogTable:
     `averaged` names columns that hold means since the row before. `place` turns a row's `line` into
     the words that name it in messages. `unterminated` says that a text file does not end in a
     newline, as when the process writing it was killed. `headers` are the lines by which a log
-    declares its own run, each with its number; see `etastar.runs._declarations`.
+    declares its own run, each with its number; see `etastar.runs._declarations`. `paths` holds the
+    file of each row where a table is joined from several.
     """
 
     path: Path
@@ -37,10 +38,12 @@ class LogTable:
     caveats: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
     headers: tuple[tuple[int, Mapping[str, object]], ...] = ()
+    paths: tuple[Path, ...] | None = None
 
     def where(self, row: int) -> str:
         """The place of one row, such as `log.csv:12`."""
-        return self.place.format(path=self.path, line=int(self.line[row]))
+        path = self.path if self.paths is None else self.paths[row]
+        return self.place.format(path=path, line=int(self.line[row]))
 
     def only(self, rows: np.ndarray) -> LogTable:
         """The table of some rows, in the order given."""
@@ -49,6 +52,7 @@ class LogTable:
             self,
             frame=self.frame[rows],
             line=self.line[rows],
+            paths=None if self.paths is None else tuple(self.paths[int(row)] for row in rows),
             unterminated=self.unterminated and last,
         )
 

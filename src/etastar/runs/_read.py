@@ -13,9 +13,11 @@ import numpy as np
 
 from etastar._checks import HORIZON_LIMIT, one_of, step_horizon
 from etastar._errors import InputError, option
+from etastar._files import is_file, place_of
 from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 from . import _columns, _logged_rates, _logged_values
+from ._console import compiled_patterns
 from ._declarations import (
     Declaration,
     completed,
@@ -24,7 +26,9 @@ from ._declarations import (
     no_log,
     read_declarations,
 )
+from ._epochs import with_steps
 from ._formats import read_log_table
+from ._lightning import of_monitor
 from ._log_table import LogTable, numbers
 from ._run import Run
 from ._several_runs import table_of_each_run
@@ -39,8 +43,21 @@ class _Options:
     lr: str | None
     schedule: Schedule | str | None
     horizon: float | None
+    patterns: tuple[str, ...]
+    steps_per_epoch: float | None
     unit: str | None
     sizes: dict[str, float | None]
+
+    def check(self) -> None:
+        """Refuse what no log can mend."""
+        epoch = self.steps_per_epoch
+        if self.horizon is not None and not 0 < self.horizon < np.inf:
+            raise InputError(f"horizon is {self.horizon}; give a number above 0")
+        if self.unit is not None:
+            one_of("unit", self.unit, UNITS)
+        if epoch is not None and not 0 < epoch < np.inf:
+            raise InputError(f"steps_per_epoch is {epoch}; give a number of updates above 0")
+        compiled_patterns(self.patterns)
 
     @property
     def of_unit(self) -> dict[str, Any]:
@@ -60,36 +77,37 @@ def read_runs(
     batch_size: float | None = None,
     epoch_size: float | None = None,
     sequence_length: float | None = None,
+    pattern: str | Sequence[str] = (),
+    steps_per_epoch: float | None = None,
 ) -> list[Run]:
     """Read training logs.
 
-    Formats: CSV, TSV, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning `metrics.csv`,
-    TensorBoard event files (needs `pip install 'etastar[tensorboard]'`). A folder stands for the
-    logs in it, or, where it holds none, for those in its subfolders. A table may hold several runs,
-    or be the summary of a sweep. What is left out or doubted is a caveat.
+    Formats: CSV, TSV, JSON, JSONL, Parquet, Hugging Face `trainer_state.json`, Lightning
+    `metrics.csv`, TensorBoard, W&B, MLflow, Trackio, and what a training printed. A folder stands
+    for the logs in it, or, where it holds none, for those in its subfolders. A tracker's runs are
+    named `wandb:ENTITY/PROJECT[/RUN]`, `mlflow:URI#EXPERIMENT` or `trackio:PROJECT[/RUN]`. A table
+    may hold several runs, told apart by a column such as `run`, or a final loss a row.
 
-    The schedule of a run is, in this order: the spec in the `schedule` column of a `runs.csv` in
-    the folder of the log (or up to two above), whose `run` column names the log; what the log
-    itself declares; `schedule`; the standard schedule, or else a table, that agrees with the logged
-    learning rates. Its other columns are `horizon`, `batch_size`, `momentum`, metadata.
+    The schedule of a run is, in this order: that of its row in a `runs.csv` in the folder of the
+    log (or up to two above); what the log itself declares; `schedule`; the standard schedule that
+    agrees with all logged learning rates, or a table through them. Steps are updates: a log that
+    counts tokens, samples or epochs is read by its batch size, see `etastar.schedule.Unit`. What is
+    left out or doubtful is a caveat of the run; one that diverged is kept and marked.
 
-    A log that counts tokens, samples or epochs, such as in a column `tokens`, is read by its batch
-    size: see `etastar.schedule.Unit`.
     Arguments:
         sources: a file, a folder, a glob (`"logs/*.csv"`), or a list of any of these.
-        step, loss, lr: names of the columns; guessed where None, validation losses before training
-            ones.
+        step, loss, lr: columns; guessed where None, validation losses before training ones.
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
-        horizon: steps, for specs that name none and for schedules made from logged learning rates.
-        unit: what the step column, `horizon` and `schedule` count; by default steps, and of a
-            column what its name says.
+        horizon: for specs that name none and for schedules made from logged learning rates.
+        unit: what steps, `horizon` and `schedule` count: steps, samples, tokens or epochs.
         batch_size, epoch_size, sequence_length: samples of an update and of an epoch, tokens of a
-            sample, for runs that do not say theirs.
+            sample, where the log says none.
+        pattern: regular expressions that find rows in other text: named groups become columns.
+        steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
-    Returns: one run a log, as named; of a folder in the order of its `runs.csv`, then by name.
-    Raises:
-        InputError: no log, a missing column, a cell that is no number, a loss <= 0, fewer than two
-            points, or no way to know the schedule: with the file, its line, and how to fix it.
+    Returns: one run a log, in the order named; a folder's as its `runs.csv` has them, then by name.
+    Raises: InputError, one line with file, line and remedy: no log, a missing column, a cell that
+        is no number, a loss <= 0, fewer than two points, or no way to know the schedule.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -99,21 +117,20 @@ def read_runs(
     >>> run.name, run.final_loss, run.schedule(70)
     ('pilot', 2.5, 0.1)
     """
-    if horizon is not None and not 0 < horizon < np.inf:
-        raise InputError(f"horizon is {horizon}; give a number above 0")
-    one_of("unit", unit, (*UNITS, None))
+    patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
     sizes = {"batch_size": batch_size, "epoch_size": epoch_size}
     sizes["sequence_length"] = sequence_length
-    options = _Options(step, loss, lr, schedule, horizon, unit, sizes)
+    options = _Options(step, loss, lr, schedule, horizon, patterns, steps_per_epoch, unit, sizes)
+    options.check()
     names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    found = _read_all(find_logs(names), _named_files(names), options)
+    found = _read_all(find_logs(names, patterns), _named_files(names), options)
     return _distinct(_without_summarised(found))
 
 
 def _named_files(names: Sequence[str | os.PathLike[str]]) -> set[Path]:
     """The files that were named themselves, not by a folder or a glob."""
     paths = [Path(os.path.expanduser(os.fspath(name))) for name in names]
-    return {path.resolve() for path in paths if path.is_file()}
+    return {place_of(path) for path in paths if is_file(path)}
 
 
 def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) -> list[Run]:
@@ -131,7 +148,7 @@ def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) ->
         try:
             runs += _runs(source, options)
         except InputError as error:
-            if source.path.resolve() in named:
+            if place_of(source.path) in named:
                 raise
             problems.append(error)
     if not runs:
@@ -142,7 +159,9 @@ def _read_all(sources: Sequence[Source], named: set[Path], options: _Options) ->
 
 def _runs(source: Source, options: _Options) -> list[Run]:
     """The run of a log, those of a table that holds several, or of a sweep's summary table."""
-    table = read_log_table(source.path)
+    table = of_monitor(source.table or read_log_table(source.path, options.patterns))
+    if options.step is None:
+        table = with_steps(table, options.steps_per_epoch)
     own, notes = declared_in(table)
     source = replace(
         source,
@@ -259,6 +278,12 @@ def _unit(
             caveat = f"{table.path}: {column} is taken to count updates, as {error}"
             return Unit("steps", **sizes), batch_size, [caveat]
         found = ", ".join(table.frame.columns[:20])
+        if name == "epochs" and not told:
+            raise InputError(
+                f"{table.path}: no step column; found {found}; it counts epochs: give the updates"
+                f" in one with {option('steps_per_epoch')}, or {option('batch_size')} and"
+                f" {option('epoch_size')}, or name the column with {option('step')}"
+            ) from None
         raise InputError(
             f"{table.path}: no step column; found {found}; {column} counts {name}, but {error}; add"
             f" it as a column of the log or of a runs.csv beside it, give"

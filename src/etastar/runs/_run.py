@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar.schedule import Schedule
 
 RISE = 3.0
@@ -77,7 +77,8 @@ class Run:
     object.
 
     Arguments:
-        name: what the run is called in tables and messages.
+        name: what the run is called in tables and messages; control characters and bytes that are
+            not UTF-8 become escapes.
         step: shape (n,), strictly increasing updates done when each loss was measured, >= 0.
         loss: shape (n,), losses in nats (or the user's own unit), finite and > 0.
         schedule: the learning rate of every update, in the user's own unit.
@@ -112,10 +113,12 @@ class Run:
         problem = _problem(step, loss, self.batch_size, self.momentum)
         if problem:
             raise InputError(f"run {self.name}: {problem}")
+        # Names of files and text from logs end up in terminals and pages.
+        object.__setattr__(self, "name", legible(str(self.name)))
+        object.__setattr__(self, "caveats", tuple(map(legible, self.caveats)))
         object.__setattr__(self, "step", step)
         object.__setattr__(self, "loss", loss)
         object.__setattr__(self, "metadata", dict(self.metadata))
-        object.__setattr__(self, "caveats", tuple(self.caveats))
 
     @property
     def final_loss(self) -> float:

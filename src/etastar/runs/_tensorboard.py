@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from etastar._errors import InputError
+from etastar._files import is_folder, open_file, place_of
 
+from ._joined_tables import frame_of_series
 from ._log_table import LogTable, Reader
 
 PREFIX = "events.out.tfevents"
@@ -27,22 +28,18 @@ class TensorBoard(Reader):
     """
 
     def accepts(self, path: Path) -> bool:
-        return path.name.startswith(PREFIX) or (path.is_dir() and has_events(path))
+        return path.name.startswith(PREFIX) or (is_folder(path) and has_events(path))
 
     def read(self, path: Path) -> LogTable:
-        if not path.exists():
-            raise InputError(f"{path}: no such file; check the path")
+        for file in sorted(path.glob(f"{PREFIX}*")) if is_folder(path) else [path]:
+            with open_file(file):
+                pass  # the loader would wait at a pipe for ever
         scalars = _scalars(path)
         if not scalars:
             raise InputError(f"{path}: no scalars in the event file; log the loss as a scalar")
-        # One row an event: in each column, events stay in the order in which they were written.
-        frame = pl.concat(
-            [pl.DataFrame({"step": step, tag: value}) for tag, (step, value) in scalars.items()],
-            how="diagonal",
-        )
-        line = np.concatenate([np.arange(len(step)) for step, _ in scalars.values()])
-        folder = path if path.is_dir() else path.resolve().parent
-        name = folder.resolve().name if path.is_dir() else path.name
+        frame, line = frame_of_series(scalars)
+        folder = path if is_folder(path) else place_of(path).parent
+        name = place_of(folder).name if is_folder(path) else path.name
         return LogTable(path, name, frame, line, place="{path} event {line} of the tag")
 
 

@@ -26,8 +26,9 @@ class TrainerState(Reader):
         return path.name == "trainer_state.json"
 
     def read(self, path: Path) -> LogTable:
+        text = read_text(path)
         try:
-            state = json.loads(read_text(path))
+            state = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{path}:{error.lineno}: not whole JSON; take the file of an earlier checkpoint"

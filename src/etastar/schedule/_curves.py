@@ -29,7 +29,23 @@ def power(base: Any, exponent: float) -> Any:
         return np.sqrt(base)
     if exponent == -0.5:
         return 1.0 / np.sqrt(base)
-    return np.power(base, exponent)
+    if exponent == -1.0:
+        return 1.0 / base
+    return powers(base, exponent)
+
+
+def powers(base: Any, exponent: Any) -> Any:
+    """`base ** exponent` of floats or arrays, to the same last bit.
+
+    Where numpy is handed one exponent such as 1/2 it may take the root, and in an array the power,
+    which may differ in the last bit: here it is always handed several.
+    """
+    if isinstance(base, float) and isinstance(exponent, float):
+        return float(np.power(np.array((base, 1.0, 1.0)), np.array((exponent, 1.0, 1.0)))[0])
+    shape = np.broadcast_shapes(np.shape(base), np.shape(exponent))
+    both = (np.append(np.broadcast_to(each, shape), [1.0, 1.0]) for each in (base, exponent))
+    values = np.power(*both)[:-2]
+    return values.reshape(shape)
 
 
 class Curve(ABC):
@@ -237,7 +253,7 @@ class ExponentialDecay(Curve):
     length: float
 
     def value(self, step: Any) -> Any:
-        return self.rate * np.power(self.final, (step - self.start) / self.length)
+        return self.rate * powers(self.final, (step - self.start) / self.length)
 
     def total(self, first: float, count: NDArray[np.float64]) -> NDArray[np.float64]:
         slope = math.log(self.final) / self.length

@@ -130,14 +130,17 @@ def inner_pieces(piece: Piece, start: int, until: int) -> list[tuple[Piece, int]
     """A piece, or what it was itself joined of, as pieces of the new whole."""
     if not isinstance(piece.shape, Joined):
         return [(piece, until)]
-    if until - start > piece.horizon:
-        raise InputError(
-            f"a joined piece ends after {piece.horizon} steps and cannot be held for "
-            f"{until - start}: join a constant after it"
-        )
-    inner, before = [], 0
+    inner, before, begin = [], 0, 0
     for part, end in piece.shape.pieces:
         if before < until - start:
             inner.append((part, min(start + end, until)))
-        before = end
+        before, begin = end, before
+    if until - start > piece.horizon:
+        last = inner[-1][0]
+        if before - begin < last.horizon:  # cut short, so that it would go on where it is held
+            raise InputError(
+                f"a joined piece ends after {piece.horizon} steps and cannot be held for "
+                f"{until - start}: join a constant after it"
+            )
+        inner[-1] = last, until
     return inner

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from etastar._checks import shown
 from etastar._errors import InputError
+from etastar._files import utf8_text
 
 COLUMNS = ("step", "lr")
 
@@ -14,22 +16,18 @@ COLUMNS = ("step", "lr")
 def read_knots(path: Path) -> tuple[tuple[float, float], ...]:
     """Read the columns step, lr of a CSV file; errors name the file and the line."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines)
-            header = [name.strip() for name in next(reader, [])]
-            for column in COLUMNS:
-                if column not in header:
-                    raise InputError(
-                        f"{path}:1: no column {column!r} in {shown(header)}: a file of knots has "
-                        "a header with step and lr"
-                    )
-            places = [header.index(column) for column in COLUMNS]
-            return tuple(
-                _knot(row, places, f"{path}:{reader.line_num}") for row in reader if any(row)
-            )
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+        lines = io.StringIO(utf8_text(path), newline="")
+        reader = csv.reader(lines)
+        header = [name.strip() for name in next(reader, [])]
+        for column in COLUMNS:
+            if column not in header:
+                raise InputError(
+                    f"{path}:1: no column {column!r} in {shown(header)}: a file of knots has "
+                    "a header with step and lr"
+                )
+        places = [header.index(column) for column in COLUMNS]
+        return tuple(_knot(row, places, f"{path}:{reader.line_num}") for row in reader if any(row))
+    except csv.Error as error:
         raise InputError(f"{path}: is not a CSV text file: {error}") from None
 
 

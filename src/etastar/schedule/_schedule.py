@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from etastar._checks import peak_rate, real_between, shown, step_horizon, whole
 from etastar._errors import InputError
-from etastar._files import write_text
+from etastar._files import utf8_text, write_text
 
 from ._curves import Segment
-from ._document import document_text, file_text, read_document, required
+from ._document import document_text, read_document, required
 from ._joined import Joined, Piece, inner_pieces
 from ._keys import document_of, shape_of
 from ._shape import Frame, Shape
@@ -313,7 +313,12 @@ class Schedule:
         """
         document = read_document(text)
         document.pop(_BATCH_SIZE, None)
-        return _decoded(document)
+        try:
+            return _decoded(document)
+        except RecursionError:
+            raise InputError(
+                "pieces of joined schedules in one another, too deep to read: put them in one list"
+            ) from None
 
     def save(self, path: str | os.PathLike[str], *, batch_size: Schedule | None = None) -> None:
         """Write the JSON to `path`: to a temporary name beside it first, then renamed over it.
@@ -343,9 +348,9 @@ class Schedule:
         ...     Schedule.load("no/such.json")
         ... except InputError as error:
         ...     print(error)
-        no/such.json: cannot be read: No such file or directory
+        no/such.json: no such file; check the path
         """
-        text = file_text(path)
+        text = utf8_text(path)
         try:
             return Schedule.from_json(text)
         except InputError as error:
@@ -370,7 +375,7 @@ def load_batch_size(path: str | os.PathLike[str]) -> Schedule | None:
     ...     print(load_batch_size(path).spec, Schedule.load(path).spec)
     constant:peak=64,horizon=100 cosine:peak=0.1,horizon=100
     """
-    text = file_text(path)
+    text = utf8_text(path)
     try:
         document = read_document(text).get(_BATCH_SIZE)
         return None if document is None else Schedule.from_json(json.dumps(document))

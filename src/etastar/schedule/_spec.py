@@ -113,6 +113,8 @@ def _read_join(
 ) -> Schedule:
     pieces, start = [], 0
     for spec, keys in split_join(text):
+        if spec.partition(":")[0].strip() == Joined.name:
+            raise InputError("a join in a join: write join: once, before the first piece")
         piece, unit = _read(spec, folder, stand_ins, default)
         until = keys.get("until", None)
         if until is not None and not isinstance(until, (int, float)):

@@ -123,11 +123,11 @@ def _log_rate_slopes(rows: Rows) -> dict[str, Array]:
     constants = rows.constants
     if not rows.plain:
         norm = rows.squared_norm
-        by_growth = norm - rows.left
-        lost = rows.turnover * rows.kept
-        by_decay = rows.renewed((rows.balance - norm[:, :-1]) * lost - rows.grown)
+        by_balance = norm - rows.left
+        renewal = rows.turnover * rows.kept
+        by_decay = rows.renewed((rows.balance - norm[:, :-1]) * renewal)
         middle = norm[:, :-1] + norm[:, 1:]
-        found["log_growth"] = -0.5 * (by_growth[:, :-1] + by_growth[:, 1:]) / middle
+        found["log_balance"] = -0.5 * (by_balance[:, :-1] + by_balance[:, 1:]) / middle
         found["log_decay"] = -0.5 * (by_decay[:, :-1] + by_decay[:, 1:]) / middle
     if constants.log_critical is not None:
         critical = np.exp(constants.log_critical)
@@ -207,7 +207,7 @@ def _through_norm(rows: Rows, by_log_rate: Array) -> tuple[Array, Array]:
     own[:, :-1] += to_each
     own[:, 1:] += to_each
     later = rows.kept_from(own)
-    omega, kappa = np.exp(rows.constants.log_decay), np.exp(rows.constants.log_growth)
-    lost = (kappa * rows.rate - omega * norm[:, :-1]) * rows.kept
-    by_rate = kappa / omega * (1 - rows.kept) + lost * rows.length
-    return later * by_rate, later * lost * rows.rate
+    omega, balance = np.exp(rows.constants.log_decay), np.exp(rows.constants.log_balance)
+    renewal = omega * (rows.balance - norm[:, :-1]) * rows.kept
+    by_rate = balance * (1 - rows.kept) + renewal * rows.length
+    return later * by_rate, later * renewal * rows.rate

@@ -17,6 +17,7 @@ from ._form import At
 Array = np.ndarray
 
 _LEAST_MEMORY = 1e-6  # below it the kernel's limit of no memory is reached to rounding
+_LITTLE_MEMORY = 1e-2  # below it 1 - (1 + u/b)^-g would lose digits, and its slope by g most
 _LEAST_RATE = 1e-140  # in place of a rate of 0, which has no logarithm
 _LEAST_LEFT = 1e-250  # what is kept of a squared norm can be divided by down to it
 
@@ -25,7 +26,7 @@ class VolterraConstants(NamedTuple):
     """The constants of the terms in reference units, each an array (Q, 1) with one value a row.
 
     `source` s, `memory` g, `log_lag` log b, `noise_power` p and `log_origin` log S_0 of the formula
-    in `EtastarForm`; `log_growth` log kappa, `log_decay` log omega, `time_power` q and
+    in `EtastarForm`; `log_balance` log beta, `log_decay` log omega, `time_power` q and
     `log_instability` log c, or None: then the effective rate is the learning rate, q is 1 and c 0;
     `log_critical` the logarithm of the critical batch size over the reference, `batch_power` k and
     `log_kept` log d of `NormalisedForm`, or None: then the batch size divides the noise and does
@@ -37,7 +38,7 @@ class VolterraConstants(NamedTuple):
     log_lag: Array
     noise_power: Any
     log_origin: Array
-    log_growth: Any = None
+    log_balance: Any = None
     log_decay: Any = None
     time_power: Any = None
     log_instability: Any = None
@@ -75,7 +76,7 @@ class Rows:
     @property
     def plain(self) -> bool:
         """Whether the effective rate is the learning rate."""
-        return self.constants.log_growth is None
+        return self.constants.log_balance is None
 
     @classmethod
     def of(cls, constants: VolterraConstants, rate: Array, length: Array, batch: Array) -> Rows:
@@ -100,8 +101,8 @@ class Rows:
 
     @cached_property
     def balance(self) -> Array:
-        """kappa eta / omega of every cell, the squared norm at which growth and decay balance."""
-        return np.exp(self.constants.log_growth - self.constants.log_decay) * self.rate
+        """beta eta of every cell, the squared norm at which growth and decay balance."""
+        return np.exp(self.constants.log_balance) * self.rate
 
     @cached_property
     def grown(self) -> Array:
@@ -238,19 +239,16 @@ class Rows:
         left -= self.constants.log_lag[:, :, None]
         power = left.copy() if slopes else left
         left *= -memory[:, :, None]
+        exact = np.expm1(left) if memory.min() < _LITTLE_MEMORY else None
         np.exp(left, out=left)
         if not slopes:
-            left -= 1
-            left /= all_[:, :, None]
-            return Kernel(left)
+            return Kernel(_share(left, exact, all_))
         power *= left
         by_time = np.divide(left, moved, out=moved)
         by_time *= (-memory / all_)[:, :, None]
         by_time *= since > 0
         since *= by_time
-        left -= 1
-        left /= all_[:, :, None]
-        return Kernel(left, by_time, power, since)
+        return Kernel(_share(left, exact, all_), by_time, power, since)
 
     def noise(self, kernel: Kernel, drive: Array) -> Array:
         """int_0^S drive(S') K(S - S') dS' at the points of a kernel, (Q, N).
@@ -270,6 +268,14 @@ class Rows:
         by_memory = noise * whole * (1 + all_) - np.matmul(kernel.power, change)[..., 0]
         by_lag = -np.matmul(kernel.moved, change)[..., 0]
         return by_memory / all_, by_lag - noise * memory * (1 + all_) / (1 + lag) / all_
+
+
+def _share(left: Array, exact: Array | None, all_: Array) -> Array:
+    """(left - 1) / all_ in place of one of its arguments: `exact` is left - 1 where it was made."""
+    if exact is None:
+        exact = np.subtract(left, 1.0, out=left)
+    exact /= all_[:, :, None]
+    return exact
 
 
 def affine(kept: Array, added: Array) -> Array:
