@@ -51,6 +51,8 @@ def backtest_command(
     runs_schedule: option.RunsSchedule = None,
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
+    runs_batch: option.RunsBatch = None,
+    epoch_size: option.EpochSize = None,
 ) -> None:
     """Fit on some runs, predict others, and compare with what was measured.
 
@@ -58,7 +60,7 @@ def backtest_command(
     """
     option.check_transient(transient)
     option.check_plot(plot)
-    columns = (step, loss, lr, runs_schedule, pattern, per_epoch)
+    columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
     with working("reading the logs"):
         option.check_law(law_name)
         fitted = option.read_logs(fit, *columns)

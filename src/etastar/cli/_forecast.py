@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from etastar._errors import InputError
-from etastar.schedule import Schedule, load_batch_size
+from etastar.schedule import Schedule, Unit, load_batch_size
 
 from . import _options as option
 from ._terminal import note, print_json, say_doubts, show, working
@@ -31,6 +31,8 @@ def forecast_command(
     schedule: Spec,
     at: At = None,
     batch: option.Batch = None,
+    unit: option.CountUnit = "steps",
+    epoch_size: option.EpochSize = None,
     optimiser: option.Optimiser = "auto",
     law_name: option.LawName = "etastar",
     transient: option.Transient = None,
@@ -41,16 +43,19 @@ def forecast_command(
     runs_schedule: option.RunsSchedule = None,
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
+    runs_batch: option.RunsBatch = None,
 ) -> None:
     """Predict the loss of a run with a given schedule."""
-    wanted = option.parsed_schedule(schedule)
-    steps = _steps(at, wanted)
     size = _batch_size(schedule, batch)
     option.check_optimiser(optimiser)
     option.check_transient(transient)
     with working("reading the logs"):
         option.check_law(law_name)
-        logs = option.read_logs(runs, step, loss, lr, runs_schedule, pattern, per_epoch)
+        columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
+        logs = option.read_logs(runs, *columns)
+    counted = _unit(unit, size, epoch_size, logs)
+    wanted = option.parsed_schedule(schedule, counted)
+    steps = _steps(at, wanted, counted)
     with working("fitting the law"):
         import numpy as np
 
@@ -69,11 +74,28 @@ def forecast_command(
         show(forecast_summary(wanted, result))
 
 
-def _steps(at: str | None, schedule: Schedule) -> list[int]:
+def _unit(
+    name: str, size: float | Schedule | None, epoch_size: str | None, runs: list[Run]
+) -> Unit:
+    """The unit of --unit, by --batch and else by what all runs have in common."""
+    if name == "steps":
+        return Unit()
+    batches, lengths = (
+        {getattr(run, key) for run in runs} for key in ("batch_size", "sequence_length")
+    )
+    batch = size if isinstance(size, float) else batches.pop() if len(batches) == 1 else None
+    if name == "tokens" and len(lengths) > 1:
+        raise InputError(
+            "--unit tokens: the runs differ in sequence_length; count in --unit samples"
+        )
+    return option.unit_of(name, batch, epoch_size, lengths.pop() if len(lengths) == 1 else None)
+
+
+def _steps(at: str | None, schedule: Schedule, unit: Unit) -> list[int]:
     horizon = schedule.horizon
     if at is None:
         return sorted({max(1, round(part * horizon)) for part in (0.1, 0.25, 0.5, 0.75, 1.0)})
-    steps = sorted({option.count_of("--at", text.strip()) for text in at.split(",")})
+    steps = sorted({option.count_of("--at", text.strip(), unit=unit) for text in at.split(",")})
     if steps[-1] > horizon:
         raise InputError(
             f"--at {steps[-1]} lies beyond the horizon of the schedule, {horizon}; name a step up"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._checks import part, shown
-from etastar._errors import InputError
+from etastar._checks import number_in, part, shown
+from etastar._errors import InputError, known_names
 from etastar._files import prepare_folder
-from etastar.schedule import Schedule, parse_schedule
+from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 if TYPE_CHECKING:
     from etastar.runs import Run
@@ -62,6 +62,27 @@ StepsPerEpoch = Annotated[
 RunsSchedule = Annotated[
     str | None,
     typer.Option("--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."),
+]
+RunsBatch = Annotated[
+    str | None,
+    typer.Option(
+        "--runs-batch",
+        metavar="B",
+        help="Batch size of the logs that declare none: samples or tokens of an update.",
+    ),
+]
+CountUnit = Annotated[
+    str,
+    typer.Option(
+        "--unit",
+        metavar="NAME",
+        help="What horizons and other counts are given in: steps (updates), samples, tokens or"
+        " epochs. Samples and tokens are what batch sizes count.",
+    ),
+]
+EpochSize = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Samples or tokens of an epoch, where epochs are counted."),
 ]
 OPTIMISERS = ("auto", "sgd", "normalised")
 """Those of `etastar.law.fit`, which is slow to import."""
@@ -112,26 +133,62 @@ Plot = Annotated[
 ]
 
 
-def count_of(name: str, text: str, *, least: int = 1) -> int:
-    """A whole number of steps from an option, such as 40000, 40_000 or 4e4.
+def count_of(name: str, text: str, *, least: int = 1, unit: Unit | None = None) -> int:
+    """A whole number of steps from an option, such as 40000, 40_000, 4e4 or 40k.
+
+    A count in another unit becomes updates: of a horizon or a budget as many as fit, else the
+    nearest number.
 
     Raises: InputError naming the option.
 
-    >>> count_of("--horizon", "4e4")
-    40000
+    >>> count_of("--horizon", "4e4"), count_of("--horizon", "40k")
+    (40000, 40000)
+    >>> count_of("--horizon", "20B", unit=Unit("tokens", 524_288))
+    38146
     """
     try:
-        number = float(text)
+        number = number_in(text)
     except ValueError:
         raise InputError(
-            f"{name} {shown(text)} is not a number; give steps, such as 40000"
+            f"{name} {shown(text)} is not a number; give steps, such as 40000 or 40k"
         ) from None
+    if unit is not None and math.isfinite(number):
+        number = unit.whole(name, number, within=name in ("--horizon", "--budget"))
     if not least <= number < 1e15 or number != int(number):
         raise InputError(
             f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15;"
-            " count optimiser updates"
+            " count optimiser updates, or say what is counted with --unit"
         )
     return int(number)
+
+
+def number(value: object) -> float:
+    """The number of an option that typer reads, which may end in k, M, B or T."""
+    return number_in(str(value))
+
+
+def unit_of(
+    name: str, batch: float | None, epoch_size: str | None, sequence_length: float | None = None
+) -> Unit:
+    """What `--unit` says, by the batch size.
+
+    Raises: InputError naming the option that is wrong or missing.
+
+    >>> unit_of("tokens", 64.0, None).updates(6400)
+    100.0
+    """
+    if name not in UNITS:
+        raise InputError(f"--unit {name!r} is unknown: {known_names(name, UNITS)}")
+    if name != "steps" and batch is None:
+        raise InputError(f"--unit {name} needs --batch B, the samples or tokens of an update")
+    if name == "epochs" and epoch_size is None:
+        raise InputError("--unit epochs needs --epoch-size N, the samples or tokens of an epoch")
+    return Unit(name, batch, epoch_of(epoch_size), sequence_length)
+
+
+def epoch_of(text: str | None) -> float | None:
+    """What `--epoch-size` says."""
+    return None if text is None else positive_of("--epoch-size", text)
 
 
 def pair_of(name: str, text: str) -> tuple[float, float]:
@@ -140,7 +197,7 @@ def pair_of(name: str, text: str) -> tuple[float, float]:
     Raises: InputError naming the option.
     """
     try:
-        first, second = (float(part) for part in text.split(","))
+        first, second = (number_in(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{name} {shown(text)} must be two numbers, such as 1,0.01") from None
     return first, second
@@ -155,7 +212,7 @@ def numbers_of(name: str, text: str, above: float) -> list[float]:
     [2.0, 10.0]
     """
     try:
-        values = [float(part) for part in text.split(",")]
+        values = [number_in(part) for part in text.split(",")]
     except ValueError:
         values = []
     if not values or not all(above < value < math.inf for value in values):
@@ -166,9 +223,17 @@ def numbers_of(name: str, text: str, above: float) -> list[float]:
     return values
 
 
-def parsed_schedule(text: str) -> Schedule:
-    """A schedule from a spec string, or from the file that `plan --out` wrote."""
-    return Schedule.load(text) if text.lower().endswith(".json") else parse_schedule(text)
+def parsed_schedule(text: str, unit: Unit | None = None) -> Schedule:
+    """A schedule from a spec string, or from the file that `plan --out` wrote, which has updates.
+
+    What the spec counts is in a unit, where it does not say its own.
+    """
+    if text.lower().endswith(".json"):
+        return Schedule.load(text)
+    told = Unit() if unit is None else unit
+    return parse_schedule(
+        text, unit=told.name, batch_size=told.batch_size, epoch_size=told.epoch_size
+    )
 
 
 def read_logs(
@@ -179,10 +244,13 @@ def read_logs(
     schedule: str | None = None,
     patterns: list[str] | None = None,
     steps_per_epoch: float | None = None,
+    batch: str | None = None,
+    epoch_size: str | None = None,
 ) -> list[Run]:
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
 
+    size = None if batch is None else positive_of("--runs-batch", batch)
     declared = None if schedule is None else parsed_schedule(schedule)
     return read_runs(
         sources,
@@ -192,6 +260,8 @@ def read_logs(
         schedule=declared,
         pattern=patterns or (),
         steps_per_epoch=steps_per_epoch,
+        batch_size=size,
+        epoch_size=epoch_of(epoch_size),
     )
 
 
@@ -221,11 +291,11 @@ def positive_of(name: str, text: str) -> float:
 
     Raises: InputError naming the option.
 
-    >>> positive_of("--samples", "1e9")
-    1000000000.0
+    >>> positive_of("--samples", "1e9"), positive_of("--samples", "20B")
+    (1000000000.0, 20000000000.0)
     """
     try:
-        number = float(text)
+        number = number_in(text)
     except ValueError:
         number = math.nan
     if not 0 < number < 1e15:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etastar._checks import number_in
 from etastar._errors import InputError
 
 from . import _options as option
@@ -31,6 +32,10 @@ Words = Annotated[
         " {name}, {resume}.",
         show_default=False,
     ),
+]
+Batch = Annotated[
+    str | None,
+    typer.Option(metavar="B", help="Samples or tokens of an update, for a --unit but steps."),
 ]
 Horizon = Annotated[str, typer.Option(metavar="STEPS", help="Updates of the long training.")]
 Budget = Annotated[str, typer.Option(metavar="STEPS", help="Updates for all pilots together.")]
@@ -71,6 +76,9 @@ def pilot_command(
     command: Words,
     horizon: Horizon,
     budget: Budget,
+    unit: option.CountUnit = "steps",
+    batch: Batch = None,
+    epoch_size: option.EpochSize = None,
     out: Out = Path("pilots"),
     jobs: Jobs = None,
     ray: Ray = None,
@@ -88,11 +96,13 @@ def pilot_command(
     as_json: option.AsJson = False,
 ) -> None:
     """Design the pilot runs of a long training, run them, and keep their logs for `plan`."""
+    size = None if batch is None else option.positive_of("--batch", batch)
+    counted = option.unit_of(unit, size, epoch_size)
     options: SweepOptions = {
-        "horizon": option.count_of("--horizon", horizon),
-        "budget": option.count_of("--budget", budget),
+        "horizon": option.count_of("--horizon", horizon, unit=counted),
+        "budget": option.count_of("--budget", budget, unit=counted),
         "peaks": _peaks(peak),
-        "warmup": option.count_of("--warmup", warmup, least=0),
+        "warmup": option.count_of("--warmup", warmup, least=0, unit=counted),
         "interval": interval,
         "seed": seed,
         "jobs": jobs,
@@ -206,7 +216,7 @@ def _peaks(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     try:
-        low, high = (float(part) for part in text.split(","))
+        low, high = (number_in(part) for part in text.split(","))
     except ValueError:
         low = high = math.nan
     if not 0 < low < high < math.inf:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 Horizon = Annotated[
     str | None,
-    typer.Option(metavar="STEPS", help="Updates of the run to plan, such as 40000 or 4e4."),
+    typer.Option(
+        metavar="N", help="Updates of the run to plan, such as 40000 or 40k; else in the --unit."
+    ),
 ]
 Samples = Annotated[
     str | None,
@@ -75,6 +77,8 @@ WRITING_WEIGHT = 2.0
 def plan_command(
     runs: option.Runs,
     horizon: Horizon = None,
+    unit: option.CountUnit = "steps",
+    epoch_size: option.EpochSize = None,
     samples: Samples = None,
     seconds: Seconds = None,
     step_time: StepTime = None,
@@ -94,30 +98,30 @@ def plan_command(
     runs_schedule: option.RunsSchedule = None,
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
+    runs_batch: option.RunsBatch = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
     asked = _asked(horizon, samples, seconds, step_time, batch)
+    asked |= _counts(unit, epoch_size, horizon, warmup)
     option.check_optimiser(optimiser)
-    warmup_steps = None if warmup is None else option.count_of("--warmup", warmup, least=0)
     option.check_transient(transient)
     with working("reading the logs"):
         option.check_law(law_name)
         from etastar import planning
 
-        logs, continued = _read(runs, going_on, (step, loss, lr, runs_schedule, pattern, per_epoch))
+        columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
+        logs, continued = _read(runs, going_on, columns)
     if out is not None:
         prepare_folder(out)
     stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
     # The seconds of other laws are divided in other ways.
-    known = law_name == "etastar"
-    with working(stages if known else dict.fromkeys(stages, 0.0)) as progress:
+    with working(stages if law_name == "etastar" else dict.fromkeys(stages, 0.0)) as progress:
         result = planning.plan(
             logs,
             **asked,
             optimiser=optimiser,
             peak_cap=peak_cap,
             floor=floor,
-            warmup=warmup_steps,
             continued=continued,
             form=law_name,
             transient=transient,
@@ -172,7 +176,6 @@ def _asked(
             "--seconds needs --step-time T0,T1: an update of B samples takes T0 + T1 * B seconds"
         )
     asked: dict[str, Any] = {
-        "horizon": None if horizon is None else option.count_of("--horizon", horizon),
         "samples": None if samples is None else option.positive_of("--samples", samples),
         "seconds": None if seconds is None else option.positive_of("--seconds", seconds),
         "step_time": None if step_time is None else option.pair_of("--step-time", step_time),
@@ -183,6 +186,21 @@ def _asked(
         raise InputError(
             f"--step-time {step_time!r} must be two times of at least 0, not both 0, such as 1,0.01"
         )
+    return asked
+
+
+def _counts(
+    unit: str, epoch_size: str | None, horizon: str | None, warmup: str | None
+) -> dict[str, Any]:
+    """What is counted in a unit, as `planning.plan` takes it; the batch size may still be free."""
+    counted = option.unit_of(unit, 1.0, epoch_size)
+    count = option.count_of if unit == "steps" else option.positive_of
+    asked: dict[str, Any] = {
+        "horizon": None if horizon is None else count("--horizon", horizon),
+        "warmup": None if warmup is None else option.count_of("--warmup", warmup, least=0),
+    }
+    if unit != "steps":
+        asked |= {"unit": unit, "epoch_size": counted.epoch_size}
     return asked
 
 

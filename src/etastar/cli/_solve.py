@@ -20,7 +20,12 @@ REPORTED = ("constant", "power", "linear", "cosine", "wsd")
 
 Noise = Annotated[float, typer.Option(metavar="SIGMA2", help="Variance of the label noise.")]
 Batch = Annotated[
-    float, typer.Option(metavar="B", help="Batch size; where it varies, that of the baselines.")
+    float,
+    typer.Option(
+        parser=option.number,
+        metavar="B",
+        help="Batch size; where it varies, that of the baselines.",
+    ),
 ]
 Horizon = Annotated[
     str | None, typer.Option(metavar="STEPS", help="Number of updates, such as 1e6.")
@@ -29,10 +34,16 @@ Controls = Annotated[
     str, typer.Option(metavar="NAMES", help="lr, with momentum and batch: lr,momentum.")
 ]
 Samples = Annotated[
-    float | None, typer.Option(metavar="N", help="Budget of data, in place of the horizon.")
+    float | None,
+    typer.Option(
+        parser=option.number, metavar="N", help="Budget of data, in place of the horizon."
+    ),
 ]
 Seconds = Annotated[
-    float | None, typer.Option(metavar="S", help="Budget of time, in place of the horizon.")
+    float | None,
+    typer.Option(
+        parser=option.number, metavar="S", help="Budget of time, in place of the horizon."
+    ),
 ]
 StepTime = Annotated[
     str, typer.Option(metavar="T0,T1", help="An update takes T0 + T1 * batch size seconds.")
@@ -43,7 +54,9 @@ Cap = Annotated[
 Floor = Annotated[float, typer.Option(metavar="LR", help="Lowest LR.")]
 Warmup = Annotated[str, typer.Option(metavar="STEPS", help="Updates of linear warmup.")]
 Monotone = Annotated[bool, typer.Option("--monotone", help="The LR may not rise after the warmup.")]
-MaxBatch = Annotated[float, typer.Option(metavar="B", help="Largest batch size.")]
+MaxBatch = Annotated[
+    float, typer.Option(parser=option.number, metavar="B", help="Largest batch size.")
+]
 MaxMomentum = Annotated[float, typer.Option(metavar="MU", help="Largest momentum.")]
 Width = Annotated[str | None, typer.Option(metavar="N", help="Number of features; by default all.")]
 
@@ -54,6 +67,8 @@ def solve_command(
     noise: Noise,
     batch: Batch,
     horizon: Horizon = None,
+    unit: option.CountUnit = "steps",
+    epoch_size: option.EpochSize = None,
     controls: Controls = "lr",
     samples: Samples = None,
     seconds: Seconds = None,
@@ -70,13 +85,18 @@ def solve_command(
 ) -> None:
     """Solve for the optimal schedule of a power-law random feature model."""
     option.check_plot(plot)
-    steps = None if horizon is None else option.count_of("--horizon", horizon)
+    counted = option.unit_of(unit, batch, epoch_size)
+    steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
+    if unit != "steps" and steps is not None and "batch" in controls:
+        # The batch size is free, so that the data is what is given.
+        of_samples = option.unit_of(unit, 1.0, epoch_size)
+        steps, samples = None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
     features = None if width is None else option.count_of("--width", width)
     options: dict[str, Any] = {
         "controls": controls,
         "cap": cap,
         "floor": floor,
-        "warmup": option.count_of("--warmup", warmup, least=0),
+        "warmup": option.count_of("--warmup", warmup, least=0, unit=counted),
         "monotone": monotone,
         "samples": samples,
         "seconds": seconds,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from etastar._checks import above, one_of, whole
 from etastar._errors import InputError
 from etastar._threads import one_thread
 from etastar.control import BatchSolution, Budget, Limits, least_losses
 from etastar.law import AverageLaw, Form, Law, Progress, fit, form_named
 from etastar.runs import Run
+from etastar.schedule import UNITS, Unit
 
 from ._batch import BatchSizes, Task, best_controls, sizes_asked
 from ._beyond import beyond_cap_of
@@ -29,8 +31,10 @@ MOST_STEPS = 10**13
 @one_thread
 def plan(
     runs: Sequence[Run],
-    horizon: int | None = None,
+    horizon: float | None = None,
     *,
+    unit: str = "steps",
+    epoch_size: float | None = None,
     samples: float | None = None,
     seconds: float | None = None,
     step_time: tuple[float, float] | None = None,
@@ -38,7 +42,7 @@ def plan(
     optimiser: str = "auto",
     peak_cap: float | None = None,
     floor: float = 0.0,
-    warmup: int | None = None,
+    warmup: float | None = None,
     monotone: bool = True,
     continued: Run | None = None,
     form: Form | str = "etastar",
@@ -47,22 +51,19 @@ def plan(
 ) -> Plan:
     """Plan a training from the logs of pilot runs.
 
-    Fits the loss law, finds the schedule, and the batch size where it is free, with the lowest
-    expected final loss over that law and others that fit the runs about as well, and compares it
-    with standard schedules within the same limits. The batch size rises where that surely pays.
+    Fits the loss law, finds the schedule and a free batch size of the lowest expected final loss,
+    and compares it with standard schedules. The batch size rises where that surely pays.
 
     Arguments:
         runs: pilots, from `read_runs`; one kind of loss, at one or several batch sizes.
-        horizon, samples, seconds: the budget, one of the three: updates, samples in the unit of the
-            batch sizes, or time.
+        horizon, samples, seconds: the budget, one of: updates, samples as batch sizes count, time.
+        unit, epoch_size: what `horizon` and `warmup` count: see `etastar.schedule.Unit`.
         step_time: (T0, T1), an update of B samples takes T0 + T1 B seconds.
         batch_size: of the training, or (lowest, highest) where it is free; by default the pilots'.
-        peak_cap: largest LR; by default the largest that pilots show to be stable.
-        floor: smallest LR after the warmup.
+        peak_cap, floor: largest LR, by default the largest stable one of the pilots; smallest LR.
         warmup: updates of it; by default the pilots' median, and at most a tenth of the run.
         monotone: whether the LR may not rise after the warmup.
-        continued: a run under way, or ended: what it did is kept, and the plan goes on from its
-            last logged step with a warmup from the LR it has come to.
+        continued: a run to go on with, from its last logged step and the LR it has come to.
         optimiser, form, transient: of the fit, see `etastar.law.fit`.
         progress: is told of the stages, which `etastar.planning.STAGES` lists.
 
@@ -74,14 +75,15 @@ def plan(
     >>> decision.horizon, decision.comparison[0] is decision.nearest
     (56000, True)
     """
-    budget, runs = _budget(horizon, samples, seconds, step_time), list(runs)
-    if continued is not None and not any(run is continued for run in runs):
-        runs.append(continued)
+    runs = _with(runs, continued)
+    sizes = {"epoch_size": epoch_size, "sequence_length": _sequence_length(runs, unit)}
+    horizon, samples = _counted(horizon, samples, unit, sizes)
+    budget = _budget(horizon, samples, seconds, step_time)
     form = form_named(form) if isinstance(form, str) else form
     with stage(progress, FITTING):
         law = fit(runs, form, optimiser=optimiser, transient=transient)
     task = _task(law, runs, budget, batch_size, peak_cap, floor, monotone, continued)
-    task = replace(task, warmup=warmup, step_time=step_time)
+    task = replace(task, warmup=_warmup(warmup, unit, task.sizes, sizes), step_time=step_time)
     with stage(progress, AGAIN):
         average = AverageLaw(law, (law, *law.draws(form.draws)))
     with stage(progress, SOLVING):
@@ -176,8 +178,60 @@ def _decided(
     )
 
 
+def _with(runs: Sequence[Run], continued: Run | None) -> list[Run]:
+    """The runs, with the one that goes on among them."""
+    if continued is None or any(run is continued for run in runs):
+        return list(runs)
+    return [*runs, continued]
+
+
+def _sequence_length(runs: Sequence[Run], unit: str) -> float | None:
+    """Tokens of a sample in all runs; None where their batch sizes count tokens, or do not say."""
+    lengths = {run.sequence_length for run in runs}
+    if unit == "tokens" and len(lengths) > 1:
+        known = ", ".join(f"{length:g}" for length in sorted(filter(None, lengths)))
+        raise InputError(
+            f"unit tokens: the runs differ in their sequence_length ({known}"
+            f"{', or none' if None in lengths else ''}), so that a sample has no one number of"
+            " tokens: give the horizon in samples, or the batch sizes in tokens as batch_tokens"
+        )
+    return lengths.pop() if len(lengths) == 1 else None
+
+
+def _counted(
+    horizon: float | None, samples: float | None, unit: str, sizes: Mapping[str, float | None]
+) -> tuple[float | None, float | None]:
+    """The horizon in updates, or as the samples that it is; the batch size may still be free."""
+    one_of("unit", unit, UNITS)
+    if unit == "steps" or horizon is None:
+        return horizon, samples
+    if samples is not None:
+        raise InputError("horizon and samples are both given: one budget is needed")
+    # A batch size of 1, so that the horizon is counted in samples.
+    return None, Unit(unit, 1.0, **sizes).updates(above("horizon", horizon, 0.0))
+
+
+def _warmup(
+    warmup: float | None,
+    unit: str,
+    batch: tuple[float, float] | None,
+    sizes: Mapping[str, float | None],
+) -> int | None:
+    """The warmup in updates, which a free batch size does not tell."""
+    if warmup is None:
+        return None
+    if unit != "steps" and (batch is None or batch[0] < batch[1]):
+        raise InputError(
+            f"warmup is given in {unit}, and the batch size of the run is not one number: give one,"
+            " or leave the warmup out"
+        )
+    size = None if batch is None else batch[0]
+    steps = Unit(unit, size, **sizes).whole("warmup", warmup, within=False)
+    return whole("warmup", steps, unit="update")
+
+
 def _budget(
-    horizon: int | None,
+    horizon: float | None,
     samples: float | None,
     seconds: float | None,
     step_time: tuple[float, float] | None,
@@ -195,11 +249,11 @@ def _budget(
     return Budget.of(horizon, samples, seconds, step_time or (1.0, 0.0))
 
 
-def _horizon(horizon: int) -> int:
-    whole = isinstance(horizon, int | np.integer) or (
+def _horizon(horizon: float) -> int:
+    is_whole = isinstance(horizon, int | np.integer) or (
         isinstance(horizon, float) and horizon.is_integer()
     )
-    if isinstance(horizon, bool) or not whole or not 8 <= horizon <= MOST_STEPS:
+    if isinstance(horizon, bool) or not is_whole or not 8 <= horizon <= MOST_STEPS:
         raise InputError(
             f"horizon must be a whole number of updates from 8 to {MOST_STEPS:.0e}, got {horizon!r}"
         )

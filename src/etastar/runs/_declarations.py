@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import polars as pl
 from etastar._checks import HORIZON_LIMIT, number_in, shown
 from etastar._errors import InputError, known_names
 from etastar._files import is_file, is_folder, place_of
-from etastar.schedule import UNITS, Schedule, parse_schedule
+from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
 
 from ._changes import schedule_with_changes
 from ._columns import LOSS, RATE, STEP, ordinary
@@ -32,10 +32,10 @@ BATCH = (
     "global_batch_size",
     "total_batch_size",
     "bs",
-    "batch_tokens",
-    "tokens_per_batch",
-    "batch_size_tokens",
 )
+BATCH_OF_TOKENS = ("batch_tokens", "tokens_per_batch", "batch_size_tokens")
+"""Names of a batch size that counts tokens, whatever the length of a sequence."""
+UNIT_KEYS = ("unit", *(size.name for size in fields(Unit)[1:]))
 IN_FOLDER = ("metrics.csv", "trainer_state.json", "trainer_log.jsonl", "metrics.json")
 """Names of logs by which trainers write one in the folder of a run, and a copy must keep them."""
 
@@ -59,11 +59,12 @@ class Declaration:
     folder: Path
     unit: str | None = None
     epoch_size: float | None = None
+    sequence_length: float | None = None
 
     def parsed(self, horizon: float | None, **unit: Any) -> Schedule | None:
         """The declared schedule; `horizon` serves where neither spec nor row names one.
 
-        `unit`, `batch_size` and `epoch_size` stand in for those that the row does not say.
+        `unit` and the sizes of one stand in for those that the row does not say.
 
         Raises:
             InputError: the spec is wrong; with the line of `runs.csv`.
@@ -71,10 +72,11 @@ class Declaration:
         if not isinstance(self.schedule, str):
             return self.schedule
         fallback = self.horizon if self.horizon is not None else horizon
-        told = {"unit": self.unit, "batch_size": self.batch_size, "epoch_size": self.epoch_size}
-        told = {**unit, **{key: value for key, value in told.items() if value is not None}}
+        told = {key: value for key in UNIT_KEYS if (value := getattr(self, key)) is not None}
         try:
-            return parse_schedule(self.schedule, folder=self.folder, horizon=fallback, **told)
+            return parse_schedule(
+                self.schedule, folder=self.folder, horizon=fallback, **{**unit, **told}
+            )
         except InputError as error:
             raise InputError(f"{self.where}: {error}") from None
 
@@ -153,6 +155,8 @@ def declared_in(table: LogTable) -> tuple[Declaration | None, list[str]]:
         momentum=momentum,
         metadata=metadata,
         folder=table.path.parent,
+        epoch_size=_size(where, "epoch_size", metadata),
+        sequence_length=_size(where, "sequence_length", metadata),
     )
     return declaration, [*batch_notes, *momentum_notes]
 
@@ -182,9 +186,7 @@ def completed(row: Declaration | None, own: Declaration | None) -> Declaration |
         row if row.schedule is not None else own,
         run=row.run,
         horizon=row.horizon,
-        unit=own.unit if row.unit is None else row.unit,
-        epoch_size=own.epoch_size if row.epoch_size is None else row.epoch_size,
-        batch_size=own.batch_size if row.batch_size is None else row.batch_size,
+        **{key: getattr(own if getattr(row, key) is None else row, key) for key in UNIT_KEYS},
         momentum=own.momentum if row.momentum is None else row.momentum,
         metadata={**own.metadata, **row.metadata},
     )
@@ -248,7 +250,10 @@ def _declared(
     where: str, run: str, path: Path | None, cells: dict[str, str], folder: Path
 ) -> Declaration:
     """A declaration from cells by the name of their column."""
-    batch = next((cells.pop(key) for key in BATCH if key in cells), None)
+    of_tokens = next((cells.pop(key) for key in BATCH_OF_TOKENS if key in cells), None)
+    batch = of_tokens or next((cells.pop(key) for key in BATCH if key in cells), None)
+    length = cells.pop("sequence_length", None)
+    length = length if of_tokens is None else None
     momentum = cells.pop("momentum", None)
     horizon, epoch = cells.pop("horizon", None), cells.pop("epoch_size", None)
     unit = cells.pop("unit", None)
@@ -266,6 +271,7 @@ def _declared(
         folder=folder,
         unit=unit,
         epoch_size=None if epoch is None else _number(where, "epoch size", epoch),
+        sequence_length=None if length is None else _number(where, "sequence length", length),
     )
 
 
@@ -274,6 +280,10 @@ def _number(where: str, noun: str, text: str) -> float:
     if not 0 < value < math.inf:
         raise InputError(f"{where}: {noun} is {shown(text)}; give a number that is positive")
     return value
+
+
+def _size(where: str, key: str, header: Mapping[str, object]) -> float | None:
+    return _number(where, key.replace("_", " "), str(header[key])) if key in header else None
 
 
 def _momentum(where: str, noun: str, text: str) -> float:

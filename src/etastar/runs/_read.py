@@ -46,8 +46,7 @@ class _Options:
     patterns: tuple[str, ...]
     steps_per_epoch: float | None
     unit: str | None
-    batch_size: float | None
-    epoch_size: float | None
+    sizes: dict[str, float | None]
 
     def check(self) -> None:
         """Refuse what no log can mend."""
@@ -63,8 +62,7 @@ class _Options:
     @property
     def of_unit(self) -> dict[str, Any]:
         """The unit and the sizes for runs that do not say theirs."""
-        sizes = {"batch_size": self.batch_size, "epoch_size": self.epoch_size}
-        return {"unit": self.unit or "steps", **sizes}
+        return {"unit": self.unit or "steps", **self.sizes}
 
 
 def read_runs(
@@ -78,6 +76,7 @@ def read_runs(
     unit: str | None = None,
     batch_size: float | None = None,
     epoch_size: float | None = None,
+    sequence_length: float | None = None,
     pattern: str | Sequence[str] = (),
     steps_per_epoch: float | None = None,
 ) -> list[Run]:
@@ -101,9 +100,9 @@ def read_runs(
         schedule: a schedule or spec string for the runs that no `runs.csv` declares.
         horizon: for specs that name none and for schedules made from logged learning rates.
         unit: what steps, `horizon` and `schedule` count: steps, samples, tokens or epochs.
-        batch_size, epoch_size: samples or tokens of an update and of an epoch, where none is said.
-        pattern: regular expressions that find rows in text that is no table: their named groups
-            (`step`, `loss`, `lr`, ...) become columns.
+        batch_size, epoch_size, sequence_length: samples of an update and of an epoch, tokens of a
+            sample, where the log says none.
+        pattern: regular expressions that find rows in other text: named groups become columns.
         steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
     Returns: one run a log, in the order named; a folder's as its `runs.csv` has them, then by name.
@@ -119,9 +118,9 @@ def read_runs(
     ('pilot', 2.5, 0.1)
     """
     patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
-    options = _Options(
-        step, loss, lr, schedule, horizon, patterns, steps_per_epoch, unit, batch_size, epoch_size
-    )
+    sizes = {"batch_size": batch_size, "epoch_size": epoch_size}
+    sizes["sequence_length"] = sequence_length
+    options = _Options(step, loss, lr, schedule, horizon, patterns, steps_per_epoch, unit, sizes)
     options.check()
     names = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     found = _read_all(find_logs(names, patterns), _named_files(names), options)
@@ -221,6 +220,8 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
     row = source.declaration
     caveats = (*log.caveats, *order_notes, *finite_notes, *schedule_notes, *horizon_notes)
     metadata = {**log.table.metadata, **(row.metadata if row else {})}
+    if log.unit.sequence_length is not None:
+        metadata["sequence_length"] = log.unit.sequence_length
     metadata |= {
         "file": str(source.path),
         "loss_column": log.loss_column,
@@ -266,7 +267,7 @@ def _unit(
         rows.append(declared_by_columns(table))
     sizes = {
         key: next((getattr(each, key) for each in rows if getattr(each, key) is not None), given)
-        for key, given in (("batch_size", options.batch_size), ("epoch_size", options.epoch_size))
+        for key, given in options.sizes.items()
     }
     batch_size = sizes["batch_size"]
     try:
@@ -275,7 +276,7 @@ def _unit(
         told = (row.unit if row else None) or options.unit
         if options.step and not told:
             caveat = f"{table.path}: {column} is taken to count updates, as {error}"
-            return Unit(), batch_size, [caveat]
+            return Unit("steps", **sizes), batch_size, [caveat]
         found = ", ".join(table.frame.columns[:20])
         if name == "epochs" and not told:
             raise InputError(

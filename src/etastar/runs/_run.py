@@ -151,6 +151,18 @@ class Run:
         return self.schedule.rise
 
     @property
+    def sequence_length(self) -> float | None:
+        """Tokens of a sample, where the log says so; None too where batch sizes count tokens.
+
+        >>> from etastar.schedule import parse_schedule
+        >>> constant = parse_schedule("constant:peak=1,horizon=9")
+        >>> Run("a", [1, 9], [4, 3], constant, 8, metadata={"sequence_length": 256}).sequence_length
+        256.0
+        """
+        length = self.metadata.get("sequence_length")
+        return float(length) if isinstance(length, int | float) and length > 0 else None
+
+    @property
     def diverged(self) -> bool:
         """Whether the run blew up, so that fits must leave it out.
 

@@ -38,8 +38,7 @@ def parse_schedule(
     horizon: float | None = None,
     peak: float | None = None,
     unit: str = "steps",
-    batch_size: float | None = None,
-    epoch_size: float | None = None,
+    **sizes: float | None,
 ) -> Schedule:
     """Read a spec string `name:key=value,...`.
 
@@ -60,15 +59,15 @@ def parse_schedule(
         wsd          peak, then the fall named by decay over the last `cooldown` steps
         step         peak before step at, peak * factor from it on
 
-    Numbers may end in k, M, B or T. The keys unit (steps, samples, tokens or epochs), batch_size
-    and epoch_size say what horizon, warmup, cooldown, at, until and knots count (see `Unit`). The
-    schedule has updates: of the horizon as many as fit, else the nearest number, of knots any.
+    Numbers may end in k, M, B or T. The keys unit (steps, samples, tokens or epochs), batch_size,
+    epoch_size and sequence_length say what horizon, warmup, cooldown, at, until and knots count
+    (see `Unit`). The schedule has updates: of the horizon as many as fit, else the nearest number.
 
     Arguments:
         spec: the text.
         folder: where a relative `file` is looked for; the current folder where None.
-        horizon, peak, unit, batch_size, epoch_size: stand in for keys that the spec leaves out (a
-            table brings its own peak).
+        horizon, peak, unit, sizes: stand in for keys that the spec leaves out (a table brings its
+            own peak); sizes are batch_size, epoch_size and sequence_length.
 
     Returns: the `Schedule`; its `spec` gives an equal one back.
     Raises: InputError naming the key that is unknown, missing, not finite, out of range or at odds
@@ -83,7 +82,7 @@ def parse_schedule(
     if not isinstance(spec, str):
         raise InputError(f"a schedule's spec must be text, got {shown(spec)}")
     stand_ins = {"horizon": horizon, "peak": peak}
-    default = {"unit": unit, "batch_size": batch_size, "epoch_size": epoch_size}
+    default = {"unit": unit, **sizes}
     try:
         return _read(spec, Path(folder or "."), stand_ins, default)[0]
     except InputError as error:

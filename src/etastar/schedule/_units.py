@@ -11,7 +11,7 @@ from etastar._checks import above, one_of, real
 from etastar._errors import InputError
 
 UNITS = ("steps", "samples", "tokens", "epochs")
-KEYS = ("unit", "batch_size", "epoch_size")
+KEYS = ("unit", "batch_size", "epoch_size", "sequence_length")
 COUNTS = ("horizon", "warmup", "cooldown", "at", "until")
 """Keys of a schedule that count updates; so do the steps of its knots."""
 
@@ -20,14 +20,16 @@ COUNTS = ("horizon", "warmup", "cooldown", "at", "until")
 class Unit:
     """The unit that horizons, warmups and steps are given in.
 
-    Formula: an update is 1 step; `batch_size` samples or tokens; or `batch_size / epoch_size`
-    epochs. Samples and tokens are two words for one thing, what the batch size counts: of a batch
-    size in tokens they are tokens, of one in sequences they are sequences.
+    Formula: an update is 1 step; `batch_size` samples; `batch_size * sequence_length` tokens; or
+    `batch_size / epoch_size` epochs. Samples are what the batch size counts, such as examples or
+    sequences. A batch size may also count tokens: then there is no `sequence_length`, and samples
+    are tokens.
 
     Attributes:
         name: steps (updates), samples, tokens or epochs.
-        batch_size: samples or tokens of an update; only steps do without.
-        epoch_size: samples or tokens of a pass over the data; only epochs need it.
+        batch_size: samples of an update; only steps do without.
+        epoch_size: samples of a pass over the data; only epochs need it.
+        sequence_length: tokens of a sample; None where batch sizes count tokens.
 
     Raises: InputError for another name, a size that is not positive, or one that is missing.
 
@@ -41,6 +43,7 @@ class Unit:
     name: str = "steps"
     batch_size: float | None = None
     epoch_size: float | None = None
+    sequence_length: float | None = None
 
     def __post_init__(self) -> None:
         one_of("unit", self.name, UNITS)
@@ -63,7 +66,9 @@ class Unit:
         if self.name == "steps":
             return 1.0
         size = float(self.batch_size or 1.0)
-        return size if self.name != "epochs" else size / float(self.epoch_size or 1.0)
+        if self.name == "epochs":
+            return size / float(self.epoch_size or 1.0)
+        return size * float(self.sequence_length or 1.0) if self.name == "tokens" else size
 
     def updates(self, count: Any) -> Any:
         """Updates that a count stands for, a number or an array; not rounded."""
@@ -90,11 +95,11 @@ def unit_of(
     Raises: InputError as `Unit`, and for a size without a unit.
 
     >>> unit_of({"peak": 1.0, "unit": "tokens", "batch_size": 64})
-    ({'peak': 1.0}, Unit(name='tokens', batch_size=64.0, epoch_size=None))
+    ({'peak': 1.0}, Unit(name='tokens', batch_size=64.0, epoch_size=None, sequence_length=None))
     """
     rest = {key: value for key, value in keys.items() if key not in KEYS}
     told = {**(default or {}), **{key: keys[key] for key in KEYS if key in keys}}
-    unit = Unit(told.get("unit", "steps"), told.get("batch_size"), told.get("epoch_size"))
+    unit = Unit(told.pop("unit", "steps"), **told)
     if unit.name == "steps" and "unit" not in keys:
         for key in KEYS[1:]:
             if key in keys:
