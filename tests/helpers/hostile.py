@@ -311,9 +311,9 @@ def odd_specs(draw: st.DrawFn) -> str:
         put = draw(
             odd_text | st.sampled_from(("join:", " then ", "until=3", "peak=1", "file=/dev/zero"))
         )
-        words[at : at + 1] = {"replace": [put], "remove": [], "repeat": words[at : at + 1] * 40}[
-            kind
-        ]
+        word = words[at : at + 1]
+        put_there = {"replace": [put], "remove": [], "repeat": word * 40, "keep": word}
+        words[at : at + 1] = put_there[kind]
         if not words:
             break
     return "".join(words)
