@@ -82,8 +82,17 @@ def working(stages: str | Mapping[str, float]) -> Iterator[Progress]:
     )
 
     def progress(stage: str, done: int, total: int, /) -> None:
+        before = told.title
         told(stage, done, total)
-        bar.update(task, description=told.title, completed=told.done, total=told.total or None)
+        # A stage that is over before the bar is drawn next is seen, too.
+        drawn = told.title != before
+        bar.update(
+            task,
+            description=told.title,
+            completed=told.done,
+            total=told.total or None,
+            refresh=drawn,
+        )
 
     with contextlib.redirect_stdout(sys.stderr), bar:
         task = bar.add_task(told.title, total=told.total or None)

@@ -27,7 +27,6 @@ class Refit:
 
     They are W (log L(x) - log L(x0)) and (x - x0) / width: W W^T is the inverse covariance of
     misfit, luck and scatter at the bins of `Observations`, x0 = `centre` the constants of the fit.
-    `covariance` (d, d) is that of x where the law is linear.
     """
 
     problem: LeastSquares
@@ -36,7 +35,6 @@ class Refit:
     width: np.ndarray
     whiten: np.ndarray
     log_loss: np.ndarray
-    covariance: np.ndarray
 
     @classmethod
     def of(
@@ -55,8 +53,7 @@ class Refit:
         whiten = np.linalg.solve(factor, np.eye(len(factor)))
         n = problem.form.size
         log_loss = np.log(points.columns(problem.form, constants[:n]) @ constants[n:])
-        covariance = posterior.covariance_at(posterior.likeliest)
-        return cls(problem, points, constants, posterior.width, whiten, log_loss, covariance)
+        return cls(problem, points, constants, posterior.width, whiten, log_loss)
 
     def residuals(
         self, x: np.ndarray, moved: np.ndarray, prior: np.ndarray
@@ -76,6 +73,11 @@ class Refit:
         by_x = np.broadcast_to(by_x, (len(x), *by_x.shape[1:]))
         again = np.broadcast_to(np.diag(1 / self.width), (len(x), len(self.width), len(self.width)))
         return residual, np.concatenate([by_x, again], 1)
+
+    @property
+    def unmoved(self) -> tuple[np.ndarray, np.ndarray]:
+        """What `residuals` takes for the logs and the prior as they are, of one set of constants."""
+        return np.zeros((1, len(self.log_loss))), np.zeros((1, len(self.centre)))
 
     def _log_losses(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log losses at the bins (K, m) under constants x (K, d), and their slopes (K, m, d)."""
@@ -132,7 +134,9 @@ def nuts(refit: Refit, count: int, seed: int) -> np.ndarray:
             "sampling the posterior needs numpyro: pip install 'etastar[bayes]'"
         ) from None
     size = len(refit.centre)
-    scale = np.linalg.cholesky(refit.covariance)
+    _, slope = refit.residuals(refit.centre[None], *refit.unmoved)
+    white = slope[0] * refit.width
+    scale = refit.width[:, None] * np.linalg.cholesky(np.linalg.inv(white.T @ white))
     energy = _energy(refit, scale)
     number, vector = (jax.ShapeDtypeStruct(shape, float) for shape in ((), (size,)))
 
@@ -163,12 +167,11 @@ def _energy(
     lower, upper = refit.problem.bounds
     # Beyond a bound the density falls off, within a hundredth of the width.
     edge = 0.01 * refit.width
-    none = np.zeros((1, len(refit.log_loss))), np.zeros((1, len(refit.centre)))
 
     def energy(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         free = refit.centre + scale @ np.asarray(z)
         x = np.clip(free, lower + 1e-9 * refit.width, upper)
-        residual, slope = (each[0] for each in refit.residuals(x[None], *none))
+        residual, slope = (each[0] for each in refit.residuals(x[None], *refit.unmoved))
         outside = (free - x) / edge
         by_x = (slope.T @ residual) * (free == x) + outside / edge
         value = 0.5 * (residual @ residual) + 0.5 * (outside @ outside)

@@ -157,22 +157,16 @@ class Posterior:
             luck += size.probability * size.luck**2
         return Moments(shift, covariance, luck)
 
-    def covariance_at(self, size: Sizes) -> np.ndarray:
-        """Covariance of the constants in their own units, (d, d); `size` is one of `sizes`."""
-        slope = self.observed.slope
-        left = np.eye(len(self.width)) - slope.T @ cho_solve((size.factor, True), slope)
-        return left * self.width[:, None] * self.width
-
     @property
     def covariance(self) -> np.ndarray:
         """Covariance of the constants, in their own units, (d, d)."""
-        total = np.zeros((len(self.width), len(self.width)))
+        slope, residual = self.observed.slope, self.observed.residual
+        total = np.eye(len(self.width))
         for size in self.sizes:
-            solved = cho_solve((size.factor, True), self.observed.residual)
-            moved = (self.observed.slope.T @ solved) * self.width
-            total += size.probability * self.covariance_at(size)
-            total += size.probability * np.outer(moved, moved)
-        return total
+            moved = slope.T @ cho_solve((size.factor, True), residual)
+            known = slope.T @ cho_solve((size.factor, True), slope)
+            total += size.probability * (np.outer(moved, moved) - known)
+        return total * self.width[:, None] * self.width
 
     def noise(self, size: Sizes) -> np.ndarray:
         """Covariance of all that the constants do not explain, at the observations, (M, M).
