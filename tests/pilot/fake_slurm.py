@@ -83,7 +83,9 @@ class Jobs:
 
     def send_back(self, number: str) -> None:
         """End what runs of a job, and put it into the queue again."""
-        self.end(number, "NODE_FAIL")
+        self.end(number, "COMPLETING")
+        self.write(number, "NODE_FAIL")
+        time.sleep(0.5)
         self.begin(number)
 
     def begin(self, number: str) -> None:
@@ -177,6 +179,8 @@ def sacct(jobs: Jobs, words: list[str]) -> None:
         sys.exit("Slurm accounting storage is disabled")
     print("JobID|State|NodeList")
     for number in re.findall(r"-j (\d+)", " ".join(words)):
+        if number not in jobs.numbers():
+            continue
         state = jobs.read(number)
         print(f"{number}|{'CANCELLED by 1000' if state == 'CANCELLED' else state}|here")
         print(f"{number}.batch|{state}|here")

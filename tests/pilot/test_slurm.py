@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from etastar.pilot import Pilot, Proposal, _slurm_cluster, run_pilots
 from etastar.schedule import parse_schedule
 
 _slurm_cluster.SlurmCluster.usual = _slurm_cluster.SlurmCluster.soon = 0.2
-_slurm_cluster.SlurmCluster.late = 1.0
+_slurm_cluster.SlurmCluster.late = 3.0
 place, out, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 class Runs:
@@ -108,7 +109,7 @@ def place_of(kind, bench, tmp_path, monkeypatch):
     environment = {**os.environ, "ROW_SECONDS": "0.05", **fake_slurm.install(tmp_path / "slurm")}
     for key in ("PATH", "FAKE_SLURM", "ROW_SECONDS"):
         monkeypatch.setenv(key, environment[key])
-    for key, seconds in (("usual", 0.2), ("soon", 0.2), ("late", 1.0)):
+    for key, seconds in (("usual", 0.2), ("soon", 0.2), ("late", 3.0)):
         monkeypatch.setattr(_slurm_cluster.SlurmCluster, key, seconds)
     return Place(bench, kind, environment, tmp_path / "slurm")
 
@@ -217,18 +218,29 @@ def test_a_claim_is_held_by_the_first_for_good(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_time_limit_names_itself_and_is_retried_as_other_failures(bench, place):
+def test_limits_that_end_a_job_name_themselves_and_the_run_is_tried_again(bench, place):
     bench.fault("a", "hang", "hang")
-    swept, said = bench.sweep(
-        [bench.pilot("a")], slurm="long", slurm_options=("time=0:04",), retries=1, patience=600.0
-    )
-    told = [line for line in said if "reached its time limit" in line]
-    assert "lost after step" in told[0]
-    assert "--slurm-option time=" in told[0]
-    assert told[0].endswith("started again")
-    assert "set aside after 2 failures" in told[1]
-    assert swept.finished[0].run is None
-    assert not any(bench.is_alive(pid) for pid in bench.pids())
+    log = bench.out / ".runs" / "a" / "log.csv"
+
+    def end_jobs_at_half_time():
+        for number, state in (("1", "TIMEOUT"), ("2", "OUT_OF_MEMORY")):
+            bench.wait_for(lambda n=number: n in place.jobs.numbers(), 60)
+            bench.wait_for(lambda n=number: place.jobs.processes(n), 60)
+            bench.wait_for(lambda n=int(number): len(bench.told("start")) == n, 60)
+            bench.wait_for(lambda: "\n90," in log.read_text(), 60)
+            place.jobs.end(number, state)
+
+    limits = threading.Thread(target=end_jobs_at_half_time)
+    limits.start()
+    swept, said = bench.sweep([bench.pilot("a")], slurm="long", retries=2)
+    limits.join()
+    for told in (
+        "Slurm job 1: it reached its time limit (more of it: --slurm-option time=HH:MM:SS)",
+        "Slurm job 2: it ran out of memory (more of it: --slurm-option mem=32G)",
+    ):
+        assert f"a: lost after step 90 of 200: {told}; started again" in said
+    assert swept.finished[0].run is not None
+    assert place.jobs.named("a") == ["1", "2", "3"]
 
 
 @pytest.mark.slow
@@ -254,36 +266,75 @@ def test_a_job_that_slurm_queues_again_is_waited_for_and_not_counted_a_failure(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("files", [("forgets",), ("forgets", "no accounting")])
-def test_jobs_that_the_queue_has_forgotten_are_known_by_accounting_or_by_their_absence(
-    bench, place, files
-):
-    for name in files:
+def test_a_cluster_that_keeps_no_accounts_and_forgets_its_jobs_will_do(bench, place):
+    for name in ("forgets", "no accounting"):
         (place.folder / name).touch()
     swept, _ = bench.sweep([bench.pilot("a"), bench.pilot("b")], slurm="short", jobs=2)
     assert [each.run is not None for each in swept.finished] == [True, True]
     assert sorted(bench.told("start")) == ["a", "b"]
 
 
+def by_hand(place: Place, number: str, state: str) -> None:
+    """A job that is nothing but its entry."""
+    (place.folder / "jobs" / number).mkdir(exist_ok=True)
+    place.jobs.write(number, state)
+
+
+def states(cluster, folder, numbers: str) -> list[str]:
+    cluster.state(numbers[0], folder, 0.0)
+    return [cluster.state(number, folder, 1e9) for number in numbers]
+
+
+def test_states_are_those_of_the_queue_then_of_accounting_then_none(bench, place):
+    (place.folder / "forgets").touch()
+    config = _slurm_cluster.SweepConfig(horizon=9, budget=9, slurm="long")
+    cluster = _slurm_cluster.cluster_of(config, bench.folder / "files")
+    for number, state in (("1", "RUNNING"), ("2", "CANCELLED"), ("3", "COMPLETED")):
+        by_hand(place, number, state)
+    for number in "1234":
+        cluster.state(number, bench.folder, 1e9)
+    assert states(cluster, bench.folder, "1234") == ["RUNNING", "CANCELLED", "COMPLETED", "UNKNOWN"]
+    assert states(cluster, bench.folder, "4") == ["UNKNOWN"]  # its entry may come late
+    assert states(cluster, bench.folder, "4") == ["GONE"]
+    (place.folder / "down").touch()
+    by_hand(place, "1", "COMPLETED")
+    assert states(cluster, bench.folder, "1") == ["RUNNING"]  # not known to have ended
+
+
+def test_a_job_whose_node_failed_is_over_only_when_it_does_not_come_back(bench, place, monkeypatch):
+    monkeypatch.setattr(_slurm_cluster.SlurmCluster, "late", 0.5)
+    config = _slurm_cluster.SweepConfig(horizon=9, budget=9, slurm="long")
+    cluster = _slurm_cluster.cluster_of(config, bench.folder / "files")
+    seen = []
+    for state in ("RUNNING", "NODE_FAIL", "PENDING", "NODE_FAIL"):
+        by_hand(place, "1", state)
+        seen += states(cluster, bench.folder, "1")
+    assert seen == ["RUNNING", "RUNNING", "PENDING", "PENDING"]
+    time.sleep(0.6)
+    assert states(cluster, bench.folder, "1") == ["NODE_FAIL"]
+
+
 @pytest.mark.slow
 def test_slurm_that_does_not_answer_for_a_while_stops_nothing(bench, place, monkeypatch):
     monkeypatch.setattr(_slurm_workers, "RETRY", 0.5)
-    (place.folder / "busy").touch()
-    bench.fault("run0", "wait")
-    driver = place.drive(1)  # RETRY is that of the package there
-    time.sleep(1.5)
-    assert driver.poll() is None
-    place.kill_driver()
-    driver = place.drive(1)
-    bench.wait_for(lambda: bench.told("start"), 60)
-    (place.folder / "down").touch()
-    (bench.folder / "go").touch()
-    bench.wait_for(lambda: bench.told("end"))
-    time.sleep(0.5)
-    assert driver.poll() is None
-    (place.folder / "down").unlink()
-    assert driver.communicate(timeout=60)[0] == "done 1\n"
-    assert bench.told("start") == ["run0"]
+    bench.fault("a", "wait")
+    (place.folder / "busy").touch()  # the first sbatch
+
+    def go_down_for_a_second():
+        bench.wait_for(lambda: bench.told("start"), 60)
+        (place.folder / "down").touch()
+        (bench.folder / "go").touch()
+        bench.wait_for(lambda: bench.told("end"), 60)
+        time.sleep(1.0)
+        (place.folder / "down").unlink()
+
+    trouble = threading.Thread(target=go_down_for_a_second)
+    trouble.start()
+    swept, said = bench.sweep([bench.pilot("a")], slurm="auto")
+    trouble.join()
+    assert swept.finished[0].run is not None
+    assert bench.told("start") == ["a"]
+    assert not any("started again" in line for line in said)
 
 
 @pytest.mark.slow
@@ -299,8 +350,9 @@ def test_a_diverged_run_is_cancelled_and_nothing_of_it_is_left(bench, place):
 @pytest.mark.slow
 def test_a_job_that_fails_before_its_training_quotes_what_it_printed(bench, place, monkeypatch):
     """As where the driver's Python is not on the nodes."""
+    command = bench.command
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    swept, said = bench.sweep([bench.pilot("a")], slurm="short", retries=0)
+    swept, said = bench.sweep([bench.pilot("a")], train=command, slurm="short", retries=0)
     assert swept.finished[0].run is None
     (line,) = (line for line in said if "set aside" in line)
     assert "Slurm job 1: it failed before the training began" in line

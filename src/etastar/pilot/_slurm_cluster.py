@@ -59,7 +59,8 @@ class Cluster(Protocol):
     Attributes:
         usual: seconds between two looks at the states of jobs.
         soon: the same while a job is about to end.
-        late: seconds that a file written on a node may take to be seen here.
+        late: seconds that a file written on a node may take to be seen here, and for which a job
+            may look as if it were over before it is queued again.
     """
 
     usual: float
@@ -119,7 +120,7 @@ class SlurmCluster:
         self._options |= {"signal": "CONT@60", **slurm_options(config.slurm_options)}
         self._states: dict[str, str] = {}
         self._misses: dict[str, int] = {}
-        self._before: dict[str, str] = {}
+        self._doubtful: dict[str, float] = {}
         self._looked = -1e9
 
     def submit(self, name: str, work: Callable[..., None], *arguments: Any) -> str:
@@ -162,12 +163,8 @@ class SlurmCluster:
         return self._submitit.helpers.clean_env() if inside else contextlib.nullcontext()
 
     def _look(self) -> None:
-        """Ask for all jobs that are not over: the queue first, and where it has none, accounting.
-
-        A job that is to be queued again may look as if it were over for a moment, so that such a
-        state counts when it is seen twice.
-        """
-        self._looked = time.monotonic()
+        """Ask for all jobs that are not over: the queue first, and accounting for the others."""
+        now = self._looked = time.monotonic()
         asked = [number for number, state in self._states.items() if state not in ENDED]
         queued = _queued(asked)
         if queued is None:
@@ -179,10 +176,11 @@ class SlurmCluster:
             self._misses[number] = 0 if known else self._misses.get(number, 0) + 1
             if self._misses[number] >= _MISSES:
                 found = "GONE"
-            doubtful = found in _MAY_COME_BACK and self._before.get(number) != found
-            self._before[number] = found
-            if not doubtful:
-                self._states[number] = found
+            if found not in _MAY_COME_BACK:
+                self._doubtful.pop(number, None)
+            elif now < self._doubtful.setdefault(number, now) + self.late:
+                continue
+            self._states[number] = found
 
     def _accounted(self, numbers: list[str]) -> dict[str, str]:
         """The states of past jobs as accounting has them; nothing where a cluster keeps none."""
