@@ -78,9 +78,59 @@ def test_one_log_is_written_for_all_processes(found):
     assert text.count('"step"') == 12 + 24
 
 
-def test_fsdp_has_the_planned_lr_and_momentum_and_resumes(found):
+@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
+def test_a_ramp_goes_on_with_another_number_of_processes(found, first, second):
+    """The samples, LRs and batches are those of two processes from the begin to the end."""
+    whole = found[1]["ramp"]
+    name = f"ramp, {first} then {second}"
+    parts = [found[1][f"{name}: {which}"] for which in ("first", "second")]
+    assert [len(part) for part in parts] == [first, second]
+    rows = [list(zip(*(rank["rows"] for rank in part), strict=True)) for part in parts]
+    seen = [row for part in rows for row in part]
+    wanted = list(zip(*(rank["rows"] for rank in whole), strict=True))
+    assert len(rows[0]) == 9
+    assert len(seen) == len(wanted) > 15
+    for got, want in zip(seen, wanted, strict=True):
+        assert got[0][:3] == want[0][:3]  # step, samples seen, LR
+        assert sorted(sum((rank[3] for rank in got), [])) == sorted(want[0][3] + want[1][3])
+        assert len({tuple(rank[:3]) for rank in got}) == 1
+
+
+def test_a_ramp_ends_with_the_samples_and_each_lr_is_that_of_its_samples(found):
+    (rows, others) = (rank["rows"] for rank in found[1]["ramp"])
+    sizes = [len(one[3]) + len(other[3]) for one, other in zip(rows, others, strict=True)]
+    assert sizes[0] == 4
+    assert sizes == sorted(sizes[:-1]) + sizes[-1:]  # the last may be cut to the end
+    assert max(sizes) > 12
+    assert [row[1] for row in rows] == [sum(sizes[:i]) for i in range(len(sizes))]
+    assert sum(sizes) == 24 * 8
+    assert [row[2] for row in rows] == [LR(row[1] / 8) for row in rows]
+
+
+def test_one_log_of_a_ramp_is_written_though_the_number_of_processes_changes(found):
+    lines = (found[0] / "ramp, 1 then 2.jsonl").read_text().splitlines()
+    assert sum("etastar_run" in line for line in lines) == 1
+    steps = [json.loads(line)["step"] for line in lines if '"step"' in line]
+    assert steps == list(range(1, len(found[1]["ramp"][0]["rows"]) + 1))
+
+
+def test_fsdp_with_a_ramp_has_the_planned_lr_and_momentum_and_resumes(found):
     whole, resumed = found[1]["FSDP"], found[1]["FSDP resumed"]
     assert lrs(whole[0]) == lrs(whole[1]) == lrs(resumed[0]) == [LR(t) for t in range(24)]
     beta = parse_schedule("linear:peak=0.9,horizon=24")
     assert [row[4] for row in resumed[1]["rows"]] == [beta(t) for t in range(24)]
     assert resumed[0]["weights"] == resumed[1]["weights"] == whole[0]["weights"]
+    assert len(whole[0]["rows"][0][3]) == 2
+    assert len(whole[0]["rows"][23][3]) >= 7
+
+
+def test_a_training_under_fsdp_goes_on_in_one_process(found):
+    begun, (alone,) = found[1]["FSDP begun"], found[1]["FSDP, then one"]
+    whole = found[1]["FSDP"]
+    assert begun[0]["rows"] == whole[0]["rows"][:11]
+    assert lrs(alone) == [LR(t) for t in range(11, 24)]
+    for row, *parts in zip(alone["rows"], *(rank["rows"][11:] for rank in whole), strict=True):
+        assert row[:2] == [parts[0][0], row[1]]
+        assert sorted(row[3]) == sorted(parts[0][3] + parts[1][3])
+        assert row[4] == parts[0][4]
+    np.testing.assert_allclose(alone["weights"], whole[0]["weights"], rtol=1e-4, atol=1e-6)
