@@ -92,7 +92,7 @@ def test_a_ramp_goes_on_with_another_number_of_processes(found, first, second):
     assert len(seen) == len(wanted) > 15
     for got, want in zip(seen, wanted, strict=True):
         assert got[0][:3] == want[0][:3]  # step, samples seen, LR
-        assert sorted(sum((rank[3] for rank in got), [])) == sorted(want[0][3] + want[1][3])
+        assert sorted(place for rank in got for place in rank[3]) == sorted(want[0][3] + want[1][3])
         assert len({tuple(rank[:3]) for rank in got}) == 1
 
 
@@ -130,7 +130,33 @@ def test_a_training_under_fsdp_goes_on_in_one_process(found):
     assert begun[0]["rows"] == whole[0]["rows"][:11]
     assert lrs(alone) == [LR(t) for t in range(11, 24)]
     for row, *parts in zip(alone["rows"], *(rank["rows"][11:] for rank in whole), strict=True):
-        assert row[:2] == [parts[0][0], row[1]]
+        assert row[0] == parts[0][0]
         assert sorted(row[3]) == sorted(parts[0][3] + parts[1][3])
         assert row[4] == parts[0][4]
     np.testing.assert_allclose(alone["weights"], whole[0]["weights"], rtol=1e-4, atol=1e-6)
+
+
+FRAMEWORKS = Path(__file__).with_name("framework_processes.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["transformers", "lightning"])
+def test_a_trainer_in_two_processes_goes_on_in_one_and_the_other_way(framework, tmp_path):
+    """One log, and the LR of every update, whoever makes it."""
+    pytest.importorskip(framework)
+    command = [sys.executable, str(FRAMEWORKS), str(tmp_path), framework]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    schedule = parse_schedule("wsd:peak=0.1,horizon=12,warmup=3,cooldown=4")
+    planned = [[step, schedule(step)] for step in range(12)]
+    assert {name: len(ranks) for name, ranks in found.items()} == {"2": 2, "21": 1, "1": 1, "12": 2}
+    for first, second in (("2", "21"), ("1", "12")):
+        assert all(rows == planned[:6] for rows in found[first])
+        assert all(rows == planned[6:] for rows in found[second])
+        (log,) = tmp_path.glob(f"{first} then *.jsonl")
+        lines = log.read_text().splitlines()
+        assert sum("etastar_run" in line for line in lines) == 1
+        assert [json.loads(line)["step"] for line in lines[1:]] == list(range(1, 13))
+        (run,) = read_runs(log)
+        assert (run.schedule, run.batch_size) == (schedule, 8)
