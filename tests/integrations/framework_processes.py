@@ -184,10 +184,13 @@ def run(world: int, folder: Path, kind: str, name: str, *rest: Any) -> list[Any]
 def main(folder: Path, kind: str) -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
+    # Once, and not in every child.
     if kind == "transformers":
-        from transformers import Trainer, trainer  # noqa: F401 (once, and not in every child)
+        import transformers.trainer
+
+        import etastar.integrations.transformers  # noqa: F401
     else:
-        import lightning.pytorch  # noqa: F401
+        import etastar.integrations.lightning  # noqa: F401
     found = {}
     for first, second in ((2, 1), (1, 2)):
         log = folder / f"{first} then {second}.jsonl"
