@@ -64,7 +64,8 @@ def test_running_pilots_is_refused_in_one_line(tmp_path):
 def test_a_reference_training_is_refused_in_one_line(tmp_path):
     pytest.importorskip("torch")
     code = (
-        "import tests.helpers.windows, sys; from etastar.train.gpt import main; main(sys.argv[1:])"
+        "import tests.helpers.windows, sys; from etastar.train.gpt import main\n"
+        "sys.exit(main(sys.argv[1:]))"
     )
     words = ["--schedule", "constant:peak=0.001,horizon=4", "--name", "a"]
     words += ["--out", str(tmp_path / "log")]

@@ -26,7 +26,7 @@ def need_posix(what: str) -> None:
     if fcntl is None:
         raise InputError(
             f"{what} needs Linux or macOS (locks and signals of POSIX); on Windows use WSL;"
-            " planning, export, schedules and trainings with them work here"
+            " plans, exports and trainings with a schedule work here"
         )
 
 
