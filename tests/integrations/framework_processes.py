@@ -76,11 +76,12 @@ def train_transformers(folder: Path, world: int, log: Path, stop: int, resume: s
         dataloader_pin_memory=False,
     )
     seen = Seen()
+    optimizers: Any = (optimizer, ScheduledLR(optimizer, LR))  # its types know LambdaLR alone
     trainer = Trainer(
         model,
         arguments,
         train_dataset=[{"x": x, "y": y} for x, y in zip(*data(), strict=True)],
-        optimizers=(optimizer, ScheduledLR(optimizer, LR)),
+        optimizers=optimizers,
         callbacks=[RunLogCallback(log), seen],
     )
     trainer.train(resume_from_checkpoint=resume or None)
@@ -111,7 +112,7 @@ def train_lightning(folder: Path, world: int, log: Path, stop: int, resume: str)
             return optimizer_config(torch.optim.AdamW(self.parameters(), lr=1.0), LR)
 
     class Stop(Callback):
-        def on_train_batch_end(self, trainer, *_: Any) -> None:
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
             if trainer.global_step >= stop:
                 trainer.should_stop = True
 
