@@ -184,6 +184,26 @@ class GroupSchedules(Mapping[str, Schedule]):
             raise InputError(f"{path}: {error}") from None
 
 
+def load_schedules(path: str | os.PathLike[str]) -> Schedule | GroupSchedules:
+    """What a schedule.json holds: a schedule, or one for each parameter group.
+
+    Raises: InputError, naming the file, where it cannot be read or holds neither.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "schedule.json"
+    ...     parse_schedule("linear:peak=0.1,horizon=9").save(path)
+    ...     print(load_schedules(path).spec)
+    linear:peak=0.1,horizon=9
+    """
+    text = utf8_text(path)
+    try:
+        grouped = "groups" in read_document(text)
+        return GroupSchedules.from_json(text) if grouped else Schedule.from_json(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name or name in RESERVED:
         raise InputError(
