@@ -51,9 +51,8 @@ def scheduled(
     It is `optax.inject_hyperparams` of these and of nothing else: their values in use stand in
     `state.hyperparams`, and the counts that say where the schedules are in the optimiser's state,
     so that a checkpoint of the state resumes them. All other arguments reach the optimiser as they
-    are given: a mask, a dtype, a schedule of Optax's own for the weight decay.
-
-    Parameter groups: one such optimiser for each label of `optax.multi_transform`.
+    are given: a mask, a dtype, a schedule of Optax's own for the weight decay. Of parameter groups,
+    each label of `optax.multi_transform` has such an optimiser.
 
     Arguments:
         optimizer: such as `optax.sgd` or `optax.adamw`.
@@ -67,9 +66,8 @@ def scheduled(
         dtype: as of `schedule`.
         arguments: further arguments of the optimiser.
 
-    Raises: InputError where the source holds several schedules and none of them is named, the
-    optimiser takes no momentum or no weight decay that is a number, a value is out of range, or the
-    learning rate or the momentum is among the further arguments too.
+    Raises: InputError where no schedule of several is named, the optimiser takes no momentum or no
+    weight decay, a value is out of range, or what a schedule sets is among the arguments too.
 
     >>> import optax
     >>> sgd = scheduled(optax.sgd, "linear:peak=0.1,horizon=10", momentum=0.9)

@@ -127,8 +127,7 @@ def _decided(
 ) -> Plan:
     """The plan that follows from the solution, with what it is compared with.
 
-    Arguments: what is to be trained; the law that the solution minimises; the solution; all runs
-    given, and the one that it goes on from; who is told of the stages.
+    `average` is the law that the solution minimises; `runs` are all that were given.
     """
     law, fixed = task.law, found.fixed
     solution = fixed if found.ramp is None else found.ramp
