@@ -186,5 +186,7 @@ def test_the_model_in_jax_is_that_of_torch():
     tokens, _ = batches()(3)
     made = model()
     with jax.enable_x64(False):
-        found = gpt_in_jax.logits(gpt_in_jax.weights_of(made), tokens.numpy(), SETTINGS.layers)
+        found = gpt_in_jax.logits(
+            gpt_in_jax.weights_of(made), jnp.asarray(tokens.numpy()), SETTINGS.layers
+        )
     assert np.array(found) == pytest.approx(made(tokens).detach().numpy(), abs=2e-5)

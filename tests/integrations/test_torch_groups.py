@@ -74,6 +74,16 @@ def test_a_file_a_mapping_and_the_schedules_are_the_same_source(tmp_path: Path):
         assert ScheduledLR(optimizer, source).groups == GROUPS
 
 
+def test_a_plan_its_folder_and_its_json_are_one_source_of_all_groups(plan_of, tmp_path: Path):
+    plan = plan_of(groups=GroupSchedules({"matrices": plan_of().schedule, "rest": 0.15}))
+    plan.save(tmp_path)
+    for source in (plan, tmp_path, tmp_path / "plan.json"):
+        optimizer = named(("rest", 1.0), ("matrices", 1.0))
+        ScheduledLR(optimizer, source).step()
+        wanted = [0.15 * plan.schedule(1), plan.schedule(1)]
+        assert rates(optimizer) == pytest.approx(wanted, rel=1e-12)
+
+
 def test_groups_of_one_name_keep_their_ratios_and_base_lr_may_be_by_name():
     lrs = (("matrices", 0.4), ("rest", 1e-3), ("matrices", 0.1), ("rest", 4e-3))
     planned = [GROUPS[name](20) for name, _ in lrs]

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from etastar.integrations._source import controls_of, one_of_group
 from etastar.planning._groups import group_caveats, groups_of
 from etastar.runs import Run, read_runs
-from etastar.schedule import GroupSchedules, InputError, Schedule, load_schedules, parse_schedule
+from etastar.schedule import GroupSchedules, Schedule, load_schedules, parse_schedule
 
 PLANNED = parse_schedule("linear:peak=0.03,horizon=500")
 STEP = np.arange(10, 201, 10)
@@ -79,6 +78,7 @@ def test_what_is_no_mapping_of_ratios_is_not_taken():
 def test_a_plan_keeps_the_ratios_and_says_so(plan_of, tmp_path: Path):
     runs = [with_groups(name, {"muon": 1.0, "adamw": 0.15, "head": 0.5}) for name in "abc"]
     groups = groups_of(PLANNED, runs)
+    assert groups is not None
     assert groups == GroupSchedules({"muon": PLANNED, "adamw": 0.15, "head": 0.5})
     (line,) = group_caveats(runs)
     assert "planned is that of muon" in line
@@ -89,13 +89,6 @@ def test_a_plan_keeps_the_ratios_and_says_so(plan_of, tmp_path: Path):
     assert load_schedules(tmp_path / "schedule.json") == groups
     document = json.loads((tmp_path / "plan.json").read_text())
     assert document["groups"] == pytest.approx({"muon": 1.0, "adamw": 0.15, "head": 0.5})
-    # The plan, its folder and its plan.json are one source of all groups.
-    for source in (plan, tmp_path, tmp_path / "plan.json"):
-        found = controls_of(source).groups
-        assert found is not None
-        assert list(found) == list(groups)
-        for name in groups:
-            assert found[name](100) == pytest.approx(groups[name](100), rel=1e-12)
 
 
 def test_a_plan_of_one_lr_has_no_groups(plan_of, tmp_path: Path):
@@ -139,5 +132,3 @@ def test_a_plan_from_files_with_groups_writes_them(tmp_path: Path, pilots):
     assert plan.groups is not None
     assert plan.groups == GroupSchedules({"muon": plan.schedule, "adamw": 0.15})
     assert any("planned is that of muon" in line for line in plan.caveats)
-    with pytest.raises(InputError, match="holds schedules for the groups muon, adamw"):
-        one_of_group(plan, None)
