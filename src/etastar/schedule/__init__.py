@@ -16,6 +16,7 @@ from ._curves import (
     Segment,
     SqrtDecay,
 )
+from ._groups import GroupSchedules, load_schedules
 from ._joined import Joined
 from ._schedule import Schedule, join, load_batch_size
 from ._shape import Frame, Shape
@@ -46,6 +47,7 @@ __all__ = [
     "ExponentialDecay",
     "Flat",
     "Frame",
+    "GroupSchedules",
     "InputError",
     "InverseSqrt",
     "Joined",
@@ -67,6 +69,7 @@ __all__ = [
     "WarmupStableDecay",
     "join",
     "load_batch_size",
+    "load_schedules",
     "make_schedule",
     "parse_schedule",
     "table",
