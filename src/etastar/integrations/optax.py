@@ -27,8 +27,9 @@ from etastar.schedule import Schedule
 from ._log import RunLog
 from ._source import control_of, controls_of
 from ._traced import schedule
+from ._watch import Watch
 
-__all__ = ["RunLog", "schedule", "scheduled"]
+__all__ = ["RunLog", "Watch", "schedule", "scheduled"]
 
 
 def scheduled(

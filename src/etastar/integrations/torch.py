@@ -34,8 +34,16 @@ from ._log import RunLog
 from ._source import control_of, controls_of, schedule_of
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_state import DRIVEN, SchedulerState, checked_state
+from ._watch import Watch
 
-__all__ = ["RampedBatchSampler", "RunLog", "ScheduledLR", "accumulation", "schedule_of"]
+__all__ = [
+    "RampedBatchSampler",
+    "RunLog",
+    "ScheduledLR",
+    "Watch",
+    "accumulation",
+    "schedule_of",
+]
 
 CHUNK = 1024
 """Updates whose values are computed at once; one by one they would cost more than a step."""

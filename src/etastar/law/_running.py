@@ -29,13 +29,13 @@ def forecast_running(
     """The loss to expect of a run under way, from its own log beside the runs of a law.
 
     The law is fitted again to its runs and the run so far, from the constants that it has. What the
-    law misses along the run so far, it misses later in the run too: so the forecast is then moved by
-    what is expected of it there,
+    law misses along the run so far, it misses later in the run too: so the forecast is then moved
+    by what is expected of it there,
 
         log L(t) = log law(t) + w (J delta + m(t) + luck of this run | all logs)
 
-    with the law's misfit m as in `Posterior`, which is alike at steps alike. The weight w is 1 up to
-    one doubling of the steps of the run so far, and falls to 0 at two. The interval holds what is
+    with the law's misfit m as in `Posterior`, which is alike at steps alike. The weight w is 1 up
+    to one doubling of the steps of the run so far, and falls to 0 at two. The interval holds what is
     left open, at least half of that move, and for every doubling ahead what the hindcasts of the
     law and of this run are off by beyond 0.6%. Takes some tenths of a second.
 
@@ -82,9 +82,7 @@ def _fitted_again(run: Run, law: Law) -> Law | None:
     return again if again.runs[-1] is run else None
 
 
-def _continued(
-    law: Law, run: Run, before: Law | None, at: ArrayLike, level: float
-) -> Forecast:
+def _continued(law: Law, run: Run, before: Law | None, at: ArrayLike, level: float) -> Forecast:
     """The forecast by a law whose last run is the run so far; `before` was fitted without it."""
     plain = law.predict(run.schedule, at, level, run.batch_size)
     found = law.continued(len(law.runs) - 1, plain.step)
