@@ -35,8 +35,8 @@ def forecast_running(
         log L(t) = log law(t) + w (J delta + m(t) + luck of this run | all logs)
 
     with the law's misfit m as in `Posterior`, which is alike at steps alike. The weight w is 1 up
-    to one doubling of the steps of the run so far, and falls to 0 at two. The interval holds what is
-    left open, at least half of that move, and for every doubling ahead what the hindcasts of the
+    to one doubling of the steps of the run so far, and falls to 0 at two. The interval holds what
+    is left open, at least half of that move, and for every doubling ahead what the hindcasts of the
     law and of this run are off by beyond 0.6%. Takes some tenths of a second.
 
     Arguments:

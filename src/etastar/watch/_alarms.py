@@ -99,8 +99,12 @@ def find_alarms(run: Run, band: Forecast | None, level: float = 0.9) -> tuple[Al
     kind = _sustained(run, loss[len(loss) - trailing :]) if trailing >= SUSTAINED else SPIKE
     found = []
     if kind != SPIKE:
-        found.append(_alarm(kind, band, loss, above, len(out) - trailing, len(out)))
-        out = out[: len(out) - trailing]
+        first = len(out) - trailing
+        # Rows at the edge of the band come and go before a run has left it for good.
+        while (before := out[max(first - SUSTAINED, 0) : first]).any():
+            first -= len(before) - int(np.argmax(before))
+        found.append(_alarm(kind, band, loss, above, first, len(out)))
+        out = out[:first]
     if out.any():
         last = int(np.flatnonzero(out)[-1])
         first = last - int(np.argmin(out[: last + 1][::-1])) + 1 if not out[: last + 1].all() else 0
