@@ -24,6 +24,9 @@ LOOK = 0.5
 LAST = 2.0
 """Seconds that `close` waits for the process to end by itself."""
 
+COMMAND = (sys.executable, "-m", "etastar.watch")
+"""The process beside the training."""
+
 PREFIX = "etastar/"
 """How the names of all numbers begin that a writer is given."""
 
@@ -150,7 +153,7 @@ class Watch:
         quiet = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "etastar.watch._beside"],
+                COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

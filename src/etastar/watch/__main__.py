@@ -1,4 +1,4 @@
-"""`python -m etastar.watch._beside`: a process that watches the run of a training beside it.
+"""`python -m etastar.watch`: a process that watches the run of a training beside it.
 
 The callbacks of `etastar.integrations` start it: a fit beside the training must not take its time,
 and a training job needs no JAX and no SciPy. The request is one line of JSON on stdin, {"log":
