@@ -1,6 +1,7 @@
 """How much better is the forecast of a run under way than that of its pilots alone?
 
     python bench/live_forecast.py [--task NAME ...] [--alarms] [--out FILE.csv]
+    python bench/live_forecast.py --cases N [--group NAME ...]
 
 Fits the pilots of each task, and forecasts the final loss of every long run when 25, 50 and 75% of
 its steps are done: by the pilots alone (`Law.predict`), and by the pilots and the run's own log so
@@ -14,6 +15,9 @@ Columns: mean absolute error and mean half-width of the 90% interval, in percent
 loss; how many measured losses lie inside; and in how many runs the forecast with the own log is
 nearer. The seconds are CPU time of one forecast with the own log.
 
+`--cases N` takes N test runs of each of the 218 cases of `bench/interval_tasks.py` in their place,
+a row a group of tasks.
+
 `--alarms` counts false alarms instead: looks at every tenth of each run at which `find_alarms` says
 anything, none of which is a spike, a divergence or a plateau of a run that failed.
 """
@@ -23,16 +27,19 @@ from __future__ import annotations
 import argparse
 import csv
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from backtest_published import FOLDER
+from interval_tasks import GROUPS, cases
 from laws import joined, splits
 
 from etastar.law import Law, fit, forecast_running
 from etastar.runs import Run, read_runs
+from etastar.schedule import InputError
 from etastar.watch import report_on
 
 EXAMPLE = Path(__file__).parents[1] / "examples/gpt"
@@ -74,6 +81,21 @@ def tasks(names: list[str]) -> Iterator[tuple[str, list[Run], list[Run]]]:
                 if run.final_step > 1.05 * longest
             ]
             yield split.name, split.fitted, tested or split.tested
+
+
+def rows_of_cases(count: int, groups: list[str] | None) -> Iterator[Row]:
+    """Rows of some test runs of each case, by the group of its task."""
+    for case in cases(groups, tested_points=100):
+        rng = np.random.default_rng(zlib.crc32(case.name.encode()))
+        fitted = {run.name for run in case.fitted}
+        chosen = [case.tested[i] for i in rng.permutation(len(case.tested))[:count]]
+        try:
+            law = fit(case.fitted)
+        except InputError:  # too few points in all
+            continue
+        for run in chosen:
+            if run.name not in fitted:
+                yield from rows_of(case.group, law, run)
 
 
 def branched(task: str, run: Run) -> bool:
@@ -149,9 +171,15 @@ def main() -> None:
     parser.add_argument("--task", action="append", choices=TASKS, help="default: all")
     parser.add_argument("--alarms", action="store_true", help="count false alarms")
     parser.add_argument("--out", type=Path, help="CSV file with every forecast")
+    parser.add_argument("--cases", type=int, help="test runs of each case of interval_tasks.py")
+    parser.add_argument(
+        "--group", action="append", choices=GROUPS, help="of its tasks; default all"
+    )
     given = parser.parse_args()
     rows: list[Row] = []
-    for name, pilots, runs in tasks(given.task or list(TASKS)):
+    if given.cases:
+        rows += rows_of_cases(given.cases, given.group)
+    for name, pilots, runs in [] if given.cases else tasks(given.task or list(TASKS)):
         law = fit(pilots)
         if given.alarms:
             print_alarms(name, law, runs)

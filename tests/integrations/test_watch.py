@@ -111,7 +111,10 @@ def test_a_report_is_told_and_a_warning_once(tmp_path):
 
 @pytest.mark.usefixtures("canned")
 def test_nothing_is_printed_where_nothing_shall_be(tmp_path, capfd):
-    with Watch(tmp_path / "a.jsonl", say=None, rank=0) as watch, pytest.warns(UserWarning):
+    with (
+        Watch(tmp_path / "a.jsonl", say=None, rank=0) as watch,
+        pytest.warns(UserWarning, match="spike!"),
+    ):
         until(lambda: watch.latest is not None, watch, 1)
     assert capfd.readouterr() == ("", "")
 
@@ -121,7 +124,7 @@ def test_numbers_reach_tensorboard(tmp_path):
     tensorboard = pytest.importorskip("torch.utils.tensorboard")
     with tensorboard.SummaryWriter(tmp_path / "board") as writer:
         watch = Watch(tmp_path / "a.jsonl", writer=writer, say=None, rank=0)
-        with watch, pytest.warns(UserWarning):
+        with watch, pytest.warns(UserWarning, match="spike!"):
             until(lambda: watch.latest is not None, watch, 7)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -188,7 +191,7 @@ def test_the_process_ends_with_the_watch_and_closing_twice_does_nothing(tmp_path
     watch(1)
     process = watch._process
     assert process.poll() is None
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="spike!"):
         watch.close()
     assert process.poll() == 0
     watch.close()
@@ -310,7 +313,7 @@ _watch.COMMAND, _watch.LOOK = (sys.executable, "-c", {canned_script!r}), 0.0
 model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
 model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
 seen = []
-watch = WatchCallback({str(tmp_path / "a.jsonl")!r}, writer=lambda *each: seen.append(each), say=None)
+watch = WatchCallback("a.jsonl", writer=lambda *each: seen.append(each), say=None)
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         time.sleep(0.02)
@@ -321,6 +324,6 @@ assert watch.watch._process is None
 """
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "KERAS_BACKEND": "torch"},
-        capture_output=True, text=True,
+        capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

@@ -15,9 +15,6 @@ from ._fit import fit, law_of
 from ._law import Forecast, Law
 from ._posterior import USUAL_TREND
 
-LEAST_DOUBT = 0.5
-"""Part of the move by which a forecast of a run under way is still taken to be off."""
-
 FARTHEST = 2.0
 """Doublings of the run so far beyond which its own misfit says nothing of the loss."""
 
@@ -36,8 +33,9 @@ def forecast_running(
 
     with the law's misfit m as in `Posterior`, which is alike at steps alike. The weight w is 1 up
     to one doubling of the steps of the run so far, and falls to 0 at two. The interval holds what
-    is left open, at least half of that move, and for every doubling ahead what the hindcasts of the
-    law and of this run are off by beyond 0.6%. Takes some tenths of a second.
+    is left open, the square of that move (as those of `Law.predict` do), and for every doubling
+    ahead what the hindcasts of the law and of this run are off by beyond 0.6%. Takes some tenths of
+    a second.
 
     Arguments:
         run: the run so far, with the schedule that it is to follow.
@@ -88,9 +86,8 @@ def _continued(law: Law, run: Run, before: Law | None, at: ArrayLike, level: flo
     found = law.continued(len(law.runs) - 1, plain.step)
     weight = np.clip(FARTHEST - found.ahead, 0.0, 1.0)
     mean = plain.mean * np.exp(weight * found.move)
-    doubt = np.maximum(1.0 - weight, LEAST_DOUBT) * found.move
     further = max(_trend(law, before) - USUAL_TREND, 0.0) * found.ahead
-    variance = found.variance + doubt**2 + further**2
+    variance = found.variance + found.move**2 + further**2
     width = ndtri(0.5 + level / 2) * mean * np.sqrt(variance)
     return Forecast(plain.step, mean, np.maximum(mean - width, 0.0), mean + width)
 
