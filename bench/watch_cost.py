@@ -45,7 +45,7 @@ def trained(steps: int, folder: Path, watched: bool, text: np.ndarray) -> dict[s
     with RunLog(path, scheduler, batch_size=settings.batch) as log, watch:
         began = clock()
         for step in range(1, steps + 1):
-            total += update(state, batches(step - 1), settings, scheduler.get_last_lr()[0])
+            total += update(state, batches(step - 1), settings, float(scheduler.get_last_lr()[0]))
             before = clock()
             scheduler.step()
             after = clock()

@@ -73,18 +73,19 @@ def test_a_training_is_told_what_to_expect_of_it(tmp_path, pilots, monkeypatch):
     watch = Watch(
         path, pilots=pilots, every=1000, writer=writer, say=lines.append, share=1.0, rank=0
     )
+    found = {}
     with watch, RunLog(path, SPEC, batch_size=8) as log:
-        for part in (0.5, 1.0):
+        for begin, end in ((0, 4000), (4000, 8000)):
             for step, loss in zip(RUN.step, RUN.loss, strict=True):
-                if (part - 0.5) * 8000 < step <= part * 8000:
+                if begin < step <= end:
                     log.add(step, loss)
-            until(lambda part=part: (watch.latest or {}).get("step") == part * 8000, watch, step)
-            if part == 0.5:
-                half = watch.latest
+            until(lambda end=end: (watch.latest or {}).get("step") == end, watch, end)
+            found[end] = watch.latest
+    half = found[4000]
     assert half["on_plan"] is True
     assert half["warnings"] == []
     assert half["final"]["low"] < RUN.final_loss < half["final"]["high"]
-    assert watch.latest["ended"] is True
+    assert found[8000]["ended"] is True
     assert lines[-1].startswith("etastar: step 8,000 of 8,000: loss ")
     assert numbers[-1][0] == 8000
     assert numbers[-1][1]["etastar/final_loss"] == pytest.approx(RUN.final_loss)
@@ -190,6 +191,7 @@ def test_the_process_ends_with_the_watch_and_closing_twice_does_nothing(tmp_path
     watch = Watch(tmp_path / "a.jsonl", say=None, rank=0)
     watch(1)
     process = watch._process
+    assert process is not None
     assert process.poll() is None
     with pytest.warns(UserWarning, match="spike!"):
         watch.close()
@@ -259,6 +261,7 @@ def test_the_trainer_of_transformers_logs_the_numbers(tmp_path):
     logged = [row for row in trainer.state.log_history if "etastar/final_loss" in row]
     assert len(logged) == 2
     assert {name: logged[0][name] for name in NUMBERS} == NUMBERS
+    assert callback.watch is not None
     assert callback.watch._process is None
 
 
@@ -294,6 +297,7 @@ def test_the_loggers_of_lightning_get_the_numbers(tmp_path):
     head, *rows = path.read_text().splitlines()
     assert set(NUMBERS) < set(head.split(","))
     assert len(rows) >= 1
+    assert callback.watch is not None
     assert callback.watch._process is None
 
 

@@ -304,7 +304,7 @@ class WatchCallback(keras.callbacks.Callback):
     `log` is the run's own log, such as that of a `RunLogCallback`; keywords are those of `Watch`:
     `pilots`, `every`, `writer`, and so on.
 
-    Attributes: `watch`, the `Watch` while training.
+    Attributes: `watch`, the `Watch` while training; `options`, those keywords.
 
     >>> WatchCallback("runs/long.jsonl", pilots="runs/pilots", every=500).watch is None
     True

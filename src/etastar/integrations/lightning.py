@@ -207,7 +207,7 @@ class WatchCallback(Callback):
     `pilots`, `every`, `writer`, and so on. The numbers go to all loggers of the Trainer too. The
     process of rank 0 alone watches.
 
-    Attributes: `watch`, the `Watch` while training.
+    Attributes: `watch`, the `Watch` while training; `options`, those keywords.
 
     >>> WatchCallback("runs/long.jsonl", pilots="runs/pilots", every=500).watch is None
     True

@@ -169,7 +169,7 @@ class WatchCallback(TrainerCallback):
     through the Trainer's own `log` too, and with it to whatever `report_to` names. The main process
     alone watches.
 
-    Attributes: `watch`, the `Watch` while training; `trainer`.
+    Attributes: `watch`, the `Watch` while training; `options`, those keywords; `trainer`.
 
     >>> callback = WatchCallback("runs/long.jsonl", pilots="runs/pilots", every=500)
     >>> callback.trainer is None  # set it when the Trainer is made: callback.trainer = trainer
