@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etastar._checks import shown
+from etastar._checks import real, shown
 from etastar._errors import InputError
 from etastar._files import is_file, is_folder, utf8_text
 from etastar._json import json_value
@@ -93,7 +93,7 @@ def control_of(name: str, value: Any) -> float | Schedule | None:
     if value is None:
         return None
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        control, lowest, highest = float(value), float(value), float(value)
+        control = lowest = highest = real(name, value)
     else:
         control = schedule_of(value)
         lowest, highest = 0.0, control.peak

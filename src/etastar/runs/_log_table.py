@@ -104,7 +104,7 @@ def _series(name: str, values: list[object]) -> pl.Series:
         if all(_is_number(part) for value in lists if value for part in value):
             rows = [None if v is None else [_float(part) for part in v] for v in lists]
             return pl.Series(name, rows, dtype=pl.List(pl.Float64))
-    if any(isinstance(value, bool | list | dict) for value in values):
+    if any(isinstance(value, bool | list | dict | bytes) for value in values):
         # Kept as a column, so that messages list it, but of no use as numbers.
         return pl.Series(name, [value is not None for value in values], dtype=pl.Boolean)
     if any(isinstance(value, str) for value in values):

@@ -58,7 +58,7 @@ def measured(loss: np.ndarray) -> np.ndarray:
 def _frozen(values: object, name: str, field_name: str) -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"run {name}: {field_name} must be numbers; pass a float array") from None
     if array.ndim != 1:
         raise InputError(
