@@ -35,6 +35,7 @@ ROOMS = (
     "cli",
     "report",
     "planning",
+    "watch",
     "export",
     "pilot",
     "control",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         runs,
         schedule,
         train,
+        watch,
     )
     from etastar._errors import InputError
     from etastar.control import (
@@ -71,6 +72,7 @@ _NAMES = {
     "integrations": (),
     "report": (),
     "train": (),
+    "watch": (),
 }
 _ROOM = {name: room for room, names in _NAMES.items() for name in names}
 
@@ -119,6 +121,7 @@ __all__ = [
     "table",
     "train",
     "transfer",
+    "watch",
 ]
 
 

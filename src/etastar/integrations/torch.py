@@ -35,9 +35,17 @@ from ._source import PlannedControls, control_of, controls_of, schedule_of
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_groups import Followers, momentum_in, momentum_key, put_decays, put_momentum
 from ._torch_state import DRIVEN, Followed, checked_state
+from ._watch import Watch
 from ._weight_decay import DecayRule
 
-__all__ = ["RampedBatchSampler", "RunLog", "ScheduledLR", "accumulation", "schedule_of"]
+__all__ = [
+    "RampedBatchSampler",
+    "RunLog",
+    "ScheduledLR",
+    "Watch",
+    "accumulation",
+    "schedule_of",
+]
 
 CHUNK = 1024
 """Updates whose values are computed at once; one by one they would cost more than a step."""
