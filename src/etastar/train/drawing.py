@@ -197,7 +197,7 @@ def corner(x: Array, y: Array) -> Array:
 
 
 def tee(x: Array, y: Array) -> Array:
-    return np.maximum(box(x, y, -0.8, 0.8, 0.3, 0.8), box(x, y, -0.25, 0.25, -0.8, 0.5))
+    return np.maximum(box(x, y, -0.75, 0.75, 0.2, 0.65), box(x, y, -0.22, 0.22, -0.8, 0.4))
 
 
 SHAPES: dict[str, Callable[[Array, Array], Array]] = {

@@ -42,6 +42,7 @@ from etastar.train.loop import State, Training, evaluation_interval, run_trainin
 from etastar.train.terminal import Parser, number, run_command, run_name
 
 CLASSES = 10
+LEAK = 0.1  # slope of the activation below zero; without it a high learning rate ends all gradients
 DRAWN_AT_A_TIME = 128  # images; this many stay in the cache of one CPU core
 
 # ------------------------------------------------------------------------------------- settings
@@ -82,7 +83,7 @@ class ImageSettings:
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.0
-    clip: float = 0.0
+    clip: float = 5.0
     data: str = ""
     eval_every: int = 0
     validation_images: int = 4096
@@ -102,7 +103,7 @@ class ImageSettings:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))); x is (batch, channels, height, width).
+    """x + conv(f(conv(f(x)))), f the leaky ReLU; x is (batch, channels, height, width).
 
     The second convolution starts at zero, so that the block starts as its shortcut: this takes the
     place of normalisation, under which the size of the weights would change the learning rate that
@@ -119,8 +120,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.first(functional.relu(x))
-        return self.shortcut(x) + self.second(functional.relu(branch))
+        branch = self.first(functional.leaky_relu(x, LEAK))
+        return self.shortcut(x) + self.second(functional.leaky_relu(branch, LEAK))
 
 
 class ResidualNetwork(nn.Module):
@@ -128,7 +129,9 @@ class ResidualNetwork(nn.Module):
 
     A convolution that halves the image, a residual block a stage, a linear layer that starts at
     zero. That layer sees every place, not their mean: with the mean a run learns nothing for its
-    first 500 updates. Source: He et al., Deep Residual Learning (2015), arXiv 1512.03385.
+    first 500 updates. It sees them over the root of their number, as a mean of random places would
+    be, or it would diverge at a lower learning rate than the convolutions. Source: He et al., Deep
+    Residual Learning (2015), arXiv 1512.03385.
     """
 
     def __init__(self, width: int, stages: int, size: int) -> None:
@@ -138,13 +141,15 @@ class ResidualNetwork(nn.Module):
         strides = [1] + [2] * (stages - 1)
         shapes = zip(widths[:-1], widths[1:], strides, strict=True)
         self.blocks = nn.Sequential(*(ResidualBlock(*shape) for shape in shapes))
-        self.head = nn.Linear(widths[-1] * (size // 2**stages) ** 2, CLASSES)
+        self.places = (size // 2**stages) ** 2
+        self.head = nn.Linear(widths[-1] * self.places, CLASSES)
         nn.init.kaiming_normal_(self.stem.weight, nonlinearity="linear")
         nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = functional.relu(self.blocks(self.stem(images)))
-        return self.head(x.flatten(1))
+        x = functional.leaky_relu(self.blocks(self.stem(images)), LEAK)
+        return self.head(x.flatten(1) / self.places**0.5)
 
 
 def make_optimizer(model: nn.Module, settings: ImageSettings) -> torch.optim.Optimizer:
