@@ -59,7 +59,7 @@ class Losses:
     def means(self) -> np.ndarray:
         """Mean loss of each peak (peaks,), free of the seeds that each happens to have."""
         known = np.isfinite(self.table)
-        level = np.zeros((len(self.table), 1))
+        level, mean = np.zeros((len(self.table), 1)), np.zeros(len(self.peaks))
         for _ in range(20):  # two-way means of a table with gaps, by turns
             mean = np.nansum(np.where(known, self.table - level, 0), axis=0) / known.sum(axis=0)
             rest = np.where(known, self.table - mean, 0).sum(axis=1, keepdims=True)
@@ -216,17 +216,18 @@ def print_sweep(shape: str, noise: float, sweep: Sweep) -> None:
     print(f"{'T':>7} {'seeds':>5} {'peaks':>5} {'best LR':>8} {'90 % interval':>19} {'loss':>8}")
     for column, (horizon, losses) in enumerate(sweep.losses.items()):
         best = sweep.best[column]
-        low, high = interval(sweep.draws[:, column], best)
+        low, high = np.exp(interval(sweep.draws[:, column], best))
+        around = f"{low:.4f} - {high:.4f}" if np.isfinite(low) else "one seed"
         x = np.log(losses.peaks)
         end = min(abs(best - x[0]), abs(best - x[-1])) < 1e-9
         print(
             f"{horizon:>7} {len(losses.table):>5} {len(x):>5} {np.exp(best):>8.4f} "
-            f"{np.exp(low):>8.4f} - {np.exp(high):<8.4f} {losses.means.min():>8.4f}"
-            + ("  at the end of the grid" if end else "")
+            f"{around:>19} {losses.means.min():>8.4f}" + ("  at the end of the grid" if end else "")
         )
     if len(sweep.losses) > 1:
         low, high = interval(sweep.slopes, sweep.slope)
-        print(f"slope of log best LR against log T: {sweep.slope:+.3f} ({low:+.3f} to {high:+.3f})")
+        around = f" ({low:+.3f} to {high:+.3f})" if np.isfinite(low) else ""
+        print(f"slope of log best LR against log T: {sweep.slope:+.3f}{around}")
         least = [losses.means.min() for losses in sweep.losses.values()]
         fall = np.polyfit(np.log(list(sweep.losses)), np.log(least), 1)[0]
         print(f"slope of the log of the lowest loss: {fall:+.3f}")
@@ -254,7 +255,7 @@ def print_phase() -> None:
             run
             for run in read_runs(RUNS)
             if run.schedule.horizon in HORIZONS[:2]
-            and float(run.metadata["label_noise"]) == noise
+            and float(str(run.metadata["label_noise"])) == noise
             and not run.schedule.spec.startswith("constant")
         ]
         if len(pilots) < 4:
@@ -271,9 +272,9 @@ def print_phase() -> None:
 def figure(sweeps: dict[tuple[str, float], Sweep]) -> go.Figure:
     """Final loss against peak LR of linear decay, and the best peaks of every shape against T."""
     made = make_subplots(1, 2, horizontal_spacing=0.12)
-    linear = sweeps.get(("linear", 0.0))
-    for number, (horizon, losses) in enumerate(linear.losses.items() if linear else ()):
-        color = f"rgba(15, 118, 110, {0.3 + 0.7 * number / len(linear.losses):.2f})"
+    linear = sweeps[("linear", 0.0)].losses if ("linear", 0.0) in sweeps else {}
+    for number, (horizon, losses) in enumerate(linear.items()):
+        color = f"rgba(15, 118, 110, {0.3 + 0.7 * number / len(linear):.2f})"
         made.add_trace(
             go.Scatter(
                 x=losses.peaks, y=losses.means, mode="lines+markers", name=f"T = {horizon}",

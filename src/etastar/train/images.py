@@ -313,7 +313,8 @@ def run(settings: ImageSettings, out: Path, name: str) -> str:
         probabilities = targets(classes, settings.label_noise).to(settings.device)
         torch.manual_seed(settings.seed)
         model = ResidualNetwork(settings.width, settings.stages, settings.size)
-        model.to(settings.device, memory_format=torch.channels_last)
+        model.to(settings.device)
+        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return Training(
             model,
             make_optimizer(model, settings),
