@@ -46,7 +46,7 @@ ROOMS = (
     "runs",
     "schedule",
 )
-GROUND = {"_errors", "_files", "_json", "_checks", "_cache", "_precision", "_threads"}
+GROUND = {"_errors", "_files", "_json", "_checks", "_cache", "_precision", "_threads", "_locks"}
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
 # Words that name nothing in the field.
 UNCLEAR = re.compile("crowd|Wishes|Swept|Glance|slowness")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import io
 import math
 import os
@@ -24,6 +23,7 @@ from torch import nn
 
 from etastar._errors import InputError
 from etastar._files import write_bytes, write_text
+from etastar._locks import lock
 from etastar.schedule import Schedule
 from etastar.train.terminal import Progress, say, show_progress, watch_signals
 
@@ -76,10 +76,8 @@ def locked(path: Path, refusal: str = "") -> Iterator[None]:
     Waits for another holder, or raises `InputError(refusal)` at once where a refusal is given.
     """
     with open(path, "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-        except BlockingIOError:
-            raise InputError(refusal) from None
+        if not lock(file, path, wait=not refusal):
+            raise InputError(refusal)
         yield
 
 
