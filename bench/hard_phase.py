@@ -26,6 +26,7 @@ import numpy as np
 import plotly.graph_objects as go
 from loss_exponents import styled, write
 from plotly.subplots import make_subplots
+from scipy.stats import norm, t
 
 from etastar.schedule import parse_schedule
 
@@ -130,18 +131,28 @@ def window(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(distance, kind="stable")[: max(3, np.sum(distance < np.log(NEAR)))])
 
 
-def best_peak(x: np.ndarray, y: np.ndarray) -> float:
-    """Log of the best peak; at the window's better end where the parabola has no minimum in it."""
-    chosen = window(x, y)
-    x, y = x[chosen], y[chosen]
-    curvature, slope, _ = np.polyfit(x - x.mean(), y, 2)
-    if curvature > 0:
-        return float(np.clip(x.mean() - slope / (2 * curvature), x[0], x[-1]))
-    return float(x[np.argmin(y)])
+def best_peaks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log of the best peak of each row of losses, given log peaks.
+
+    It is the window's better end where the parabola has no minimum in the window.
+    """
+    lowest = np.argmin(y, axis=1)
+    result = np.empty(len(y))
+    for place in np.unique(lowest):
+        rows = np.flatnonzero(lowest == place)
+        chosen = window(x, y[rows[0]])
+        near, losses = x[chosen], y[np.ix_(rows, chosen)]
+        curvature, slope, _ = np.polyfit(near - near.mean(), losses.T, 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            minimum = np.clip(near.mean() - slope / (2 * curvature), near[0], near[-1])
+        result[rows] = np.where(curvature > 0, minimum, x[place])
+    return result
 
 
-def scatter(losses: Losses) -> np.ndarray:
-    """Deviations of single losses near the best peak, scaled to the variance of one loss.
+def scatter(losses: Losses) -> tuple[np.ndarray, int]:
+    """Deviations of single losses near the best peak, and their degrees of freedom.
+
+    They are relative to the lowest loss, and scaled to the variance of one run's.
 
     Deviations between seeds, the mean of each seed and of each peak taken out: a seed that shifts
     all losses alike moves no minimum. Empty where fewer than two seeds have all of these peaks.
@@ -150,9 +161,10 @@ def scatter(losses: Losses) -> np.ndarray:
     table = table[np.isfinite(table).all(axis=1)]
     seeds, peaks = table.shape
     if seeds < 2:
-        return np.empty(0)
+        return np.empty(0), 0
     rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
-    return rest.ravel() * np.sqrt(seeds * peaks / ((seeds - 1) * (peaks - 1)))
+    freedom = (seeds - 1) * (peaks - 1)
+    return rest.ravel() / losses.means.min() * np.sqrt(rest.size / freedom), freedom
 
 
 def bootstrap(losses: dict[int, Losses], together: bool, rng: np.random.Generator) -> np.ndarray:
@@ -163,42 +175,46 @@ def bootstrap(losses: dict[int, Losses], together: bool, rng: np.random.Generato
         together: whether the horizons are moments of the same runs: the scatter of a run is then
             drawn once, in units of each horizon's own, for all of them.
     """
-    pools = {horizon: scatter(each) for horizon, each in losses.items()}
-    if not any(len(pool) for pool in pools.values()):
+    found = [scatter(each) for each in losses.values()]
+    pools = {horizon: pool for horizon, (pool, _) in zip(losses, found, strict=True)}
+    freedom = [each for _, each in found if each]
+    if not freedom:
         return np.full((DRAWS, len(losses)), np.nan)
-    everything = np.concatenate(list(pools.values()))
-    spread = {
-        horizon: float(np.sqrt(np.mean((pool if len(pool) else everything) ** 2)))
-        for horizon, pool in pools.items()
-    }
-    unit = np.concatenate([pool / spread[horizon] for horizon, pool in pools.items()])
-    means = {horizon: each.means for horizon, each in losses.items()}
+    # As Student's t over the normal distribution: the scatter itself is known from a few runs.
+    known_from = np.mean(freedom) if together else np.sum(freedom)
+    wider = t.ppf((1 + LEVEL) / 2, known_from) / norm.ppf((1 + LEVEL) / 2)
+    # A horizon's own scatter is known from a few runs: half of the weight is with all together.
+    common = np.mean(np.concatenate(list(pools.values())) ** 2)
+    own = {h: np.mean(pool**2) if len(pool) else common for h, pool in pools.items()}
+    spread = {h: np.sqrt((variance + common) / 2) for h, variance in own.items()}
+    unit = np.concatenate(
+        [pool / np.sqrt(np.mean(pool**2)) for pool in pools.values() if len(pool)]
+    )
     all_peaks = sorted({float(p) for each in losses.values() for p in each.peaks})
+    seeds = max(len(each.table) for each in losses.values())
+    shared = rng.choice(unit, (DRAWS, seeds, len(all_peaks)))
     result = np.empty((DRAWS, len(losses)))
-    for draw in range(DRAWS):
-        seeds = max(len(each.table) for each in losses.values())
-        shared = rng.choice(unit, (seeds, len(all_peaks)))
-        for column, (horizon, each) in enumerate(losses.items()):
-            known = np.isfinite(each.table)
-            place = np.searchsorted(all_peaks, each.peaks)
-            own = shared[: len(known), place] if together else rng.choice(unit, known.shape)
-            noise = np.where(known, own, 0).sum(axis=0) / known.sum(axis=0) * spread[horizon]
-            result[draw, column] = best_peak(np.log(each.peaks), means[horizon] + noise)
+    for column, (horizon, each) in enumerate(losses.items()):
+        known = np.isfinite(each.table)
+        place = np.searchsorted(all_peaks, each.peaks)
+        alone = rng.choice(unit, (DRAWS, *known.shape))
+        drawn = shared[:, : len(known), place] if together else alone
+        noise = np.where(known, drawn, 0).sum(axis=1) / known.sum(axis=0)
+        noise *= wider * spread[horizon] * each.means.min()
+        result[:, column] = best_peaks(np.log(each.peaks), each.means + noise)
     return result
 
 
 def sweep_of(losses: dict[int, Losses], together: bool, seed: int = 0) -> Sweep:
-    """Best peaks and their slope, horizons weighted by the precision of their best peaks."""
+    """The best peaks of one shape and their slope."""
     losses = {horizon: each for horizon, each in losses.items() if len(each.peaks) >= 3}
-    best = np.array([best_peak(np.log(each.peaks), each.means) for each in losses.values()])
+    best = np.array([best_peaks(np.log(e.peaks), e.means[None])[0] for e in losses.values()])
     draws = bootstrap(losses, together, np.random.default_rng(seed))
     if len(losses) < 2:
         return Sweep(losses, best, draws, np.nan, np.full(DRAWS, np.nan))
     x = np.log(np.array(list(losses), dtype=float))
-    variance = np.nan_to_num(draws.var(axis=0))
-    weight = 1 / (variance + 0.05**2)  # a parabola's minimum is no better than some percent
-    x = x - np.sum(weight * x) / weight.sum()
-    line = weight * x / np.sum(weight * x**2)
+    x -= x.mean()
+    line = x / np.sum(x**2)
     return Sweep(losses, best, draws, float(line @ best), draws @ line)
 
 
