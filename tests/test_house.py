@@ -46,7 +46,16 @@ ROOMS = (
     "runs",
     "schedule",
 )
-GROUND = {"_errors", "_files", "_json", "_checks", "_cache", "_precision", "_threads"}
+GROUND = {
+    "_errors",
+    "_files",
+    "_json",
+    "_checks",
+    "_cache",
+    "_display",
+    "_precision",
+    "_threads",
+}
 # Read from top to bottom, so in one piece.
 LONG_FILES = {"train/gpt.py"}
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
