@@ -32,10 +32,18 @@ from etastar.schedule import Schedule, join
 
 from ._log import RunLog
 from ._source import control_of, controls_of, schedule_of
+from ._torch_average import AveragedWeights
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_state import DRIVEN, SchedulerState, checked_state
 
-__all__ = ["RampedBatchSampler", "RunLog", "ScheduledLR", "accumulation", "schedule_of"]
+__all__ = [
+    "AveragedWeights",
+    "RampedBatchSampler",
+    "RunLog",
+    "ScheduledLR",
+    "accumulation",
+    "schedule_of",
+]
 
 CHUNK = 1024
 """Updates whose values are computed at once; one by one they would cost more than a step."""

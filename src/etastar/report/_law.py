@@ -10,11 +10,7 @@ from ._words import count_text, rate_text, steps_text
 
 
 def shown(law: Law) -> Shown:
-    """What was fitted to what, and the constants; loss against step, measured and fitted.
-
-    >>> shown(plan.law).rows[0][1]
-    'etastar'
-    """
+    """What was fitted to what, and the constants; loss against step, measured and fitted."""
     low, high = law.peak_range
     fitted = (
         f"{count_text(law.run_count, 'run')} of up to {steps_text(law.steps_fitted)} updates, "
