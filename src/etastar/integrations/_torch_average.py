@@ -112,7 +112,7 @@ class AveragedWeights:
         found = state_dict["average"], state_dict["every"]
         if found != (self.average.spec, self.every):
             raise InputError(
-                f"the state is of the average {shown(found[0])} of every {shown(found[1])} updates, "
-                f"this one of {self.average.spec} of every {self.every}: give it the same"
+                f"the state is of the average {shown(found[0])} of every {shown(found[1])} updates "
+                f"and this one of {self.average.spec} of every {self.every}: give it the same"
             )
         self._averaged.load_state_dict(state_dict["averaged"])
