@@ -2,12 +2,12 @@
 
     python bench/fuzz.py [--minutes 5] [--target NAME] [--seed 0]
 
-Hands the inputs of `tests/helpers/hostile.py` to the library, one target after another, in
-processes of their own with another seed each. Prints for every target how many inputs were tried
-and refused, and what must be 0: tracebacks (anything raised but an InputError), wrong results (a
-silent NaN, a message that is no short line), inputs that took over 10 seconds, processes that died,
-and processes that printed. The seed and the input of each fault follow. Ctrl-C ends it with the
-counts so far; the exit code is 1 where there was a fault.
+Hands the inputs of `tests/helpers/hostile.py` and `hostile_stores.py` to the library, one target
+after another, in processes of their own with another seed each. Prints for every target how many
+inputs were tried and refused, and what must be 0: tracebacks (anything raised but an InputError),
+wrong results (a silent NaN, a message that is no short line), inputs that took over 10 seconds,
+processes that died, and processes that printed. The seed and the input of each fault follow. Ctrl-C
+ends it with the counts so far; the exit code is 1 where there was a fault.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 10.0
 """Seconds that one input may take."""
 
-BATCH = {"parquet": 20}
+BATCH = {"parquet": 20, "MLflow databases": 20}
 """Inputs of a process, 150 of the other targets: a Parquet file takes a process of its own."""
 
 COUNTS = ("tried", "refused", "tracebacks", "wrong", "slow", "died", "printed")
@@ -49,8 +49,9 @@ def try_batch(name: str, seed: int, current: Path) -> None:
     from hypothesis import strategies as st
 
     from tests.helpers.hostile import TARGETS, Wrong, attempt
+    from tests.helpers.hostile_stores import STORES
 
-    target, counts, faults = TARGETS[name], Counter[str](), []
+    target, counts, faults = (TARGETS | STORES)[name], Counter[str](), []
 
     def too_long(number: int, frame: object) -> None:
         raise Slow
@@ -159,11 +160,19 @@ def main() -> None:
         return
     sys.path.insert(0, str(ROOT))
     from tests.helpers.hostile import TARGETS
+    from tests.helpers.hostile_stores import STORES
 
-    unknown = set(asked.target or ()) - set(TARGETS)
+    everything = TARGETS | STORES
+    unknown = set(asked.target or ()) - set(everything)
     if unknown:
-        words.error(f"unknown target {sorted(unknown)[0]!r}; there are {', '.join(TARGETS)}")
-    sys.exit(fuzz(asked.target or list(TARGETS), 60 * asked.minutes, asked.seed))
+        words.error(f"unknown target {sorted(unknown)[0]!r}; there are {', '.join(everything)}")
+    names = []
+    for name in asked.target or everything:
+        if everything[name].can_run:
+            names.append(name)
+        else:
+            print(f"{name}: left out, {everything[name].needs} is not installed", file=sys.stderr)
+    sys.exit(fuzz(names, 60 * asked.minutes, asked.seed))
 
 
 if __name__ == "__main__":

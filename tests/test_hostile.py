@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -11,16 +10,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.hostile import TARGETS, attempt
+from tests.helpers.hostile_stores import STORES
 
-EXAMPLES = {"parquet": 3, "scheduler states": 40}
+ALL = TARGETS | STORES
+EXAMPLES = {"parquet": 3, "scheduler states": 40, "MLflow databases": 8}
 """Inputs tried of each target; 60 of the others. A Parquet file takes a process to read."""
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize(
+    "name", [*TARGETS, *(pytest.param(name, marks=pytest.mark.slow) for name in STORES)]
+)
 def test_hostile_input_is_read_or_refused_in_one_line(name):
-    if name == "scheduler states" and not importlib.util.find_spec("torch"):
-        pytest.skip("PyTorch is not installed")
-    target, refused = TARGETS[name], []
+    target, refused = ALL[name], []
+    if not target.can_run:
+        pytest.skip(f"{target.needs} is not installed")
 
     @settings(
         max_examples=EXAMPLES.get(name, 60),

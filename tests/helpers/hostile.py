@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.util
 import io
 import json
 import math
@@ -45,10 +46,17 @@ class Target:
     Attributes:
         inputs: what it is handed.
         handle: hands one over, in an empty folder.
+        needs: the package without which it cannot be tried.
     """
 
     inputs: st.SearchStrategy[Any]
     handle: Callable[[Any, Path], None]
+    needs: str | None = None
+
+    @property
+    def can_run(self) -> bool:
+        """Whether the package that it needs is installed."""
+        return self.needs is None or importlib.util.find_spec(self.needs) is not None
 
 
 def attempt(target: Target, value: Any, folder: Path) -> bool:
@@ -214,15 +222,15 @@ def odd_records(draw: st.DrawFn) -> tuple[str, bytes]:
 def read_one(given: tuple[str, bytes], folder: Path) -> None:
     name, content = given
     (folder / name).write_bytes(content)
-    with _quiet():
+    with quiet():
         runs = read_runs(folder / name, schedule="linear:peak=0.1,horizon=200")
         with contextlib.suppress(InputError):  # which logs a folder has is told by other code
             read_runs(folder, schedule="linear:peak=0.1,horizon=200")
     for run in runs:
-        _check_run(run)
+        check_run(run)
 
 
-def _check_run(run: Any) -> None:
+def check_run(run: Any) -> None:
     _finite(run.step, "steps")
     _finite(run.loss, "losses")
     _finite(run.schedule(np.minimum(run.step, 1e15)), "LRs")
@@ -230,7 +238,7 @@ def _check_run(run: Any) -> None:
         raise Wrong(f"a name or caveat that is not shown as it is: {run.name!r} {run.caveats!r}")
 
 
-def _quiet() -> contextlib.AbstractContextManager[object]:
+def quiet() -> contextlib.AbstractContextManager[object]:
     return np.errstate(all="ignore")
 
 
@@ -254,9 +262,9 @@ def read_folder(content: bytes, folder: Path) -> None:
     (folder / "runs.csv").write_bytes(content)
     for name in "ab":
         (folder / f"{name}.csv").write_text(_CSV)
-    with _quiet():
+    with quiet():
         for run in read_runs(folder):
-            _check_run(run)
+            check_run(run)
 
 
 KINDS = ("pipe", "self", "up", "nowhere", "folder", "device", "log", "bytes", "long", "link")
@@ -287,7 +295,7 @@ def read_odd_folder(kinds: list[str], folder: Path) -> None:
     for source in (folder, f"{folder}/**/*.csv"):
         with contextlib.suppress(InputError):
             for run in read_runs(source):
-                _check_run(run)
+                check_run(run)
     read_runs(folder)
 
 
@@ -442,6 +450,6 @@ TARGETS = {
     "parquet": Target(damaged(LOGS["log.parquet"]), read_parquet),
     "specs": Target(odd_specs(), read_spec),
     "schedule files": Target(odd_schedule_files(), load_schedule),
-    "scheduler states": Target(odd_states(), load_state),
+    "scheduler states": Target(odd_states(), load_state, "torch"),
     "state files of sweeps": Target(odd_stores(), load_store),
 }

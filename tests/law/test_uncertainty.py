@@ -30,7 +30,9 @@ def test_draws_spread_as_what_the_runs_leave_open(drawn, law):
     mean = law.final_losses([TARGET])[0]
     refit = law.refit
     targets = law._targets([TARGET], [np.array([8000.0])], [None])
-    linear = mean * np.sqrt((targets.slope @ refit.covariance @ targets.slope.T).item())
+    _, slope = refit.residuals(refit.centre[None], *refit.unmoved)
+    open_constants = np.linalg.inv(slope[0].T @ slope[0])
+    linear = mean * np.sqrt((targets.slope @ open_constants @ targets.slope.T).item())
     assert 0.6 < final.std() / linear < 1.6
     assert abs(final.mean() - mean) < linear
     truth = true_losses(TARGET, np.array([8000.0]))[0]

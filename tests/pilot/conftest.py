@@ -118,7 +118,7 @@ class Bench:
         return Pilot(name, parse_schedule(spec), **more)
 
     @staticmethod
-    def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"

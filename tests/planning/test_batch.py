@@ -1,4 +1,4 @@
-"""Batch sizes in a plan: which are allowed, what was chosen, and how far one may stray from it."""
+"""Batch sizes in a plan: which are allowed, what was chosen, and what is about as good."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +11,15 @@ from etastar import planning
 from etastar.control import Budget, Limits, Past, solve
 from etastar.law._forms import NORMALISED, OWN
 from etastar.model import PowerLaw, loss
-from etastar.planning import _stray
+from etastar.planning import _within
 from etastar.planning._batch import Task, sizes_asked
 from etastar.schedule import InputError, parse_schedule
 from tests.helpers.laws import TRUTH, make_batch_pilots, make_batch_run, make_run, true_law
 
 # What these may leave out is there in these tests.
 plan: Any = planning.plan
-range_within: Any = _stray.range_within
-LOSS = _stray.LOSS
+range_within: Any = _within.range_within
+LOSS = _within.LOSS
 SAMPLES = Budget.of(None, 256_000, None, (1.0, 0.0))
 UPDATES = Budget(8000.0)
 
@@ -132,7 +132,7 @@ def test_a_warmup_takes_at_most_a_tenth_of_the_updates():
     assert task(runs, warmup=60).limits_at(1024.0).warmup == 60
 
 
-# How far one may stray
+# What is about as good
 
 
 def test_a_range_ends_where_the_curve_crosses_the_loss_allowed():
@@ -199,7 +199,7 @@ def test_the_comparison_holds_other_batch_sizes_for_the_same_samples(planned):
 
 
 @pytest.mark.slow
-def test_straying_as_far_as_is_said_costs_what_is_said(batch_pilots):
+def test_the_ends_of_the_ranges_cost_what_is_said(batch_pilots):
     found = plan(batch_pilots, samples=256_000, batch_size=(8, 128), floor=1e-5)
     batch = found.batch_size
     if batch.peak == batch(0):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -132,6 +134,18 @@ def test_a_server_that_does_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(InputError, match="check the URI and that the server runs"):
         read_runs(f"mlflow:http://127.0.0.1:{free_port()}#sweep")
+
+
+def test_a_database_that_mlflow_would_update_is_not_changed(store: Path, tmp_path: Path, capfd):
+    path = tmp_path / "older #1.db"
+    path.write_bytes(store.read_bytes())
+    with contextlib.closing(sqlite3.connect(path)) as base, base:
+        base.execute("DROP TABLE inputs")  # of a later version than the rest
+    before = path.read_bytes()
+    with contextlib.suppress(InputError):
+        read_runs(path)
+    assert path.read_bytes() == before
+    assert capfd.readouterr().err == ""
 
 
 @pytest.fixture

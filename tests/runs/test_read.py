@@ -355,12 +355,12 @@ def test_published_curves_agree_with_their_declared_schedules(folder):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_million_rows_are_read_in_seconds(tmp_path, suffix):
+def test_a_million_rows_are_read_in_seconds_of_the_processor(tmp_path, suffix):
     step = np.arange(1_000_000)
     frame = pl.DataFrame({"step": step, "lr": 1e-3, "loss": 3 + 1 / (1 + step)})
     path = write(tmp_path / f"a{suffix}", frame)
-    start = time.perf_counter()
+    start = time.process_time()
     (run,) = read_runs(path)
-    # About a second alone; the bound leaves room for a busy machine.
-    assert time.perf_counter() - start < 10
+    # About two, which do not depend on what else the machine does.
+    assert time.process_time() - start < 10
     assert len(run.step) == 1_000_000

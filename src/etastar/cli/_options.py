@@ -256,7 +256,7 @@ def read_logs(
     from etastar.runs import read_runs
 
     size = None if batch is None else positive_of("--runs-batch", batch)
-    declared = None if schedule is None else parsed_schedule(schedule)
+    declared = None if schedule is None else _declared(schedule)
     return read_runs(
         sources,
         step=step,
@@ -268,6 +268,21 @@ def read_logs(
         batch_size=size,
         epoch_size=epoch_of(epoch_size),
     )
+
+
+def _declared(text: str) -> Schedule | str:
+    """The schedule of logs that declare none; a spec as it stands where a sweep's rows fill it in.
+
+    Raises:
+        InputError: it is no schedule even with a peak and a horizon.
+    """
+    try:
+        return parsed_schedule(text)
+    except InputError:
+        if text.lower().endswith(".json"):
+            raise
+        parse_schedule(text, horizon=10**9, peak=1.0)
+        return text
 
 
 def file_of(run: Run) -> Path:

@@ -76,7 +76,7 @@ class Refit:
 
     @property
     def unmoved(self) -> tuple[np.ndarray, np.ndarray]:
-        """What `residuals` takes for the logs and the prior as they are, of one set of constants."""
+        """What `residuals` takes for logs and prior as they are, for one set of constants."""
         return np.zeros((1, len(self.log_loss))), np.zeros((1, len(self.centre)))
 
     def _log_losses(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

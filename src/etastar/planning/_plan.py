@@ -23,7 +23,7 @@ from ._continuation import check_left, continuation_of, past_of
 from ._phase import critical_batch_of, phase_of
 from ._results import Estimate, Plan
 from ._stages import AGAIN, COMPARING, FITTING, SOLVING, stage
-from ._stray import batch_map_of, within_of
+from ._within import batch_map_of, within_of
 
 MOST_STEPS = 10**13
 

@@ -109,7 +109,7 @@ class BatchMap:
 
 @dataclass(frozen=True)
 class Within:
-    """How far one may stray from the plan until it costs a given loss.
+    """The peak LRs and batch sizes that cost at most a given loss more than the plan.
 
     Attributes:
         loss: the loss above the plan's that is allowed, in the unit of the logs.
@@ -185,7 +185,7 @@ class Plan(Displayed):
         runs: the runs of the fit.
         left_out: runs that were given and not fitted.
         law: the fitted law.
-        within: how far one may stray from it.
+        within: what is about as good.
         batch_size: samples of every update, a constant schedule or a ramp in steps; None if the
             logs do not say theirs.
         samples: what the run takes of them; None if unknown.
@@ -257,7 +257,7 @@ class Plan(Displayed):
         not knowing the law better costs; `batch_size {start, end, ramp [[samples, B], ...]}`, the
         batch size B after so many samples; `samples` and `seconds` of the whole run;
         `critical_batch {value, low, high}`; `within {loss, peak_lr [low, high], batch_size [low,
-        high]}`, how far one may stray; `beyond_cap {peak_lr, difference {mean, low, high}, worth,
+        high]}`, what is about as good; `beyond_cap {peak_lr, difference {mean, low, high}, worth,
         pilot {spec}}`, what a pilot above the highest peak LR may gain, where the plan stands at
         it; `comparison [{spec, batch_size, loss, regret, difference
         {mean, low, high}, tie, steps_to_match}]`; `caveats`; and where the plan goes on from a run

@@ -11,7 +11,7 @@ from ._words import rate_text, size_text
 
 PEAK, SIZE = "peak LR [per update]", "batch size [samples]"
 _COLORS = ("#0d9488", "#2f6f9f", "#5c91b8", "#8bb1cd", "#b4cbdc", "#d3dfe8", "#e8eef2")
-"""Losses within what one may stray, and from there to the highest."""
+"""Losses that count as close, and from there to the highest."""
 
 _DRAWN = 0.6
 """The part of the map, from the lowest loss on, that the colours tell apart."""

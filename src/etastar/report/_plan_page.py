@@ -46,8 +46,8 @@ from ._words import (
     size_text,
     spec_of_the_rest,
     steps_text,
-    stray_text,
     times_text,
+    within_text,
 )
 
 # Lines of at most 40 characters: they fit a phone.
@@ -142,7 +142,7 @@ def _headline(plan: Plan) -> str:
 <small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
 </dl>
 <p>{escape(_sentence(words))}.</p>
-{_budget(plan)}<p>One may stray: {escape(stray_text(plan))}.</p>
+{_budget(plan)}<p>At most {plan.within.loss:g} more loss: {escape(within_text(plan))}.</p>
 {_continuation(plan)}<p>{escape(phase_text(plan))}</p>
 </div>"""
 

@@ -29,7 +29,8 @@ from ._words import (
     size_text,
     spec_of_the_rest,
     steps_text,
-    stray_text,
+    within_label,
+    within_text,
 )
 
 
@@ -90,8 +91,8 @@ def _recommendation(plan: Plan) -> Table:
 
 
 def _batch_rows(plan: Plan) -> list[tuple[str, str]]:
-    """Batch size, what the run takes of data and time, and how far one may stray."""
-    rows = [("may stray", stray_text(plan))]
+    """Batch size, what the run takes of data and time, and what is about as good."""
+    rows = [(within_label(plan), within_text(plan))]
     if plan.batch_size is None:
         return rows
     rows = [("batch size", batch_text(plan)), ("takes", budget_text(plan)), *rows]

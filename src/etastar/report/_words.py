@@ -157,14 +157,19 @@ def _values(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
 
 
-def stray_text(plan: Plan) -> str:
-    """How far one may stray before it costs a given loss."""
+def within_label(plan: Plan) -> str:
+    """What `within_text` is of."""
+    return f"within {plan.within.loss:g}"
+
+
+def within_text(plan: Plan) -> str:
+    """The peak LRs and batch sizes that cost little more than the plan."""
     low, high = plan.within.peak_lr
     text = f"peak LR from {rate_text(low)} to {rate_text(high)}"
     if plan.within.batch_size is not None:
         low, high = (f"{size:,.3g}" for size in plan.within.batch_size)
         text += f", or batch size from {low} to {high} at its own best LR"
-    return f"{text}: at most {plan.within.loss:g} more loss"
+    return text
 
 
 def difference_text(other: Alternative) -> str:

@@ -133,7 +133,11 @@ def _listing(table: LogTable, wanted: Sequence[str] = ()) -> str:
 
 
 def _nearest(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Up to three columns by how alike their names are to any of those wanted."""
+    """Up to three columns by how alike their names are to any of those wanted.
+
+    One that has the name of another noun is that: `train_loss` is no `train_step`.
+    """
+    others = {*STEP, *LOSS, *RATE}.difference(map(ordinary, wanted))
     plain = {name: ordinary(name) for name in found[:MOST_COMPARED]}
     scores = {
         name: max(
@@ -141,7 +145,7 @@ def _nearest(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
             default=0.0,
         )
         for name, spelled in plain.items()
-        if spelled
+        if spelled and spelled not in others
     }
     near = sorted((name for name, score in scores.items() if score >= 0.6), key=scores.__getitem__)
     return near[: -1 - MOST_NEAR : -1]
@@ -279,12 +283,7 @@ def rate_column(table: LogTable, given: str | None) -> tuple[str | None, str | N
 
 
 def _none(table: LogTable, noun: str, names: Sequence[str]) -> InputError:
-    listing = _listing(table, names)
-    if noun == "step" and any(ordinary(name) == "epoch" for name in table.frame.columns):
-        return InputError(
-            f"{table.path}: no step column; found {listing}; it counts epochs: give the updates in"
-            f" one with {option('steps_per_epoch')}, or name the column with {option('step')}"
-        )
     return InputError(
-        f"{table.path}: no {noun} column; found {listing}; name it with {option(noun)}"
+        f"{table.path}: no {noun} column; found {_listing(table, names)}; name it with"
+        f" {option(noun)}"
     )

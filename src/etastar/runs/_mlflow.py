@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -23,6 +28,7 @@ METRIC_LINE = re.compile(r"\d+ \S+( -?\d+.*)?$")
 SYSTEM = "system/"
 """Metrics of the machine are named so."""
 PAGE = 1000
+SQLITE = "sqlite:///"
 
 
 class MlflowRunFolder(Reader):
@@ -148,9 +154,31 @@ class MlflowServer(Tracker):
         folder = Path(uri.removeprefix("file://")).expanduser()
         if "://" not in uri.removeprefix("file://"):
             return _of_folder(address, folder, experiment)
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        if not uri.startswith(SQLITE):
+            return _of_service(address, uri, experiment)
+        database = Path(uri.removeprefix(SQLITE))
+        if not is_file(database):
             raise InputError(f"mlflow:{address}: no such database; check the path")
-        return _of_service(address, uri, experiment)
+        with tempfile.TemporaryDirectory(prefix="etastar-") as folder:
+            copy = _copied(address, database, Path(folder))
+            return _of_service(address, f"{SQLITE}{copy}", experiment)
+
+
+def _copied(address: str, database: Path, folder: Path) -> Path:
+    """A copy of a database for MLflow to open: it updates one that an older version made."""
+    copy = folder / "mlflow.db"
+    source = f"file:{quote(str(database.absolute()))}?mode=ro"
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(source, uri=True)) as ours,
+            contextlib.closing(sqlite3.connect(copy)) as theirs,
+        ):
+            ours.backup(theirs)
+    except sqlite3.Error as error:
+        raise InputError(
+            f"mlflow:{address}: SQLite cannot read it ({error}); copy the database again"
+        ) from None
+    return copy
 
 
 def _of_folder(address: str, folder: Path, experiment: str) -> list[LogTable]:
@@ -170,16 +198,16 @@ def _of_service(address: str, uri: str, experiment: str) -> list[LogTable]:
         from mlflow.tracking import MlflowClient
     except ImportError:
         raise missing_library(f"mlflow:{address}", "mlflow") from None
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        client = MlflowClient(tracking_uri=uri)
-        experiments = _all(client.search_experiments)
-        chosen = [e for e in experiments if experiment in ("", e.name, e.experiment_id)]
-        found = [
-            (run, _history(client, run))
-            for e in chosen
-            for run in reversed(_all(client.search_runs, [e.experiment_id]))
-        ]
+        with _silent("mlflow", "alembic"):
+            client = MlflowClient(tracking_uri=uri)
+            experiments = _all(client.search_experiments)
+            chosen = [e for e in experiments if experiment in ("", e.name, e.experiment_id)]
+            found = [
+                (run, _history(client, run))
+                for e in chosen
+                for run in reversed(_all(client.search_runs, [e.experiment_id]))
+            ]
     except ImportError as error:
         raise InputError(
             f"mlflow:{address}: MLflow needs the library {error.name} for this URI; pip install it"
@@ -201,6 +229,20 @@ def _of_service(address: str, uri: str, experiment: str) -> list[LogTable]:
         _table(Path(f"mlflow:{name}"), name, series, run.data.params)
         for name, (run, series) in zip(names, logged, strict=True)
     ]
+
+
+@contextlib.contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Without what loggers say: all that goes wrong is in the error that is raised."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _all(search: Any, *arguments: object) -> list[Any]:

@@ -243,7 +243,7 @@ const Explorer = (() => {
     }
     const losses = found.map(({ mean }) => mean);
     const least = losses.indexOf(Math.min(...losses));
-    const near = Plans.near(sizes, losses, least, losses[least]);
+    const near = Plans.near(sizes, losses, least, { x: sizes[least], loss: losses[least] });
     const here = isRamp(one.batch) ? null : ownBatch();
     show("batches", Drawings.batches(sizes, found, near, here));
     const [low, high] = [near.low, near.high].map(three).map(Words.size);

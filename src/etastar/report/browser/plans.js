@@ -7,7 +7,7 @@
 "use strict";
 
 const Plans = (() => {
-  const WITHIN = 0.002; // more loss than this is not close: LOSS of etastar/planning/_stray.py
+  const WITHIN = 0.002; // more loss than this is not close: LOSS of etastar/planning/_within.py
   const LONGEST = 1e13;
   const LEAST_FINAL = 1e-3; // an exponential fall never reaches 0
   // Horizons, over that of a run, at which its shape is asked for a loss; shorter ones too.
@@ -243,17 +243,23 @@ const Plans = (() => {
     const losses = peaks.map((peak) => expected(plan, atPeak(plan, state, one, peak)));
     const i = losses.indexOf(Math.min(...losses));
     const top = vertex(peaks, losses, i);
-    return { ...top, ...near(peaks, losses, i, top.loss), cap, atCap: i === count - 1 };
+    const within = near(peaks, losses, i, { x: top.peak, loss: top.loss });
+    return { ...top, ...within, cap, atCap: i === count - 1 };
   }
 
-  // The range around a point up to which a curve stays within 0.002 of a loss, between points by
-  // lines in the logarithm of x.
-  function near(xs, losses, i, loss) {
+  // The range around the lowest point of a curve, the one nearest to it being at i, up to which it
+  // stays within 0.002. Near that point a curve is a parabola in the logarithm of x, so its root is
+  // taken for a line between points.
+  function near(xs, losses, i, lowest) {
     const edge = (step) => {
       let k = i;
-      while (losses[k + step] <= loss + WITHIN) k += step;
+      while (losses[k + step] <= lowest.loss + WITHIN) k += step;
       if (losses[k + step] === undefined) return xs[k];
-      const part = (loss + WITHIN - losses[k]) / (losses[k + step] - losses[k]);
+      const root = (j) => {
+        const above = Math.sqrt(Math.max(losses[j] - lowest.loss, 0));
+        return (xs[j] - lowest.x) * step < 0 ? -above : above;
+      };
+      const part = (Math.sqrt(WITHIN) - root(k)) / (root(k + step) - root(k));
       return xs[k] * (xs[k + step] / xs[k]) ** Math.min(Math.max(part, 0), 1);
     };
     return { low: edge(-1), high: edge(1) };

@@ -1,4 +1,4 @@
-"""How far one may stray from a plan: the loss over peak LR and batch size around it."""
+"""Which peak LRs and batch sizes are about as good as the plan's, and the loss around it."""
 
 from __future__ import annotations
 
@@ -74,18 +74,21 @@ def within_of(
 def range_within(
     place: Float[np.ndarray, " n"], above: Float[np.ndarray, " n"], at: int
 ) -> tuple[float, float] | None:
-    """The places around one up to which a curve stays within 0.002, between points by lines in the
-    logarithm; None where it does not at that place."""
+    """The places around one up to which a curve stays within 0.002; None where it does not there.
+
+    Near its lowest point a curve is a parabola in the logarithm of the place, so its root is taken
+    for a line between points.
+    """
     if not above[at] <= LOSS:
         return None
-    ends = []
+    ends, root = [], np.sqrt(np.maximum(above, 0))
     for step in (-1, 1):
         i = at
         while 0 <= i + step < len(place) and above[i + step] <= LOSS:
             i += step
         end = np.log(place[i])
         if 0 <= i + step < len(place) and np.isfinite(above[i + step]):
-            part = (LOSS - above[i]) / (above[i + step] - above[i])
+            part = (math.sqrt(LOSS) - root[i]) / (root[i + step] - root[i])
             end += part * (np.log(place[i + step]) - end)
         ends.append(float(np.exp(end)))
     return ends[0], ends[1]
