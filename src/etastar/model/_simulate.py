@@ -18,6 +18,7 @@ from etastar.schedule import Schedule, WeightAverage
 from ._controls import Control, Controls, steps_asked
 from ._exact import finite
 from ._power_law import LinearModel
+from ._spectrum import Spectrum
 
 _CHUNK = 128
 _MOST_FEATURES = 20_000
@@ -60,12 +61,7 @@ def simulate(
     >>> simulate(model, parse_schedule("constant:peak=0.1,horizon=20"), [0, 20], seeds=3).shape
     (3, 2)
     """
-    spectrum = model.spectrum_to(1)
-    if np.any(spectrum.multiplicity != 1) or len(spectrum.eigenvalue) > _MOST_FEATURES:
-        raise InputError(
-            f"spectrum must have multiplicities of 1 and at most {_MOST_FEATURES} features to be "
-            "simulated: give LinearModel the single eigenvalues"
-        )
+    spectrum = _single_features(model)
     batch = whole("batch_size", model.batch_size, 1)
     seeds = whole("seeds", seeds, 1)
     controls = Controls.make(model, schedule, momentum, None)
@@ -87,6 +83,16 @@ def simulate(
         here = (asked >= first) & (asked < first + _CHUNK)
         losses[:, here] = np.asarray(before).T[:, (asked[here] - first).astype(int)]
     return finite(losses + spectrum.floor, model.max_rate)
+
+
+def _single_features(model: LinearModel) -> Spectrum:
+    spectrum = model.spectrum_to(1)
+    if np.any(spectrum.multiplicity != 1) or len(spectrum.eigenvalue) > _MOST_FEATURES:
+        raise InputError(
+            f"spectrum must have multiplicities of 1 and at most {_MOST_FEATURES} features to be "
+            "simulated: give LinearModel the single eigenvalues"
+        )
+    return spectrum
 
 
 @partial(jax.jit, static_argnums=0)

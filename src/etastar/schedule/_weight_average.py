@@ -20,8 +20,8 @@ class WeightAverage:
     Formula: after update t = 0, 1, ... the average is a <- k a + (1 - k) w, where w are the weights
     after that update. `ema` has k = min(n / (n + 1), 1 - 1 / length) with n = t: the plain mean
     while there are few weights, and from then on an average that forgets over `length` updates.
-    `window` has k = n / (n + 1) with n = t - (horizon - length): the plain mean of the weights after
-    the last `length` updates of the run; before these it is the weights themselves.
+    `window` has k = n / (n + 1) with n = t - (horizon - length), but at least 0: the plain mean of
+    the weights after the last `length` updates of the run; before these the weights themselves.
 
     Attributes:
         kind: window or ema.
