@@ -48,7 +48,7 @@ AVERAGES = (
     "ema:0.05",
     "ema:0.1",
 )
-COLUMNS = ("schedule", "seed", "average", "loss")
+COLUMNS: tuple[str, ...] = ("schedule", "seed", "average", "loss")
 
 
 def best_average(model: PowerLaw, horizon: int, kind: str, start: float) -> tuple[float, ...]:
@@ -124,10 +124,9 @@ def train(seeds: int) -> None:
             if any(row["schedule"] == spec and row["seed"] == str(seed) for row in rows):
                 continue
             found = losses_of(spec, seed)
-            rows += [
-                dict(zip(COLUMNS, (spec, str(seed), key, f"{value:.5f}"), strict=True))
-                for key, value in found.items()
-            ]
+            for key, value in found.items():
+                row = (spec, str(seed), key, f"{value:.5f}")
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
             with RUNS.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()

@@ -53,6 +53,7 @@ GROUND = {
     "_checks",
     "_cache",
     "_display",
+    "_locks",
     "_precision",
     "_threads",
 }

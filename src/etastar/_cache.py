@@ -70,9 +70,11 @@ def _prepared() -> Path | None:
     if root is None:
         return None
     folder = root / f"{jaxlib_version}-{_cpu()}"
-    # Whoever may write here may run code as the user.
+    # Whoever may write here may run code as the user. (Windows gives a home to its user alone, and
+    # has no numbers of users.)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK) or folder.stat().st_uid != os.geteuid():
+    user = getattr(os, "geteuid", lambda: folder.stat().st_uid)()
+    if not os.access(folder, os.W_OK | os.X_OK) or folder.stat().st_uid != user:
         return None
     # Another process may be tidying too.
     with contextlib.suppress(OSError):

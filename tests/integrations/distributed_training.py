@@ -30,6 +30,8 @@ HORIZON = 24
 LR = f"wsd:peak=0.1,horizon={HORIZON},warmup=4,cooldown=8"
 PER_PROCESS = 4
 SAMPLES = HORIZON * 2 * PER_PROCESS
+RAMP = f"table:knots=0:4/{SAMPLES}:16"
+"""Samples of an update, by the samples seen."""
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,30 +54,45 @@ def update(model: Any, optimizer: Any, scheduler: ScheduledLR, batch: list[int])
     return float(loss.detach())
 
 
-def train_ddp(folder: Path, unit: str, batch: int, stop: int, resume: str, save: str) -> dict:
+def train_ddp(folder: Path, unit: str, batch: int | str, stop: int, resume: str, save: str) -> dict:
     """DDP from the checkpoint `resume` on to update `stop`; rank 0 writes the checkpoint `save`.
 
-    In steps the global batch stays as it was; in samples it is that of the processes there are.
+    In steps the global batch stays as it was; in samples it is that of the processes there are, or
+    the ramp's.
     """
     model = DistributedDataParallel(make_model()) if dist.is_initialized() else make_model()
     bare = getattr(model, "module", model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
     saved = torch.load(folder / resume, weights_only=True) if resume else None
     horizon = HORIZON if unit == "steps" else SAMPLES
-    sampler = RampedBatchSampler(101, batch, horizon=horizon, unit=unit, on_change="replace")
-    samples = {"unit": "samples", "batch_size": batch} if unit == "samples" else {}
+    ramped = isinstance(batch, str)
+    sampler = RampedBatchSampler(
+        101,
+        batch,
+        horizon=horizon,
+        unit=unit,
+        # The same batches for one process and for two, so that a resume changes nothing.
+        multiple_of=2 if ramped else None,
+        on_change=None if ramped else "replace",
+    )
+    planned = 2 * PER_PROCESS if ramped else batch
+    samples: dict[str, Any] = (
+        {"unit": "samples", "batch_size": planned} if unit == "samples" else {}
+    )
     scheduler = ScheduledLR(optimizer, LR, **samples)
     if saved:
         bare.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         scheduler.load_state_dict(saved["scheduler"])
         sampler.load_state_dict(saved["sampler"])
-    log = RunLog(folder / f"{unit}.jsonl", scheduler, optimizer=optimizer)
+    log = RunLog(folder / f"{'ramp' if ramped else unit}.jsonl", scheduler, optimizer=optimizer)
     rows = []
     for step, places in enumerate(sampler, start=sampler.step):
         if step == stop:
             break
         rows.append([step, scheduler.samples, optimizer.param_groups[0]["lr"], places])
+        if ramped:
+            scheduler.batch_size = sampler.batch_size_of(step)
         log.add(step + 1, update(model, optimizer, scheduler, places))
     if save and (not dist.is_initialized() or dist.get_rank() == 0):
         states = {"model": bare.state_dict(), "optimizer": optimizer.state_dict()}
@@ -85,32 +102,59 @@ def train_ddp(folder: Path, unit: str, batch: int, stop: int, resume: str, save:
     return {"rows": rows, "weights": hashlib.sha256(weights).hexdigest()}
 
 
-def train_fsdp(folder: Path, interrupted: bool) -> dict:
-    """FSDP; where interrupted, a second model goes on from the states of the first."""
-    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+def train_fsdp(folder: Path, stop: int = HORIZON, interrupted: bool = False) -> dict:
+    """FSDP with a batch ramp to update `stop`; rank 0 writes the checkpoint `fsdp.pt`.
+
+    Where interrupted, a second model goes on from the states of the first. A single process goes on
+    from the checkpoint, without FSDP.
+    """
+    sharded = dist.is_initialized()
+    whole = StateDictOptions(full_state_dict=True)
     rows: list[Any] = []
 
-    def fresh() -> tuple[Any, Any, ScheduledLR]:
+    def fresh() -> tuple[Any, Any, ScheduledLR, RampedBatchSampler]:
         model = make_model()
-        for layer in (model[0], model[2], model):  # type: ignore[index]
-            fully_shard(layer, mesh=mesh)
+        if sharded:
+            mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+            for layer in (model[0], model[2], model):  # type: ignore[index]
+                fully_shard(layer, mesh=mesh)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
-        return model, optimizer, ScheduledLR(optimizer, LR, momentum="linear:peak=0.9,horizon=24")
+        ramp = f"table:knots=0:4/{HORIZON}:16"
+        sampler = RampedBatchSampler(101, ramp, horizon=HORIZON, multiple_of=2)
+        beta = "linear:peak=0.9,horizon=24"
+        return model, optimizer, ScheduledLR(optimizer, LR, momentum=beta), sampler
 
-    model, optimizer, scheduler = fresh()
-    for step, places in enumerate(RampedBatchSampler(101, 8, horizon=HORIZON)):
+    def states(model: Any, optimizer: Any, scheduler: Any, sampler: Any, step: int) -> dict:
+        weights, moments = get_state_dict(model, optimizer, options=whole)
+        position = json.loads(json.dumps([scheduler.state_dict(), sampler.state_dict(step)]))
+        return {"weights": weights, "moments": moments, "position": position}
+
+    def bring_back(saved: dict, model: Any, optimizer: Any, scheduler: Any, sampler: Any) -> None:
+        both: dict[str, Any] = {"model_state_dict": saved["weights"]}
+        set_state_dict(model, optimizer, **both, optim_state_dict=saved["moments"], options=whole)
+        scheduler.load_state_dict(saved["position"][0])
+        sampler.load_state_dict(saved["position"][1])
+
+    model, optimizer, scheduler, sampler = fresh()
+    if not sharded:
+        saved = torch.load(folder / "fsdp.pt", weights_only=True)
+        bring_back(saved, model, optimizer, scheduler, sampler)
+    for step, places in enumerate(sampler, start=sampler.step):
+        if step == stop:
+            break
         if interrupted and step == 11:
-            whole = StateDictOptions(full_state_dict=True)
-            weights, moments = get_state_dict(model, optimizer, options=whole)
-            position = json.loads(json.dumps(scheduler.state_dict()))
-            model, optimizer, scheduler = fresh()
-            states: dict[str, Any] = {"model_state_dict": weights, "optim_state_dict": moments}
-            set_state_dict(model, optimizer, **states, options=whole)
-            scheduler.load_state_dict(position)
+            saved = states(model, optimizer, scheduler, sampler, step)
+            model, optimizer, scheduler, second = fresh()
+            bring_back(saved, model, optimizer, scheduler, second)
+            assert next(iter(second)) == places
         group = optimizer.param_groups[0]
         rows.append([step, scheduler.samples, group["lr"], places, group["betas"][0]])
         update(model, optimizer, scheduler, places)
-    full = [p.full_tensor().detach() for p in model.parameters()]
+    if sharded:
+        saved = states(model, optimizer, scheduler, sampler, min(stop, HORIZON))
+        if dist.get_rank() == 0 and stop < HORIZON:
+            torch.save(saved, folder / "fsdp.pt")
+    full = [getattr(p, "full_tensor", lambda p=p: p)().detach() for p in model.parameters()]
     return {"rows": rows, "weights": [value for p in full for value in p.flatten().tolist()]}
 
 
@@ -161,8 +205,17 @@ def main(folder: Path) -> None:
     ddp("second half alone, in steps", 1, "steps", both, HORIZON, "steps.pt", "")
     ddp("first half, in samples", 2, "samples", both, 12, "", "samples.pt")
     ddp("second half alone, in samples", 1, "samples", PER_PROCESS, HORIZON * 2, "samples.pt", "")
-    found["FSDP"] = run(2, folder, "FSDP", partial(train_fsdp, interrupted=False))
+    for first, second in ((2, 1), (1, 2)):
+        name = f"ramp, {first} then {second}"
+        (folder / "ramp.jsonl").unlink(missing_ok=True)
+        ddp(f"{name}: first", first, "samples", RAMP, 9, "", f"ramp{first}.pt")
+        ddp(f"{name}: second", second, "samples", RAMP, 10**6, f"ramp{first}.pt", "")
+    (folder / "ramp.jsonl").rename(folder / "ramp, 1 then 2.jsonl")
+    ddp("ramp", 2, "samples", RAMP, 10**6, "", "")
+    found["FSDP"] = run(2, folder, "FSDP", train_fsdp)
     found["FSDP resumed"] = run(2, folder, "FSDP resumed", partial(train_fsdp, interrupted=True))
+    found["FSDP begun"] = run(2, folder, "FSDP begun", partial(train_fsdp, stop=11))
+    found["FSDP, then one"] = run(1, folder, "FSDP, then one", train_fsdp)
     print(json.dumps(found))
 
 

@@ -74,15 +74,24 @@ def test_silence_counts_from_the_last_row_and_before_it_from_the_last_sign_of_li
 def test_a_run_that_waits_for_a_place_in_the_cluster_is_not_silent(bed):
     watch = RunWatch(bed.record, bed.store)
     bed.now += 9999
-    watch.look()
+    watch.look(waits=True)
     assert watch.silence() == 0
     bed.begin()
     bed.row(0)
     watch.look()
+    assert watch.status is not None
     bed.now += 30
-    (bed.run / "process").unlink()  # its node died, and it is queued again
+    watch.look(waits=True)  # its node died, and it is queued again
+    bed.now += 9999
+    watch.look(waits=True)
+    assert watch.silence() == 0
+    assert watch.status is None  # it begins anew, and may compile for long
+    bed.now += 50
     watch.look()
     assert watch.silence() == 0
+    bed.now += 20
+    watch.look()
+    assert watch.silence() == 20
 
 
 def test_the_time_left_is_that_of_its_pace(bed):

@@ -105,7 +105,8 @@ def test_a_plan_shows_what_to_train_with_and_what_to_expect(plan_of):
     assert f"{plan.loss.value:#.5g}" in seen.text
     for caveat in plan.caveats:
         assert caveat in seen.text
-    traces = {trace.name: trace for trace in plan.plot().data}
+    figure: Any = plan.plot()
+    traces = {trace.name: trace for trace in figure.data}
     np.testing.assert_allclose(traces["planned"].y, plan.schedule(traces["planned"].x))
     assert traces["planned run"].y[-1] == pytest.approx(plan.forecast.mean[-1], rel=1e-6)
     band = traces["planned run, 90% interval"]
@@ -133,7 +134,8 @@ def test_text_from_logs_stays_text(plan_of, law):
         seen = assert_safe(result._repr_html_())
         assert seen.text.count(EVIL) >= 2
         # Plotly draws tags in names.
-        assert all("<" not in trace.name for trace in result.plot().data)
+        figure: Any = result.plot()
+        assert all("<" not in trace.name for trace in figure.data)
 
 
 def test_many_runs_and_points_stay_small(law):

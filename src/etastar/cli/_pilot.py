@@ -41,13 +41,26 @@ Horizon = Annotated[str, typer.Option(metavar="STEPS", help="Updates of the long
 Budget = Annotated[str, typer.Option(metavar="STEPS", help="Updates for all pilots together.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the logs; the same one goes on.")]
 Jobs = Annotated[
-    int | None, typer.Option(metavar="N", help="Most runs at a time; 1, on Ray all that fit.")
+    int | None,
+    typer.Option(metavar="N", help="Most runs at a time; 1, on Slurm 8, on Ray all that fit."),
 ]
 Ray = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on Ray: auto, local or host:port.")
 ]
-Cpus = Annotated[float, typer.Option(metavar="N", help="CPUs of a run on Ray.")]
-Gpus = Annotated[float, typer.Option(metavar="N", help="GPUs of a run on Ray.")]
+Slurm = Annotated[
+    str | None,
+    typer.Option(metavar="PARTITION", help="Run as jobs of Slurm; auto: its own choice."),
+]
+SlurmOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm-option",
+        metavar="KEY=VALUE",
+        help="Passed to sbatch, as time=2:00:00; may be repeated.",
+    ),
+]
+Cpus = Annotated[float, typer.Option(metavar="N", help="CPUs of a run on Ray or Slurm.")]
+Gpus = Annotated[float, typer.Option(metavar="N", help="GPUs of a run on Ray or Slurm.")]
 Results = Annotated[
     str | None, typer.Option(metavar="URL", help="Where runs on Ray keep their files, for fsspec.")
 ]
@@ -82,6 +95,8 @@ def pilot_command(
     out: Out = Path("pilots"),
     jobs: Jobs = None,
     ray: Ray = None,
+    slurm: Slurm = None,
+    slurm_option: SlurmOptions = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = 0.0,
     results: Results = None,
@@ -106,7 +121,9 @@ def pilot_command(
         "interval": interval,
         "seed": seed,
         "jobs": jobs,
-        "ray": _cluster_around() if ray is None and jobs is None else ray,
+        "ray": _cluster_around() if ray is slurm is jobs is None else ray,
+        "slurm": slurm,
+        "slurm_options": tuple(slurm_option or ()),
         "cpus": cpus,
         "gpus": gpus,
         "results": results,

@@ -147,7 +147,9 @@ class RunLog:
     def _open(self, from_step: int | None) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            # Windows would write two characters for the end of a line.
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._file = os.open(self.path, flags, 0o644)
             with open(self.path, "rb") as file:
                 text = file.read()
             end = text.rfind(b"\n") + 1

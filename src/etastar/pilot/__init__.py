@@ -12,8 +12,9 @@ Where to change what is done:
 - a placeholder of the training's command: `_command.py`, what it stands for: `_job.py`;
 - how a run ended, and what follows: `_judgement.py` decides, `_conclusion.py` carries out; when a
   run counts as hung: `_judgement.py` too;
-- where runs take place: `_workers.py` says what is asked, `_local_workers.py` and `_ray_workers.py`
-  answer;
+- where runs take place: `_workers.py` says what is asked; `_local_workers.py`, `_ray_workers.py`
+  and `_slurm_workers.py` answer; what is done on a node: `_task.py`;
+- what Slurm is asked: `_slurm_cluster.py`; that one job runs a pilot: `_slurm_job.py`;
 - the folder: `_store.py`, one entry of its state file: `_record.py`;
 - which pilot starts next, and what it costs: `_queue.py`; the loop around all: `_sweep.py`;
 - what is told while it runs: `_screen.py` (in a terminal `LiveSweep` of `etastar.report`).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Required, TypedDict
@@ -14,6 +15,8 @@ from etastar._errors import InputError
 
 WIDEST = 1e12
 """The highest peak LR of pilots over the lowest, at most: as wide as the range test goes."""
+
+_PARTITION = re.compile(r"[\w.,-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +34,16 @@ class SweepConfig:
             this, in the unit of the losses (nats); by default None: the budget is spent.
         seed: of the first pilot, at least 0; 0 by default. The other pilots count on from it, and
             a branch from a checkpoint has its parent's.
-        jobs: most runs at a time; by default None: 1 here, and on Ray what the cluster has room
-            for.
+        jobs: most runs at a time; by default None: 1 here, on Ray what the cluster has room for,
+            and on Slurm 8, in the queue or running.
         ray: address of a Ray cluster, `auto`, or `local` for one of this machine; by default None:
             pilots are processes of this machine.
-        cpus: CPUs that a run on Ray reserves, 1 by default.
-        gpus: GPUs that a run on Ray reserves, 0 by default.
+        slurm: partition of a Slurm cluster, `auto` for the cluster's own choice, or `local` for
+            submitit's jobs on this machine; by default None.
+        slurm_options: further options of `sbatch`, each as `key=value`, such as `time=2:00:00`,
+            `account=physics`; none by default. The time limit is then that of the partition.
+        cpus: CPUs that a run on Ray or Slurm reserves, 1 by default.
+        gpus: GPUs that a run on Ray or Slurm reserves, 0 by default; on Slurm on each node.
         results: URL that fsspec knows, where runs on Ray keep their files; by default None: the
             folder of the pilots, which every node must see then.
         patience: seconds without a new row of its log after which a run counts as hung; by default
@@ -63,6 +70,8 @@ class SweepConfig:
     seed: int = 0
     jobs: int | None = None
     ray: str | None = None
+    slurm: str | None = None
+    slurm_options: tuple[str, ...] = ()
     cpus: float = 1.0
     gpus: float = 0.0
     results: str | None = None
@@ -82,12 +91,27 @@ class SweepConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name} must be above 0, got {shown(value)}")
-        if self.ray is None:
-            if self.results is not None:
-                raise InputError("results are for runs on Ray: give ray (--ray ADDRESS) too")
-        elif not (self.cpus >= 0 and self.gpus >= 0 and 0 < self.cpus + self.gpus < math.inf):
+        self._check_place()
+
+    def _check_place(self) -> None:
+        """Where the runs take place, and what they reserve there. Raises: InputError."""
+        if self.ray is not None and self.slurm is not None:
+            raise InputError("runs take place on Ray or on Slurm: give ray or slurm, not both")
+        if self.ray is None and self.results is not None:
+            raise InputError("results are for runs on Ray: give ray (--ray ADDRESS) too")
+        if self.slurm is None and self.slurm_options:
+            raise InputError("slurm options are for runs on Slurm: give --slurm PARTITION too")
+        if self.slurm is not None and not _PARTITION.fullmatch(self.slurm):
+            raise InputError(f"slurm must be the name of a partition, got {shown(self.slurm)}")
+        reserved = self.cpus, self.gpus
+        on_cluster = self.ray is not None or self.slurm is not None
+        if on_cluster and not (min(reserved) >= 0 and 0 < sum(reserved) < math.inf):
             raise InputError(
                 f"a run must reserve something: cpus is {self.cpus:g}, gpus is {self.gpus:g}"
+            )
+        if self.slurm is not None and any(each != int(each) for each in reserved):
+            raise InputError(
+                f"Slurm gives whole CPUs and GPUs: cpus is {self.cpus:g}, gpus is {self.gpus:g}"
             )
 
     def _set(self, name: str, value: object) -> None:
@@ -108,7 +132,7 @@ class SweepOptions(TypedDict, total=False):
     """The fields of `SweepConfig`, where they are explained, as keyword arguments.
 
     All but `horizon` and `budget` may be left out: horizon, budget, peaks, warmup, interval, seed,
-    jobs, ray, cpus, gpus, results, patience, retries, force.
+    jobs, ray, slurm, slurm_options, cpus, gpus, results, patience, retries, force.
 
     >>> options: SweepOptions = {"horizon": 40_000, "budget": 60_000}
     >>> SweepConfig(**options).warmup
@@ -123,6 +147,8 @@ class SweepOptions(TypedDict, total=False):
     seed: int
     jobs: int | None
     ray: str | None
+    slurm: str | None
+    slurm_options: tuple[str, ...]
     cpus: float
     gpus: float
     results: str | None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import _process
 from ._job import Job, prepare
+from ._slurm_job import Attempt
 
 
 class LocalWorkers:
@@ -20,12 +21,18 @@ class LocalWorkers:
         return self.jobs - len(self.started)
 
     def start(self, job: Job) -> None:
+        Attempt.forget(self.runs / job.pilot.name)
         words = prepare(job, self.runs)
         self.started[job.pilot.name] = _process.start(self.runs / job.pilot.name, words)
 
     def adopt(self, name: str) -> bool:
+        if _process.has_ended(self.runs / name):
+            return False
         self.started[name] = None
         return True
+
+    def waits(self, name: str) -> bool:
+        return not _process.has_begun(self.runs / name)
 
     def ended(self, name: str) -> bool:
         folder, process = self.runs / name, self.started[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from etastar._errors import InputError
+from etastar._locks import lock
 
 OUTPUT = "output.txt"
 """What a training prints. Whoever holds a lock on this file is the training: see `start`."""
@@ -56,10 +56,8 @@ def start(
     if has_ended(folder) and is_held(folder):
         (folder / OUTPUT).unlink()  # it has ended, and left processes that it does not wait for
     with open(folder / OUTPUT, "ab") as output:
-        try:
-            fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(folder.name) from None
+        if not lock(output, folder / OUTPUT):
+            raise AlreadyRunning(folder.name)
         output.truncate(0)
         for name in ("exit", "process"):
             (folder / name).unlink(missing_ok=True)
@@ -91,13 +89,10 @@ def has_begun(folder: Path) -> bool:
 def is_held(folder: Path) -> bool:
     """Whether a process of the training in a folder lives."""
     try:
-        with open(folder / OUTPUT, "rb") as output:
-            fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        with open(folder / OUTPUT, "r+b") as output:
+            return not lock(output, folder / OUTPUT)
     except FileNotFoundError:
-        pass
-    return False
+        return False
 
 
 def has_ended(folder: Path) -> bool:
@@ -207,10 +202,15 @@ def _lives(folder: Path) -> bool:
     return is_held(folder) and not _is_gone(folder)
 
 
-def last_words(folder: Path, lines: int = 3) -> str:
-    """The last lines that a training printed, separated by bars."""
+def last_words(folder: Path) -> str:
+    """The last lines that the training in a folder printed, separated by bars."""
+    return last_words_of(folder / OUTPUT)
+
+
+def last_words_of(path: Path, lines: int = 3) -> str:
+    """The last lines of a file, separated by bars; empty where it cannot be read."""
     try:
-        with open(folder / OUTPUT, "rb") as file:
+        with open(path, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
             text = file.read().decode(errors="replace")
     except OSError:

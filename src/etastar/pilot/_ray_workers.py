@@ -13,7 +13,9 @@ from etastar._errors import InputError
 
 from . import _process
 from ._config import SweepConfig
-from ._job import Job, prepare
+from ._job import Job
+from ._slurm_job import Attempt
+from ._task import train_until_its_end
 
 SYNC = 5.0
 """Seconds between two copies of a running pilot's files to and from the results."""
@@ -65,6 +67,7 @@ class RayWorkers:
     def start(self, job: Job) -> None:
         folder = self.runs / job.pilot.name
         folder.mkdir(parents=True, exist_ok=True)
+        Attempt.forget(folder)
         if not _process.is_held(folder):
             for name in ("exit", "process"):
                 (folder / name).unlink(missing_ok=True)
@@ -74,10 +77,15 @@ class RayWorkers:
 
     def adopt(self, name: str) -> bool:
         """Never: Ray ends the tasks of a driver that has died; this waits until it has."""
+        if _process.has_ended(self.runs / name):
+            return False
         deadline = time.monotonic() + WAIT_FOR_LOCK
         while _process.is_held(self.runs / name) and time.monotonic() < deadline:
             time.sleep(0.1)
         return False
+
+    def waits(self, name: str) -> bool:
+        return not _process.has_begun(self.runs / name)
 
     def ended(self, name: str) -> bool:
         reference = self.started[name]
@@ -171,36 +179,21 @@ def _train(job: Job, runs: str | None, results: str | None, cwd: str) -> None:
 
 
 def _watched(job: Job, runs: Path, results: str | None, cwd: str) -> None:
-    folder = runs / job.pilot.name
-    words = prepare(job, runs)
-    process = _start_when_free(folder, words, cwd if Path(cwd).is_dir() else None)
+    name = job.pilot.name
     seen: dict[str, tuple[int, int]] = {}
     copied = time.monotonic()
+
+    def copy_now_and_then() -> None:
+        nonlocal copied
+        if results and time.monotonic() > copied + SYNC:
+            _upload(runs / name, f"{results}/{name}", seen)
+            copied = time.monotonic()
+
     try:
-        while not _process.has_ended(folder):
-            time.sleep(0.1)
-            if results and time.monotonic() > copied + SYNC:
-                _upload(folder, f"{results}/{job.pilot.name}", seen)
-                copied = time.monotonic()
+        train_until_its_end(job, runs, cwd, wait=WAIT_FOR_LOCK, beat=copy_now_and_then)
     finally:
-        _process.end(folder)
-        if process.stdin is not None:
-            process.stdin.close()
-        process.wait()
         if results:
-            _upload(folder, f"{results}/{job.pilot.name}", seen)
-
-
-def _start_when_free(folder: Path, words: list[str], cwd: str | None) -> Any:
-    """Start, once the training of a task that has just died is gone."""
-    deadline = time.monotonic() + WAIT_FOR_LOCK
-    while True:
-        try:
-            return _process.start(folder, words, tied=True, cwd=cwd)
-        except _process.AlreadyRunning:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+            _upload(runs / name, f"{results}/{name}", seen)
 
 
 def _filesystem(url: str) -> tuple[Any, str]:

@@ -60,11 +60,12 @@ class Recovery:
     def _take_up(self, record: PilotRecord) -> None:
         name = record.pilot.name
         folder = self._store.runs / name
-        if not (folder / _process.OUTPUT).exists():  # the driver was killed before it started it
-            self._queue.again.append(record)
-        elif not _process.has_ended(folder) and self._workers.adopt(name):
+        if self._workers.adopt(name):
             self._watches[name] = RunWatch(record, self._store)
-            self._screen.say(f"{name}: still running, watched again")
+            waits = "waiting for a place" if self._workers.waits(name) else "running"
+            self._screen.say(f"{name}: still {waits}, watched again")
+        elif not (folder / _process.OUTPUT).exists():  # killed before it was started
+            self._queue.again.append(record)
         elif _process.exit_code(folder) is not None or self._is_over(record):
             self._conclusion.ended(record, earlier=True)
         else:  # taken away with the driver, or with the machine: no fault of its own

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from etastar._locks import need_posix
+
 from ._advice import LookAhead
 from ._command import TrainingCommand, command_of
 from ._config import SweepConfig, SweepOptions
@@ -51,8 +53,8 @@ def run_pilots(
         ahead: what the runs so far say of the horizon, for the display and `interval`; by default
             a fit of the law.
         options: `horizon` and `budget`, and any of `peaks`, `warmup`, `interval`, `seed`, `jobs`,
-            `ray`, `cpus`, `gpus`, `results`, `patience`, `retries` and `force`. They are the
-            fields of `SweepConfig`, which explains each.
+            `ray`, `slurm`, `slurm_options`, `cpus`, `gpus`, `results`, `patience`, `retries` and
+            `force`. They are the fields of `SweepConfig`, which explains each.
 
     Returns: a `SweepResult`; its runs are also in `out`.
 
@@ -73,6 +75,7 @@ def run_pilots(
     >>> swept.finished[0].run.final_loss, swept.reason
     (2.0, 'one is enough')
     """
+    need_posix("running pilots")
     config, command = SweepConfig(**options), command_of(train)
     designer = _designer(config, command) if designer is None else designer
     shown = PlainLines() if show is None else show
@@ -132,6 +135,10 @@ def _look_ahead(config: SweepConfig) -> LookAhead:
 
 
 def _workers(config: SweepConfig, store: PilotStore) -> Workers:
+    if config.slurm is not None:
+        from ._slurm_workers import SlurmWorkers
+
+        return SlurmWorkers(store.runs, config)
     if config.ray is None:
         return LocalWorkers(store.runs, config.jobs or 1)
     from ._ray_workers import RayWorkers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from etastar._checks import shown
 from etastar._errors import InputError
 from etastar._files import copy_file, is_file, is_folder, utf8_text, write_text
 from etastar._json import json_value
+from etastar._locks import lock
 from etastar.runs import Run, live_log, log_name, read_runs
 
 from ._job import LOG
@@ -179,18 +179,16 @@ def open_store(
         path.touch()
         if not is_file(path):
             raise InputError(f"{path}: is no file; remove it, or name another --out")
-        lock = open(path, "r+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed below)
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        held = open(path, "r+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed below)
+    with held:
+        if not lock(held, path):
             raise InputError(
-                f"{folder}: another etastar pilot runs here ({lock.read().strip()}); wait for it,"
+                f"{folder}: another etastar pilot runs here ({held.read().strip()}); wait for it,"
                 " end it, or name another --out"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
+            )
+        held.truncate(0)
+        held.write(f"pid {os.getpid()} on {socket.gethostname()}")
+        held.flush()
         store = PilotStore(folder, settings)
         _load(store, force)
         store.save()

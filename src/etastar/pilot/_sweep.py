@@ -136,7 +136,7 @@ class Sweep:
                 del self._watches[name]
                 self._conclusion.ended(watch.record, self._workers.taken_by(name))
                 continue
-            watch.look()
+            watch.look(self._workers.waits(name))
             silence = watch.silence()
             if watch.status is not None and watch.status.hopeless:
                 self._end(name)

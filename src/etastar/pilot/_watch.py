@@ -38,12 +38,17 @@ class RunWatch:
         self._signs: tuple[int, ...] = ()
         self._first: tuple[float, float] | None = None  # when, and which step
 
-    def look(self) -> None:
-        """Take in what the log says now."""
+    def look(self, waits: bool = False) -> None:
+        """Take in what the log says now; `waits` says that the run waits for a place.
+
+        A run that has been sent back to wait, as by a job of more importance, begins anew.
+        """
         now = time.monotonic()
-        self._waits = not _process.has_begun(self._folder)  # for a place in the cluster
-        if self._waits:
-            self._seen_alive = now
+        self._waits = waits
+        if waits:
+            self._seen_alive = self._seen_row = now
+            self.status = self._first = None
+            self._signs = ()
             return
         try:
             log = self._store.log_of(self.record.pilot.name)

@@ -22,7 +22,14 @@ class Workers(Protocol):
         ...
 
     def adopt(self, name: str) -> bool:
-        """Watch a run that an earlier driver started as one's own; whether that can be done."""
+        """Watch a run that an earlier driver started as one's own.
+
+        False where it has ended or never began, and where it cannot be watched: then it is ended.
+        """
+        ...
+
+    def waits(self, name: str) -> bool:
+        """Whether a run that was started waits for a place, as in the queue of a cluster."""
         ...
 
     def ended(self, name: str) -> bool:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import fcntl
 import io
 import math
 import os
@@ -44,6 +43,7 @@ except ModuleNotFoundError:
 
 from etastar._errors import InputError
 from etastar._files import write_bytes, write_text
+from etastar._locks import lock
 from etastar.schedule import Schedule, parse_schedule
 from etastar.train.corpus import Corpus, load_corpus
 
@@ -300,10 +300,8 @@ def locked(path: Path, refusal: str = "") -> Iterator[None]:
     Waits for another holder, or raises `InputError(refusal)` at once where a refusal is given.
     """
     with open(path, "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-        except BlockingIOError:
-            raise InputError(refusal) from None
+        if not lock(file, path, wait=not refusal):
+            raise InputError(refusal)
         yield
 
 
