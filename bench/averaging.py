@@ -10,9 +10,9 @@ length are searched together, all losses are exact. Then the exponents of the lo
 horizons, and what an average adds to the best schedule.
 
 `train`: `etastar.train.gpt` for 2000 updates, under constant LRs and under LRs that fall linearly
-to 0, each on a grid of peaks, with windows and EMAs of several lengths beside each other in every
-run. A row of bench/runs/averaging.csv is one run and one average, its loss that of the validation
-windows after the last update.
+to 0, over the run or over its last fifth (wsd), each on a grid of peaks; in every run windows and
+EMAs of several lengths, beside each other. A row of bench/runs/averaging.csv is one run and one average,
+its loss that of the validation windows after the last update.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ TASKS = {
     "hard, a=1.5 s=0.2": PowerLaw(1.5, 0.2, noise=0.25, batch_size=8),
 }
 HORIZON, WARMUP = 2000, 100
-PEAKS = {"constant": (5e-4, 1e-3, 2e-3), "linear": (1e-3, 2e-3, 4e-3)}
+PEAKS = {
+    "constant": (5e-4, 1e-3, 2e-3),
+    "linear": (1e-3, 2e-3, 4e-3),
+    "wsd": (1e-3, 2e-3, 4e-3),
+}
 AVERAGES = (
     "window:1",
     "window:0.05",
@@ -116,6 +120,7 @@ def train(seeds: int) -> None:
     rows = read_rows()
     specs = [
         f"{shape}:peak={peak:g},horizon={HORIZON},warmup={WARMUP}"
+        + (",cooldown=0.2" if shape == "wsd" else "")
         for shape, peaks in PEAKS.items()
         for peak in peaks
     ]

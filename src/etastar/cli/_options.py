@@ -15,7 +15,14 @@ import typer
 from etastar._checks import number_in, part, shown
 from etastar._errors import InputError, known_names
 from etastar._files import prepare_folder
-from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
+from etastar.schedule import (
+    UNITS,
+    GroupSchedules,
+    Schedule,
+    Unit,
+    load_schedules,
+    parse_schedule,
+)
 
 if TYPE_CHECKING:
     from etastar.runs import Run
@@ -231,10 +238,17 @@ def numbers_of(name: str, text: str, above: float) -> list[float]:
 def parsed_schedule(text: str, unit: Unit | None = None) -> Schedule:
     """A schedule from a spec string, or from the file that `plan --out` wrote, which has updates.
 
-    What the spec counts is in a unit, where it does not say its own.
+    Of a file of several parameter groups it is the first, which is the one that was planned. What
+    the spec counts is in a unit, where it does not say its own.
     """
+    given = parsed_schedules(text, unit)
+    return given if isinstance(given, Schedule) else given[given.planned]
+
+
+def parsed_schedules(text: str, unit: Unit | None = None) -> Schedule | GroupSchedules:
+    """As `parsed_schedule`; of a file of several parameter groups, all of them."""
     if text.lower().endswith(".json"):
-        return Schedule.load(text)
+        return load_schedules(text)
     told = Unit() if unit is None else unit
     return parse_schedule(
         text, unit=told.name, batch_size=told.batch_size, epoch_size=told.epoch_size

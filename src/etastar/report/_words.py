@@ -157,6 +157,17 @@ def _values(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
 
 
+def groups_text(plan: Plan) -> str:
+    """Which LR is planned and what the others keep, of a plan with several parameter groups."""
+    assert plan.groups is not None
+    kept = [
+        f"{name} has {rate_text(ratio)} times it"
+        for name, ratio in plan.groups.ratios.items()
+        if name != plan.groups.planned
+    ]
+    return f"that of {plan.groups.planned}; {', '.join(kept)}"
+
+
 def within_label(plan: Plan) -> str:
     """What `within_text` is of."""
     return f"within {plan.within.loss:g}"

@@ -16,6 +16,7 @@ from ._curves import (
     Segment,
     SqrtDecay,
 )
+from ._groups import GroupSchedules, load_schedules
 from ._joined import Joined
 from ._schedule import Schedule, join, load_batch_size
 from ._shape import Frame, Shape
@@ -47,6 +48,7 @@ __all__ = [
     "ExponentialDecay",
     "Flat",
     "Frame",
+    "GroupSchedules",
     "InputError",
     "InverseSqrt",
     "Joined",
@@ -69,6 +71,7 @@ __all__ = [
     "WeightAverage",
     "join",
     "load_batch_size",
+    "load_schedules",
     "make_schedule",
     "parse_schedule",
     "table",

@@ -314,6 +314,11 @@ class Schedule(Displayed):
         """
         document = read_document(text)
         document.pop(_BATCH_SIZE, None)
+        if isinstance(document.get("groups"), dict):
+            raise InputError(
+                f"the JSON holds the schedules of the groups {', '.join(document['groups'])}, not "
+                "one: read it by GroupSchedules.load"
+            )
         try:
             return _decoded(document)
         except RecursionError:
