@@ -17,11 +17,24 @@ from ._terminal import note, print_json, working
 Source = Annotated[
     str, typer.Argument(metavar="SCHEDULE", help="A schedule.json, or a spec string.")
 ]
+NAMES = (
+    "torch",
+    "optax",
+    "transformers",
+    "torchtitan",
+    "megatron",
+    "nanochat",
+    "axolotl",
+    "csv",
+)
+"""Those of `etastar.export.TARGETS`, which is slow to import."""
+
 To = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="torch, optax, transformers, torchtitan, megatron, nanochat, axolotl or csv.",
+        autocompletion=lambda: list(NAMES),
+        help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}.",
     ),
 ]
 Out = Annotated[

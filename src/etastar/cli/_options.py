@@ -83,6 +83,7 @@ CountUnit = Annotated[
     typer.Option(
         "--unit",
         metavar="NAME",
+        autocompletion=lambda: list(UNITS),
         help="What horizons and other counts are given in: steps (updates), samples, tokens or"
         " epochs. Samples and tokens are what batch sizes count.",
     ),
@@ -94,13 +95,16 @@ EpochSize = Annotated[
 OPTIMISERS = ("auto", "sgd", "normalised")
 """Those of `etastar.law.fit`, which is slow to import."""
 
+LAWS = ("etastar", "solvable", "power", "annealing", "multi-power", "functional", "last-iterate")
+"""The names of `etastar.law.FORMS`, which is slow to import."""
+
 LawName = Annotated[
     str,
     typer.Option(
         "--law",
         metavar="NAME",
-        help="The law to fit: etastar, solvable, power, annealing, multi-power, functional or"
-        " last-iterate.",
+        autocompletion=lambda: list(LAWS),
+        help=f"The law to fit: {', '.join(LAWS[:-1])} or {LAWS[-1]}.",
     ),
 ]
 Transient = Annotated[
@@ -131,6 +135,7 @@ Optimiser = Annotated[
     str,
     typer.Option(
         metavar="NAME",
+        autocompletion=lambda: list(OPTIMISERS),
         help="How the batch size acts, where the runs have several: sgd, normalised (Adam, Lion,"
         " Muon) or auto.",
     ),

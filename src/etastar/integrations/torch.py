@@ -32,6 +32,7 @@ from etastar.schedule import GroupSchedules, Schedule, join
 
 from ._log import RunLog
 from ._source import PlannedControls, control_of, controls_of, schedule_of
+from ._torch_average import AveragedWeights
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_groups import Followers, momentum_in, momentum_key, put_decays, put_momentum
 from ._torch_state import DRIVEN, Followed, checked_state
@@ -39,6 +40,7 @@ from ._watch import Watch
 from ._weight_decay import DecayRule
 
 __all__ = [
+    "AveragedWeights",
     "RampedBatchSampler",
     "RunLog",
     "ScheduledLR",

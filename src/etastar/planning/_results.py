@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from etastar._display import Displayed
 from etastar._files import prepare_folder, write_text
 from etastar._json import json_text, plain
 from etastar.control import Limits, last_piece
@@ -163,8 +164,8 @@ class Continuation:
     cost: float
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Displayed):
     """The schedule to train with, and all that speaks for and against it.
 
     Attributes:
@@ -226,6 +227,13 @@ class Plan:
     members: tuple[Law, ...] = ()
     limits: Limits | None = None
     groups: GroupSchedules | None = None
+
+    def __repr__(self) -> str:
+        loss = self.loss
+        return (
+            f"<Plan of {self.horizon} updates: peak LR {self.peak_lr:.4g}, loss {loss.value:.5g} "
+            f"({loss.low:.5g} to {loss.high:.5g})>"
+        )
 
     @property
     def peak_lr(self) -> float:

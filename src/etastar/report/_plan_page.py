@@ -288,7 +288,7 @@ def _fit(plan: Plan) -> str:
     tall = len(rows) > MANY
     return section(
         "The fit over the logs",
-        fit_figure(plan).html("fit"),
+        fit_figure(plan.law, plan.runs).html("fit"),
         '<p class="soft">Points are measured, lines are fitted; the hue goes from the lowest peak'
         " LR to the highest. A long log is drawn with fewer points than it has, and lines begin"
         " after the warmup.</p>",

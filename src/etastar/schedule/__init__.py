@@ -35,6 +35,7 @@ from ._shapes import (
 from ._spec import make_schedule, parse_schedule
 from ._table import table
 from ._units import UNITS, Unit
+from ._weight_average import WeightAverage
 
 __all__ = [
     "UNITS",
@@ -67,6 +68,7 @@ __all__ = [
     "Table",
     "Unit",
     "WarmupStableDecay",
+    "WeightAverage",
     "join",
     "load_batch_size",
     "load_schedules",
