@@ -31,12 +31,8 @@ from etastar._errors import InputError
 from etastar.schedule import GroupSchedules, Schedule, join
 
 from ._log import RunLog
-<<<<<<< HEAD
-from ._source import control_of, controls_of, schedule_of
-from ._torch_average import AveragedWeights
-=======
 from ._source import PlannedControls, control_of, controls_of, schedule_of
->>>>>>> main
+from ._torch_average import AveragedWeights
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_groups import Followers, momentum_in, momentum_key, put_decays, put_momentum
 from ._torch_state import DRIVEN, Followed, checked_state
