@@ -24,14 +24,18 @@ Batch = Annotated[
     typer.Option(
         parser=option.number,
         metavar="B",
-        help="Batch size; where it varies, that of the baselines.",
+        help="Batch size, inf for full gradients; where it varies, that of the baselines.",
     ),
 ]
 Horizon = Annotated[
     str | None, typer.Option(metavar="STEPS", help="Number of updates, such as 1e6.")
 ]
 Controls = Annotated[
-    str, typer.Option(metavar="NAMES", help="lr, with momentum and batch: lr,momentum.")
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="lr, lr,momentum or lr,batch; with batch give --samples or --seconds.",
+    ),
 ]
 Samples = Annotated[
     float | None,
@@ -85,10 +89,11 @@ def solve_command(
 ) -> None:
     """Solve for the optimal schedule of a power-law random feature model."""
     option.check_plot(plot)
-    counted = option.unit_of(unit, batch, epoch_size)
+    # Steps need no batch size, which may be infinite.
+    counted = option.unit_of(unit, None if unit == "steps" else batch, epoch_size)
     steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
     if unit != "steps" and steps is not None and "batch" in controls:
-        # The batch size is free, so that the data is what is given.
+        # The unit says that the horizon is data.
         of_samples = option.unit_of(unit, 1.0, epoch_size)
         steps, samples = None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
     features = None if width is None else option.count_of("--width", width)

@@ -89,14 +89,19 @@ def cells_of(setting: Setting, logs: Logs) -> Cells:
     """The segments, with controls linear between the knots."""
     rate, one_minus_mu, batch = controls_at_knots(setting, logs)
     rate = setting.ramp * (setting.spread @ rate)
-    batch = jnp.full_like(rate, setting.batch_size) if batch is None else setting.spread @ batch
-    length = _lengths(setting, batch)
-    first, last, size0, size1 = rate[:-1], rate[1:], batch[:-1], batch[1:]
+    first, last = rate[:-1], rate[1:]
+    if batch is None:  # the budget is one of updates then, and the batch size may be infinite
+        length = setting.length
+        size = size0 = size1 = jnp.full_like(first, setting.batch_size)
+    else:
+        batch = setting.spread @ batch
+        length = _lengths(setting, batch)
+        size0, size1 = batch[:-1], batch[1:]
+        size = 1.0 / _mean_inverse(size0, size1)
     count = jnp.maximum(length, 1.0)
     # Over m updates the rate goes from `first` to one update before `last`.
     mean = first + (last - first) * (count - 1) / (2 * count)
     square = mean**2 + ((last - first) / count) ** 2 * (count**2 - 1) / 12
-    size = 1.0 / _mean_inverse(size0, size1)
     if one_minus_mu is None:
         none = jnp.zeros_like(mean)
         return Cells(length, mean, size, None, Drift(square, first, last, size0, size1, none, none))

@@ -83,9 +83,9 @@ def solve(
 
     Arguments:
         model: a PowerLaw or a LinearModel.
-        horizon: number of updates, or with "batch" the data that these take at the model's own
-            batch size; None where another budget is given.
-        controls: "lr", with "momentum" and "batch" where they are to be optimised too.
+        horizon: number of updates, at least 1; None where another budget is given, as it must be
+            with "batch".
+        controls: "lr", "lr,momentum" or "lr,batch".
         cap: largest LR; by default the largest stable one, which moves with the batch size.
         floor: smallest LR (0 with "batch").
         warmup: updates of linear warmup from 0 (0 with "batch").
@@ -349,6 +349,6 @@ def _schedules(
 
 
 def _lower_bound(problem: ControlProblem) -> float | None:
-    """The optimum without the noise's own feedback, where the LR alone is free."""
+    """A loss that no LRs within the cap undercut, where the LR alone is free."""
     plain = problem.controls == ("lr",) and not (problem.limits.warmup or problem.limits.floor)
-    return problem.relaxation.loss if plain else None
+    return problem.lower_bound if plain else None

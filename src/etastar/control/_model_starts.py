@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._limits import FEWEST
 from ._model_objective import mixed
 from ._model_problem import Along, Array, ControlProblem, Start, constant
 
@@ -47,7 +46,7 @@ def _batch_starts(problem: ControlProblem) -> list[Start]:
     forms = []
     for size in np.geomspace(1.0, problem.ranges.max_batch, 9):
         steps = problem.budget.updates(size)
-        if steps >= FEWEST:
+        if steps >= 1:
             top = min(problem.limits.cap, problem.spectrum.max_rate(float(size)))
             forms.append((problem.closed_form(steps, float(size), top), float(size), steps))
     # Where sizes are as good as each other, as under a budget of samples, the smallest.

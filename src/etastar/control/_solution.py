@@ -36,8 +36,7 @@ class Solution(Displayed):
             that by which independent starts ended apart.
         momentum: mu of every update, where it was optimised too, else None.
         batch_size: samples of every update, where it was optimised too, else None.
-        lower_bound: where there is one, a loss that no schedule undercuts, in the limit of LRs
-            small against 1 / eigenvalue.
+        lower_bound: where there is one, a loss that no schedule within the cap undercuts.
         seconds: the time of the solve.
 
     >>> from etastar.control import solve

@@ -55,7 +55,7 @@ def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
     ]
     if solution.lower_bound is not None and solution.lower_bound < solution.loss:
         part = 1.0 - solution.lower_bound / solution.loss
-        lines.append(f"no schedule gains more than {part:.2g} where LRs are small: lower bound")
+        lines.append(f"no schedule below the cap gains more than {part:.2g}: lower bound")
     return Group(*(Text(line) for line in lines), _families(solution), _controls(solution))
 
 
