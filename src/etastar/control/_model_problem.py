@@ -25,8 +25,11 @@ Array = NDArray[np.float64]
 Along = Callable[[Array], Array]
 """A control as a function of the place in the budget."""
 
-CONTROLS = {"lr": "rate", "momentum": "momentum", "batch": "mix"}
-"""What may be optimised, and the variable of `Logs` that stands for it."""
+CONTROLS = ("lr", "momentum", "batch")
+"""What may be optimised."""
+
+_CHANNELS = {"lr": "rate", "batch": "mix"}
+"""The variables of `Logs` that stand for controls."""
 
 
 _GRID = 256
@@ -45,10 +48,9 @@ class Ranges(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Controls along the budget: LR, 1 - mu, batch size, and how much of the stable LR is used."""
+    """Controls along the budget: LR, batch size, and how much of the stable LR is used."""
 
     rate: Along
-    one_minus_mu: Along
     batch_size: Along
     part: Along
 
@@ -105,7 +107,7 @@ class ControlProblem:
     @property
     def channels(self) -> list[str]:
         """The variables of `Logs` in use, in order."""
-        return [CONTROLS[name] for name in self.controls]
+        return [_CHANNELS[name] for name in self.controls]
 
     @property
     def batched(self) -> bool:

@@ -1,14 +1,15 @@
 """The optimal LR and momentum of the solvable model, through the exact recursion.
 
-The best runs go in cycles: for a while momentum near one gathers pace, the LR rises to a burst that
-moves the slow modes far and leaves the fast ones noisy, and then a stretch of plain SGD cools these.
-Such a run has a scale-free shape, so that the optimum of a short run, stretched, is a start for a
-longer one: from `_SHORTEST` updates on the horizon grows by four at a time, and two optima are
-carried along. Only the last horizon gets all the knots and most of the iterations.
+The best runs go in cycles. For a while momentum near one gathers pace; then the LR rises to a burst
+that moves the slow modes far and leaves the fast ones noisy; then a stretch of plain SGD cools these.
+The optimum of a short run, stretched, is a start for a longer one: from some hundred updates on the
+horizon grows by four at a time, and two optima are carried along. Only the last horizon gets all
+the knots and most of the iterations.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class MomentumEnd(NamedTuple):
     """Where the solver ended: LR, momentum, loss, and how far from it other ends were."""
 
     rate: Schedule
-    momentum: Schedule
+    momentum: Schedule | None
     loss: float
     gap: float
 
@@ -81,25 +82,26 @@ def solve_momentum(problem: ControlProblem) -> MomentumEnd:
     horizon = int(problem.budget.total)
     if horizon > LONGEST:
         raise InputError(
-            f"horizon {horizon} is above {LONGEST:g}, up to which momentum is optimised: every update"
-            " is computed"
+            f"horizon {horizon} is above {LONGEST:g}, the largest for which momentum is optimised:"
+            " every update is computed"
         )
     lengths = [horizon]
     while lengths[0] > _RATIO * _SHORTEST / 2:
         lengths.insert(0, round(lengths[0] / _RATIO))
     first = _Search(problem, lengths[0])
-    rough = 64 if len(lengths) > 1 else _KNOTS[-1]
     runs = first.best([first.minimised(run.on(first.even(64)), 120) for run in first.starts()])
-    for before, length in zip(lengths, lengths[1:], strict=False):
+    for before, length in itertools.pairwise(lengths):
         search, factor = _Search(problem, length), length / before
         knot = search.even(_KNOTS[1])
         most = int(np.clip(_WORK / 5 / length, 8, 60))
-        runs = search.best([
-            search.minimised(run.stretched(factor, fall).on(knot), most)
-            for run in runs
-            for fall in (0.0, 0.5 * math.log(factor))
-        ])
-    return _Search(problem, horizon).finished(runs, rough)
+        runs = search.best(
+            [
+                search.minimised(run.stretched(factor, fall).on(knot), most)
+                for run in runs
+                for fall in (0.0, 0.5 * math.log(factor))
+            ]
+        )
+    return _Search(problem, horizon).finished(runs)
 
 
 class _Search:
@@ -195,7 +197,7 @@ class _Search:
         )
         return _Run(knot, end.x[:count], end.x[count:], math.exp(min(end.fun, 700.0)))
 
-    def finished(self, runs: list[_Run], most: int) -> MomentumEnd:
+    def finished(self, runs: list[_Run]) -> MomentumEnd:
         """Refine the knots of the two best, the last time around where the controls change."""
         gain = 0.0
         for count in _KNOTS:
@@ -213,6 +215,5 @@ class _Search:
         slow = np.exp(best.slow)
         if self.first:
             knot, rate, slow = np.append(0, knot), np.append(0.0, rate), np.append(slow[0], slow)
-        return MomentumEnd(
-            table(knot, rate), table(knot, 1.0 - slow), best.loss, max(apart, gain)
-        )
+        momentum = table(knot, 1.0 - slow) if slow.min() < 1 else None
+        return MomentumEnd(table(knot, rate), momentum, best.loss, max(apart, gain))
