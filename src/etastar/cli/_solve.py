@@ -138,22 +138,30 @@ def _solved(model: PowerLaw, steps: int | None, options: dict[str, Any]) -> Solu
 def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
     """What `--json` prints.
 
-    Keys: `phase {name, xi, delta, loss_exponent}`; `loss`, the excess loss at the end; `schedule`,
-    as knots [step, lr] to be joined by straight lines, or a spec; `baselines {constant, power,
-    linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative; `seconds`, for the LR alone without
-    compilation; and `momentum` and `batch_size`, schedules like the first, where they were
-    optimised.
+    Keys: `phase {name, xi, delta, loss_exponent}`, or with momentum `phase {name, loss_exponent,
+    log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
+    the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
+    spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
+    `seconds`, for the LR alone without compilation; and `momentum` and `batch_size`, schedules like
+    the first, where they were optimised.
     """
     from etastar.model import phase
 
     exponents = phase(model.capacity, model.source, model.noise > 0)
-    document = {
-        "phase": {
+    named: dict[str, Any] = {
+        "name": exponents.name,
+        "xi": exponents.xi,
+        "delta": exponents.delta,
+        "loss_exponent": exponents.loss_exponent,
+    }
+    if solution.momentum is not None:
+        named = {
             "name": exponents.name,
-            "xi": exponents.xi,
-            "delta": exponents.delta,
-            "loss_exponent": exponents.loss_exponent,
-        },
+            "loss_exponent": exponents.momentum_loss_exponent,
+            "log_exponent": exponents.momentum_log_exponent,
+        }
+    document = {
+        "phase": named,
         "loss": solution.loss,
         "schedule": solution.schedule.to_dict(),
         "baselines": {

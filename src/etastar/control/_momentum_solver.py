@@ -1,7 +1,7 @@
 """The optimal LR and momentum of the solvable model, through the exact recursion.
 
 The best runs go in cycles. For a while momentum near one gathers pace; then the LR rises to a burst
-that moves the slow modes far and leaves the fast ones noisy; then a stretch of plain SGD cools these.
+that moves the slow modes far and leaves the fast ones noisy; then some plain SGD cools these.
 The optimum of a short run, stretched, is a start for a longer one: from some hundred updates on the
 horizon grows by four at a time, and two optima are carried along. Only the last horizon gets all
 the knots and most of the iterations.
