@@ -300,6 +300,7 @@ def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
     told = (row.unit if row else None) or options.unit
     step_name, counted = _columns.counted_column(table, options.step, told)
     unit, batch_size, size_notes = _unit(row, table, step_name, counted, options)
+    calls_note = None if options.step else _columns.calls_note(table, step_name)
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
     groups, group_notes = ratios_to(table, rate_name) if rate_name else ({}, [])
@@ -319,7 +320,12 @@ def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
             " step"
         )
-    notes = [*filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes, *group_notes]
+    notes = [
+        *filter(None, (calls_note, loss_note, rate_note)),
+        *loss_notes,
+        *rates_notes,
+        *group_notes,
+    ]
     notes = (*table.caveats, *size_notes, *unit_notes, *notes)
     return _Log(table, losses, loss_name, rates, groups, unit, batch_size, notes)
 
