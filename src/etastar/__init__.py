@@ -9,6 +9,8 @@ only needs its schedule loads numpy alone.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from etastar import _display
+
 if TYPE_CHECKING:
     from etastar import (
         cli,
@@ -123,6 +125,9 @@ __all__ = [
     "transfer",
     "watch",
 ]
+
+# Only this file stands above all rooms, and so may say that reports draw what the others return.
+_display.draw_with(lambda: import_module("etastar.report"))
 
 
 def __getattr__(name: str):

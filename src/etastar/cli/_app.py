@@ -14,7 +14,6 @@ from ._terminal import guarded
 
 app = typer.Typer(
     name="etastar",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -32,7 +32,7 @@ from etastar._errors import InputError
 
 from ._horizon import check_horizon
 from ._log import RunLog
-from ._source import control_of, controls_of, schedule_of
+from ._source import control_of, controls_of, one_of_group, schedule_of
 from ._watch import Watch
 
 __all__ = ["MomentumCallback", "RunLog", "RunLogCallback", "ScheduledRate", "WatchCallback"]
@@ -50,7 +50,8 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
 
     `source` is what `etastar.integrations` takes as a schedule: a `Schedule`, a spec, the path of a
     schedule.json or of a plan, or a `Plan`. `accumulation` must be the optimiser's
-    `gradient_accumulation_steps`: Keras counts every batch, this counts updates.
+    `gradient_accumulation_steps`: Keras counts every batch, this counts updates. A Keras optimiser
+    has one learning rate; `group` names the one of a source with several.
 
     Values: on the torch backend a float64 tensor with the bits of `schedule(t)`; Keras casts it to
     the dtype of the weights. On JAX (and TensorFlow) `schedule(t)` rounded to Keras's float, looked
@@ -59,7 +60,8 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
     An optimiser's state holds the count, so that a saved model resumes the schedule; the schedule
     itself is saved with the model and comes back to the last bit.
 
-    Raises: InputError where the source is no schedule or `accumulation` no whole number above 0.
+    Raises: InputError where the source is no schedule, or holds several and none of them is named,
+    or `accumulation` is no whole number above 0.
 
     >>> import keras
     >>> rate = ScheduledRate("linear:peak=0.5,horizon=100")
@@ -70,9 +72,9 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
     'linear:peak=0.5,horizon=100'
     """
 
-    def __init__(self, source: Any, accumulation: int = 1) -> None:
+    def __init__(self, source: Any, accumulation: int = 1, *, group: str | None = None) -> None:
         super().__init__()
-        self.schedule = schedule_of(source)
+        self.schedule = one_of_group(source, group).schedule
         self.accumulation = whole(
             "accumulation", accumulation, 1, hint="give the optimiser's gradient_accumulation_steps"
         )

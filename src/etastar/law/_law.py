@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from etastar._checks import one_of
+from etastar._display import Displayed
 from etastar._errors import InputError
 from etastar._threads import one_thread
 from etastar.runs import Run
@@ -113,8 +114,8 @@ class _Targets(NamedTuple):
     above: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Law:
+@dataclass(frozen=True, eq=False, repr=False)
+class Law(Displayed):
     """The loss law with its constants fitted to runs.
 
     Formula: L = sum_c linear_c column_c(theta, schedule), for our own form
@@ -169,6 +170,10 @@ class Law:
     transient: float = OWN.transient
     refit: Refit | None = None
     runs: tuple[Run, ...] = ()
+
+    def __repr__(self) -> str:
+        constants = ", ".join(f"{name}={value:.4g}" for name, value in self.constants.items())
+        return f"<Law {self.form.name} of {self.run_count} runs: {constants}>"
 
     @property
     def transient_error(self) -> float:

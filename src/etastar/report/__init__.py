@@ -8,6 +8,9 @@ Where to change what is shown:
   skeleton: `_page.py`, the part that moves: `_explorer.py` and the scripts in `browser/`;
 - what another command shows, table and figure: the file named after what it shows (`_backtest.py`,
   `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_solution.py`, `_watch.py`);
+- what a result shows in a notebook, and the figure of its `plot()`: the function `shown` in
+  `_schedule.py`, `_law.py`, `_plan_notebook.py` and `_solution.py`; how that becomes HTML
+  `_notebook.py`, an SVG drawing `_sketch.py`, a plotly figure `_plotly.py`;
 - how numbers, schedules and phases are worded, everywhere: `_words.py`;
 - colours, dashes and layouts of figures, everywhere: `_style.py`.
 
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._backtest import backtest_figure, backtest_summary
     from ._forecast import forecast_summary
+    from ._notebook import figure_of, notebook_html
     from ._phase import phase_figure, phase_summary
     from ._pilot import LiveSweep, design_summary, sweep_summary
     from ._plan_page import plan_report, write_plan
@@ -35,7 +39,9 @@ _FILES = {
     "backtest_figure": "_backtest",
     "backtest_summary": "_backtest",
     "design_summary": "_pilot",
+    "figure_of": "_notebook",
     "forecast_summary": "_forecast",
+    "notebook_html": "_notebook",
     "phase_figure": "_phase",
     "phase_summary": "_phase",
     "plan_report": "_plan_page",
@@ -54,7 +60,9 @@ __all__ = [
     "backtest_figure",
     "backtest_summary",
     "design_summary",
+    "figure_of",
     "forecast_summary",
+    "notebook_html",
     "phase_figure",
     "phase_summary",
     "plan_report",
