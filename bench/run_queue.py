@@ -2,10 +2,11 @@
 
     python bench/run_queue.py [GROUP ...] [--list]
 
-A group is a function below that yields its trainings; no name stands for all groups. The cheapest
-comes first, at low priority, and writes into `bench/runs/<group>/`. After Ctrl-C or kill -9 the
-same command goes on from the last checkpoint. `--list` only shows what is done and missing. Like
-`etastar.train.gpt`, a training takes `--out` and `--name` and keeps its status in `runs.csv`.
+A group is a function below that yields its trainings; no name stands for all groups. The first turn
+comes first, in a turn the cheapest, at low priority, and writes into `bench/runs/<group>/`. After
+Ctrl-C or kill -9 the same command goes on from the last checkpoint. `--list` only shows what is
+done and missing. Like `etastar.train.gpt`, a training takes `--out` and `--name` and keeps its
+status in `runs.csv`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ class Training(NamedTuple):
     kind: str
     updates: int
     seconds: float
+    turn: int = 0
+
+    @property
+    def place(self) -> tuple[int, float]:
+        """In the order of the trainings."""
+        return self.turn, self.seconds
 
 
 def gpt_batch() -> Iterator[Training]:
@@ -65,15 +72,56 @@ def gpt_batch() -> Iterator[Training]:
             yield Training(name, [*command, "--seed", str(seed)], f"b{batch}", horizon, seconds)
 
 
-GROUPS: dict[str, Callable[[], Iterator[Training]]] = {"gpt_batch": gpt_batch}
+def images() -> Iterator[Training]:
+    """Shape x peak LR x horizon on the image stream, SGD with momentum; then 20 % label noise.
+
+    A constant LR knows no horizon, so that its run of the longest horizon holds the shorter ones;
+    its row every 250 updates is for them. Of each seed, in turn: constant and linear, cosine and
+    WSD at two horizons, label noise.
+    """
+    ladder = ("3.1e-3", "6.2e-3", "1.25e-2", "2.5e-2", "5e-2", "1e-1", "2e-1")
+    annealed, constant, finer = ladder[1:], ladder[:-1], ("1.8e-2", "3.5e-2", "7e-2")
+    horizons = (2000, 4000, 8000, 16000, 32000)
+    for seed in range(3):
+        for peak in constant:
+            yield image_training("constant", peak, horizons[-1], seed, turn=4 * seed)
+        for peak, horizon in itertools.product(annealed, horizons):
+            yield image_training("linear", peak, horizon, seed, turn=4 * seed)
+        for peak, horizon in itertools.product(finer, horizons[:4]):
+            yield image_training("linear", peak, horizon, seed, turn=4 * seed + 1)
+    for seed, shape in itertools.product(range(2), ("cosine", "wsd")):
+        for peak, horizon in itertools.product(annealed, (4000, 16000)):
+            yield image_training(shape, peak, horizon, seed, turn=4 * seed + 2)
+    for seed in range(2):
+        for peak in constant:
+            yield image_training("constant", peak, 16000, seed, turn=4 * seed + 3, noise="0.2")
+        for peak, horizon in itertools.product(annealed, horizons[:4]):
+            yield image_training("linear", peak, horizon, seed, turn=4 * seed + 3, noise="0.2")
+
+
+def image_training(
+    shape: str, peak: str, horizon: int, seed: int, turn: int, noise: str = "0"
+) -> Training:
+    cooldown = ",cooldown=0.2" if shape == "wsd" else ""
+    schedule = f"{shape}:peak={peak},horizon={horizon},warmup=100{cooldown}"
+    every = 250 if shape == "constant" else horizon // 20
+    command = [sys.executable, "-m", "etastar.train.images", "--device", "cpu", "--threads", "1"]
+    command += ["--schedule", schedule, "--seed", str(seed), "--eval-every", str(every)]
+    command += ["--label-noise", noise]
+    name = f"{shape}_p{peak}_t{horizon}_s{seed}" + (f"_n{noise}" if noise != "0" else "")
+    seconds = 5e-3 * horizon + 0.3 * horizon / every
+    return Training(name, command, "images", horizon, seconds, turn)
+
+
+GROUPS: dict[str, Callable[[], Iterator[Training]]] = {"gpt_batch": gpt_batch, "images": images}
 
 
 class Group:
-    """The trainings of a group, the cheapest first, and what the disk holds of them."""
+    """The trainings of a group in their order, and what the disk holds of them."""
 
     def __init__(self, name: str) -> None:
         self.folder = RUNS / name
-        self.trainings = sorted(GROUPS[name](), key=lambda training: training.seconds)
+        self.trainings = sorted(GROUPS[name](), key=lambda training: training.place)
         rows = [row for row in self.rows("runs") if row["status"] in ("finished", "diverged")]
         self.ended = {row["run"]: row for row in rows}
         self.missing = [t for t in self.trainings if t.name not in self.ended]
@@ -109,11 +157,11 @@ def remaining(names: list[str]) -> str:
 
 
 def train_missing(names: list[str], lock: int) -> int:
-    """Train what is missing, the cheapest first; returns the exit code of the command."""
+    """Train what is missing, in order; returns the exit code of the command."""
     failed: set[str] = set()
     print(remaining(names), flush=True)
     while missing := [(t, g) for g in map(Group, names) for t in g.missing if t.name not in failed]:
-        training, group = min(missing, key=lambda pair: pair[0].seconds)
+        training, group = min(missing, key=lambda pair: pair[0].place)
         command = [*training.command, "--out", str(group.folder), "--name", training.name]
         # The training inherits the lock: if this process alone is killed, the next call waits.
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, pass_fds=[lock]) as process:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         runs,
         schedule,
         train,
+        watch,
     )
     from etastar._errors import InputError
     from etastar.control import (
@@ -73,6 +74,7 @@ _NAMES = {
     "integrations": (),
     "report": (),
     "train": (),
+    "watch": (),
 }
 _ROOM = {name: room for room, names in _NAMES.items() for name in names}
 
@@ -121,6 +123,7 @@ __all__ = [
     "table",
     "train",
     "transfer",
+    "watch",
 ]
 
 # Only this file stands above all rooms, and so may say that reports draw what the others return.

@@ -16,7 +16,7 @@ import torch
 
 from etastar.runs import read_runs
 from etastar.schedule import InputError, parse_schedule
-from etastar.train import gpt
+from etastar.train import gpt, loop
 from etastar.train.corpus import load_corpus
 
 TINY = ["--layers=1", "--width=16", "--heads=2", "--context=32", "--batch=4"]
@@ -37,7 +37,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def last_weights(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Checksums of the weights at the end of each training in this test."""
     checksums = []
-    train = gpt.train
+    train = loop.train
 
     def spy(state, *arguments, **options):
         status = train(state, *arguments, **options)
@@ -45,7 +45,7 @@ def last_weights(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         checksums.append(hashlib.sha256(b"".join(parts)).hexdigest())
         return status
 
-    monkeypatch.setattr(gpt, "train", spy)
+    monkeypatch.setattr(loop, "train", spy)
     return checksums
 
 
@@ -215,7 +215,7 @@ def test_exhausted_corpus_says_how_many_steps_there_are(tmp_path, capsys):
 
 def test_two_processes_do_not_train_one_run(tmp_path, capsys):
     (tmp_path / ".checkpoints").mkdir()
-    with gpt.locked(tmp_path / ".checkpoints" / "a.lock"):
+    with loop.locked(tmp_path / ".checkpoints" / "a.lock"):
         assert gpt.main(command(tmp_path, "a")) == 2
     assert "another process" in one_line(capsys)
 

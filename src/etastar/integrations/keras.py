@@ -33,8 +33,9 @@ from etastar._errors import InputError
 from ._horizon import check_horizon
 from ._log import RunLog
 from ._source import control_of, controls_of, one_of_group, schedule_of
+from ._watch import Watch
 
-__all__ = ["MomentumCallback", "RunLog", "RunLogCallback", "ScheduledRate"]
+__all__ = ["MomentumCallback", "RunLog", "RunLogCallback", "ScheduledRate", "WatchCallback"]
 
 TABLE_LIMIT = 2**22
 """Longest horizon, in updates, kept as a table on compiled backends: 16 MiB of float32."""
@@ -297,6 +298,40 @@ class RunLogCallback(keras.callbacks.Callback):
         if epochs and steps:
             updates = (self._done + (epochs - epoch) * steps) // self._accumulation
             check_horizon(horizon, updates, self.on_mismatch, "epochs or steps_per_epoch of fit")
+
+
+class WatchCallback(keras.callbacks.Callback):
+    """Tells, while Keras trains, what final loss to expect and whether the run is on its plan.
+
+    `log` is the run's own log, such as that of a `RunLogCallback`; keywords are those of `Watch`:
+    `pilots`, `every`, `writer`, and so on.
+
+    Attributes: `watch`, the `Watch` while training; `options`, those keywords.
+
+    >>> WatchCallback("runs/long.jsonl", pilots="runs/pilots", every=500).watch is None
+    True
+    """
+
+    def __init__(self, log: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__()
+        self.log, self.options = log, options
+        self.watch: Watch | None = None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        optimizer = _model(self).optimizer
+        self._accumulation = optimizer.gradient_accumulation_steps or 1
+        # Counted here from now on: the optimiser's own count may wait for an accelerator.
+        self._done = _count(optimizer._iterations)
+        self.watch = Watch(self.log, **self.options)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._done += 1
+        if self.watch is not None:
+            self.watch(self._done // self._accumulation)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self.watch is not None:
+            self.watch.close()
 
 
 def _model(callback: keras.callbacks.Callback) -> Any:

@@ -31,9 +31,10 @@ from etastar.schedule import Schedule
 from ._log import RunLog
 from ._source import control_of, one_of_group
 from ._traced import schedule
+from ._watch import Watch
 from ._weight_decay import decay_rule
 
-__all__ = ["RunLog", "schedule", "scheduled"]
+__all__ = ["RunLog", "Watch", "schedule", "scheduled"]
 
 
 def scheduled(

@@ -36,6 +36,7 @@ from ._torch_average import AveragedWeights
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_groups import Followers, momentum_in, momentum_key, put_decays, put_momentum
 from ._torch_state import DRIVEN, Followed, checked_state
+from ._watch import Watch
 from ._weight_decay import DecayRule
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "RampedBatchSampler",
     "RunLog",
     "ScheduledLR",
+    "Watch",
     "accumulation",
     "schedule_of",
 ]
