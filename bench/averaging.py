@@ -1,7 +1,7 @@
 """What does an average of weights at a constant LR lose or gain against annealing the LR?
 
     python bench/averaging.py model [--horizons 1e3,1e4,1e5]    # the solvable model, minutes
-    python bench/averaging.py train [--seeds 3]                 # a small GPT: writes the logs
+    python bench/averaging.py train [--seeds 2]                 # a small GPT: writes the logs
     python bench/averaging.py table                             # reads them
 
 `model`: for three tasks, the excess loss of the best constant LR alone, with the best window and
@@ -41,7 +41,7 @@ HORIZON, WARMUP = 2000, 100
 PEAKS = {
     "constant": (5e-4, 1e-3, 2e-3),
     "linear": (1e-3, 2e-3, 4e-3),
-    "wsd": (1e-3, 2e-3, 4e-3),
+    "wsd": (5e-4, 1e-3, 2e-3, 4e-3),
 }
 AVERAGES = (
     "window:1",
@@ -193,7 +193,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Averaging in place of annealing.")
     parser.add_argument("what", choices=("model", "train", "table"))
     parser.add_argument("--horizons", default="1e3,1e4,1e5", help="of the model")
-    parser.add_argument("--seeds", type=int, default=3, help="of the training")
+    parser.add_argument("--seeds", type=int, default=2, help="of the training")
     asked = parser.parse_args()
     if asked.what == "model":
         for task, linear_model in TASKS.items():
