@@ -191,5 +191,5 @@ def test_the_path_of_logs_in_place_of_runs_is_refused_with_what_reads_it(given):
         fit(given)
     with pytest.raises(InputError, match=r"fit_runs is .*, such as read_runs\('pilots'\)"):
         backtest(given, [])
-    with pytest.raises(InputError, match="runs is .*: give a list of Run$"):
+    with pytest.raises(InputError, match=r"runs is .*: give a list of Run$"):
         fit(make_run("constant:peak=1e-3,horizon=4000"))  # type: ignore[arg-type]
