@@ -17,6 +17,8 @@ from ._terminal import console, note, print_json, say_doubts, working
 
 if TYPE_CHECKING:
     from etastar.law import Law
+    from etastar.runs import Run
+    from etastar.schedule import Schedule
     from etastar.watch import LiveRun, RunReport
 
 Log = Annotated[
@@ -116,14 +118,30 @@ def watch_command(
         batch_size=size,
     )
     if once:
-        _report_once(log, live, law_of_pilots, level, as_json)
+        _report_once(log, live, law_of_pilots, level, as_json, planned)
         return
+    reports = watch.follow(live, law_of_pilots, every=distance, level=level, poll=poll)
     with _screen(log, as_json) as show:
-        for report in watch.follow(live, law_of_pilots, every=distance, level=level, poll=poll):
+        for place, report in enumerate(reports):
+            if place == 0:
+                _say_unused(live.read(), planned)
             show(report)
 
 
-def _report_once(log: str, live: LiveRun, law: Law | None, level: float, as_json: bool) -> None:
+def _say_unused(run: Run | None, planned: Schedule | None) -> None:
+    """Say where the schedule that was given is not that of the run."""
+    if run is not None and planned is not None and run.schedule != planned:
+        note(["--schedule is not used: the log declares another schedule of its own"])
+
+
+def _report_once(
+    log: str,
+    live: LiveRun,
+    law: Law | None,
+    level: float,
+    as_json: bool,
+    planned: Schedule | None,
+) -> None:
     """Report on a log as it is."""
     from etastar.watch import PERSISTENT, report_on
 
@@ -135,6 +153,7 @@ def _report_once(log: str, live: LiveRun, law: Law | None, level: float, as_json
             f"{log}: no log with two rows yet; leave out --once to wait for it, or correct the path"
         )
     note(run.caveats)
+    _say_unused(run, planned)
     report = report_on(run, law, level)
     if as_json:
         print_json(report.to_dict())
