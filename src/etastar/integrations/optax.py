@@ -87,14 +87,9 @@ def scheduled(
     known = inspect.signature(optimizer).parameters
     followed: dict[str, Any] = {"learning_rate": schedule(controls.schedule, dtype=dtype)}
     if momentum is not None:
-        name = next((name for name in ("momentum", "b1") if name in known), None)
-        if name is None:
-            raise InputError(
-                f"{getattr(optimizer, '__name__', optimizer)} has no momentum or b1: leave momentum"
-                " out, or take an optimiser that has one"
-            )
         varies = isinstance(momentum, Schedule)
-        followed[name] = schedule(momentum, dtype=dtype) if varies else momentum
+        value = schedule(momentum, dtype=dtype) if varies else momentum
+        followed[_momentum_name(optimizer)] = value
     if weight_decay_rule != "coupled":
         own = arguments.pop("weight_decay", None)
         followed["weight_decay"] = _decay(optimizer, controls.schedule, weight_decay_rule, own)
@@ -103,6 +98,18 @@ def scheduled(
     # Optax would call every other function, such as a mask or a dtype, with the count.
     others = known.keys() - followed.keys()
     return optax.inject_hyperparams(optimizer, static_args=others)(**followed, **arguments)
+
+
+def _momentum_name(optimizer: Callable[..., optax.GradientTransformation]) -> str:
+    """What an optimiser calls its momentum."""
+    known = inspect.signature(optimizer).parameters
+    name = next((name for name in ("momentum", "b1") if name in known), None)
+    if name is None:
+        raise InputError(
+            f"{getattr(optimizer, '__name__', optimizer)} has no momentum or b1: leave momentum"
+            " out, or take an optimiser that has one"
+        )
+    return name
 
 
 def _decay(
