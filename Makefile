@@ -63,9 +63,11 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml
 	$(INSTALL) -e '.[test]'
 	touch $(VENV)/.core $@
 
-$(VENV)/.dev: $(VENV)/.made pyproject.toml
+# The trainers whose schedulers the tests run come without their dependencies, which are gigabytes.
+$(VENV)/.dev: $(VENV)/.made pyproject.toml tests/export/frameworks.txt
 	$(INSTALL) $(TORCH)
 	$(INSTALL) -e '.[dev]'
+	$(INSTALL) --no-deps -r tests/export/frameworks.txt
 	touch $(VENV)/.core $(VENV)/.test $@
 
 $(VENV)/.docs: $(VENV)/.core

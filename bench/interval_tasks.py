@@ -93,16 +93,18 @@ class Case:
         return run.schedule.peak > ROUNDING * highest
 
 
-def cases(groups: Sequence[str] | None = None, seed: int = 0) -> list[Case]:
+def cases(groups: Sequence[str] | None = None, seed: int = 0, tested_points: int = 4) -> list[Case]:
     """All cases of the groups asked for, by default of all four.
 
     The seed draws the subsets, the exact tasks and what is trained; the same one gives the same
-    cases.
+    cases. Of the runs to test that are made here, `tested_points` points are logged.
 
     Raises: ValueError for a group that is not there.
     """
     makers: dict[str, Callable[[int], Iterator[Case]]] = {
-        "published": published, "exact": exact, "gpt": gpt, "small": small,
+        "published": published, "gpt": gpt,
+        "exact": lambda seed: exact(seed, tested_points),
+        "small": lambda seed: small(seed, tested_points),
     }  # fmt: skip
     unknown = set(groups or ()) - set(makers)
     if unknown:
@@ -249,7 +251,7 @@ class Design:
     tested: list[str]
 
 
-def exact(seed: int) -> Iterator[Case]:
+def exact(seed: int, tested_points: int) -> Iterator[Case]:
     """The solvable model with three independent sets of pilots a task."""
     for index in range(EXACT_TASKS):
         task = f"exact{index:02}"
@@ -268,10 +270,10 @@ def exact(seed: int) -> Iterator[Case]:
             count = int(rng.integers(limits[0], limits[1] + 1))
             fitted = pilot_specs(count, top, horizon, warmup, rng)
             designs.append(Design(name, fitted, test_specs(fitted, horizon, warmup, rng)))
-        yield from measured(task, "exact", index, designs, simulated, model, seed)
+        yield from measured(task, "exact", index, designs, simulated, model, seed, tested_points)
 
 
-def small(seed: int) -> Iterator[Case]:
+def small(seed: int, tested_points: int) -> Iterator[Case]:
     """Networks trained with NumPy: subsets of one set of pilots, because trainings take time."""
     for index in range(SMALL_TASKS):
         task = f"small{index:02}"
@@ -288,7 +290,7 @@ def small(seed: int) -> Iterator[Case]:
             chosen = rng.choice(np.arange(1, count), size - 1, replace=False)
             # The first is the longest, to which the tests' horizons refer.
             designs.append(Design(name, [pilots[i] for i in (0, *chosen)], tested))
-        yield from measured(task, "small", index, designs, trained, setting, seed)
+        yield from measured(task, "small", index, designs, trained, setting, seed, tested_points)
 
 
 def pilot_specs(
@@ -339,6 +341,7 @@ def measured(
     measure: Callable[[object, Sequence[str], Sequence[np.ndarray], int], list[Run]],
     setting: object,
     seed: int,
+    tested_points: int,
 ) -> Iterator[Case]:
     """The cases of a task, once each of its schedules was run; of the tested ones little is logged.
 
@@ -347,11 +350,14 @@ def measured(
     fitted = {text: parse_schedule(text).horizon for design in designs for text in design.fitted}
     tested = {text: parse_schedule(text).horizon for design in designs for text in design.tested}
     every = max(fitted.values()) // POINTS
-    steps = {text: logged(horizon, horizon // 4) for text, horizon in tested.items()}
+    steps = {text: logged(horizon, horizon // tested_points) for text, horizon in tested.items()}
     steps |= {text: logged(horizon, every) for text, horizon in fitted.items()}
     specs = list(steps)
     source = Path(small_trainings.__file__).read_text() if group == "small" else (JITTER, LUCK)
-    key = zlib.crc32(repr((task, setting, specs, seed, POINTS, source)).encode())
+    made_from = (task, setting, specs, seed, POINTS, source)
+    if tested_points != 4:
+        made_from = (*made_from, tested_points)
+    key = zlib.crc32(repr(made_from).encode())
     file = CACHE / f"{task}_{key:08x}.npz"
     if not file.exists():
         keep(

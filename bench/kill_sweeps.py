@@ -1,12 +1,13 @@
 """Do sweeps that are killed at random lose a run, repeat one, or leave a process behind?
 
-    python bench/kill_sweeps.py [--kills 100] [--seed 0]
+    python bench/kill_sweeps.py [--kills 100] [--seed 0] [--slurm local]
 
 Sweeps of 6 short trainings, two at a time, are run one after another. At random moments the driver,
 a process of a training, or the driver and all trainings are killed with SIGKILL; a killed driver is
 started again. Prints the kills of each kind, the sweeps, the runs that ended, and what must be 0:
 runs without their whole log, runs repeated after their end, processes left. Exits with 1 where one
-of these is not 0. Needs Linux, whose /proc says which processes there are.
+of these is not 0. Needs Linux, whose /proc says which processes there are. With `--slurm local` the
+trainings are jobs of submitit, whose processes are killed too.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ class Listed:
         return Proposal(pilots, None, (1.0,) * len(pilots), "the list")
 
 
-def drive(folder: Path) -> None:
+def drive(folder: Path, slurm: str | None) -> None:
     """One driver over the sweep of a folder, in this process."""
     os.chdir(folder)
     words = [sys.executable, "-S", "training.py", "{out}", "{name}", "{steps}", "{spec}"]
     run_pilots(
         words, horizon=1000, budget=10**6, out="pilots", jobs=2, retries=10**6, patience=20.0,
-        designer=Listed(), ahead=lambda runs: None,
+        designer=Listed(), ahead=lambda runs: None, slurm=slurm,
     )  # fmt: skip
 
 
@@ -92,8 +93,8 @@ class Killed:
         problems: what is wrong, a line each.
     """
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
-        self.folder, self.chance, self.mark = folder, chance, folder.name
+    def __init__(self, folder: Path, chance: random.Random, slurm: str | None) -> None:
+        self.folder, self.chance, self.mark, self.slurm = folder, chance, folder.name, slurm
         self.kills, self.problems = Counter[str](), []
         self.whole: dict[str, bytes] = {}
         (folder / "training.py").write_text(TRAINING)
@@ -122,9 +123,11 @@ class Killed:
             driver.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        words = [sys.executable, __file__, "--drive", str(self.folder)]
+        words += ["--slurm", self.slurm] if self.slurm else []
         with open(self.folder / "said", "ab") as said:
             return subprocess.Popen(
-                [sys.executable, __file__, "--drive", str(self.folder)],
+                words,
                 env={**os.environ, MARK: self.mark},
                 stdout=said,
                 stderr=said,
@@ -180,13 +183,13 @@ class Killed:
         self.problems += [f"process {pid}: left" for pid in left]
 
 
-def kill_sweeps(kills: int, seed: int) -> tuple[Counter[str], list[str]]:
+def kill_sweeps(kills: int, seed: int, slurm: str | None = None) -> tuple[Counter[str], list[str]]:
     """Sweeps until there were so many kills; counts, and what is wrong."""
     chance, counts, problems = random.Random(seed), Counter[str](), []
     while sum(counts[kind] for kind in ("driver", "worker", "both")) < kills:
         done = sum(counts[kind] for kind in ("driver", "worker", "both"))
         with tempfile.TemporaryDirectory(prefix="kill-sweeps-") as folder:
-            sweep = Killed(Path(folder), chance)
+            sweep = Killed(Path(folder), chance, slurm)
             sweep.run(kills - done)
             counts += sweep.kills
             counts["sweeps"] += 1
@@ -201,12 +204,13 @@ def main() -> None:
     words = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     words.add_argument("--kills", type=int, default=100)
     words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--slurm", choices=["local"])
     words.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
     asked = words.parse_args()
     if asked.drive is not None:
-        drive(asked.drive)
+        drive(asked.drive, asked.slurm)
         return
-    counts, problems = kill_sweeps(asked.kills, asked.seed)
+    counts, problems = kill_sweeps(asked.kills, asked.seed, asked.slurm)
     for name in ("driver", "worker", "both", "sweeps", "runs ended"):
         print(f"{name:<12}{counts[name]:>6}")
     for word in ("lost", "repeated", "left", "changed"):

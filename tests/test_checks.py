@@ -21,6 +21,10 @@ from etastar._checks import (
     whole,
 )
 from etastar._errors import InputError
+from etastar.integrations._source import control_of
+from etastar.model import Spectrum
+from etastar.runs import Run
+from etastar.schedule import parse_schedule, table
 
 CHECKS = {
     "real": lambda value: real("beta", value),
@@ -115,3 +119,22 @@ def test_one_of_returns_the_value_and_names_the_allowed():
 @given(st.text(max_size=300))
 def test_a_quoted_value_is_short(text):
     assert len(shown(text)) <= 80
+
+
+def test_integers_beyond_every_float_are_refused_wherever_numbers_are_taken():
+    huge = 10**400
+    for call in (
+        lambda: positives("rho", [1, huge]),
+        lambda: control_of("momentum", huge),
+        lambda: control_of("batch size", huge),
+        lambda: table([0, huge], [1.0, 1.0], horizon=10),
+        lambda: Run(
+            "a",
+            np.array([0, huge], dtype=object),
+            np.array([1.0, 2.0]),
+            parse_schedule("constant:peak=1,horizon=10"),
+        ),
+        lambda: Spectrum(eigenvalue=[1.0, huge], target=[1.0, 1.0]),
+    ):
+        with pytest.raises(InputError):
+            call()

@@ -35,6 +35,7 @@ ROOMS = (
     "cli",
     "report",
     "planning",
+    "watch",
     "export",
     "pilot",
     "control",
@@ -46,7 +47,17 @@ ROOMS = (
     "runs",
     "schedule",
 )
-GROUND = {"_errors", "_files", "_json", "_checks", "_cache", "_precision", "_threads", "_locks"}
+GROUND = {
+    "_errors",
+    "_files",
+    "_json",
+    "_checks",
+    "_cache",
+    "_display",
+    "_locks",
+    "_precision",
+    "_threads",
+}
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
 # Words that name nothing in the field.
 UNCLEAR = re.compile("crowd|Wishes|Swept|Glance|slowness")

@@ -9,6 +9,8 @@ only needs its schedule loads numpy alone.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from etastar import _display
+
 if TYPE_CHECKING:
     from etastar import (
         cli,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         runs,
         schedule,
         train,
+        watch,
     )
     from etastar._errors import InputError
     from etastar.control import (
@@ -71,6 +74,7 @@ _NAMES = {
     "integrations": (),
     "report": (),
     "train": (),
+    "watch": (),
 }
 _ROOM = {name: room for room, names in _NAMES.items() for name in names}
 
@@ -119,7 +123,11 @@ __all__ = [
     "table",
     "train",
     "transfer",
+    "watch",
 ]
+
+# Only this file stands above all rooms, and so may say that reports draw what the others return.
+_display.draw_with(lambda: import_module("etastar.report"))
 
 
 def __getattr__(name: str):

@@ -157,7 +157,7 @@ def positives(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be numbers, got {shown(values)}") from None
     good = np.isfinite(array) & (array > 0)
     if not np.all(good):

@@ -23,7 +23,7 @@ def options(text: str) -> dict[str, str]:
 
 # The rate of update t as each framework computes it, written from its documentation and source:
 # torchtitan components/lr_scheduler.py, Megatron-LM core/optimizer_param_scheduler.py, nanochat
-# scripts/base_train.py; see docs/guides/export.md.
+# scripts/base_train.py; see docs/guides/export.md. `test_executed.py` runs the first two.
 
 
 def by_torchtitan(text: str) -> list[float]:

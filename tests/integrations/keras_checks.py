@@ -22,6 +22,7 @@ from etastar.schedule import InputError, parse_schedule
 NEW = set(dropwhile(lambda name: name != "etastar", list(sys.modules)))
 JAX = keras.backend.backend() == "jax"
 SPECS = Path(__file__).with_name("specs.txt").read_text().splitlines()
+GROUPS = {"muon": "linear:peak=0.02,horizon=24", "head": 0.5}
 FOLDER = Path(tempfile.mkdtemp())
 STEPS = np.arange(10_001)
 RNG = np.random.default_rng(0)
@@ -200,6 +201,7 @@ def refusals() -> dict[str, str | None]:
         ),
         "number": error(lambda: MomentumCallback(0.9)),
         "zero": error(lambda: ScheduledRate("linear:peak=0.01,horizon=6", accumulation=0)),
+        "groups": error(lambda: ScheduledRate(GROUPS)),
     }
 
 
@@ -218,6 +220,21 @@ def serialised() -> str:
     back = own.deserialize(json.loads(json.dumps(own.serialize(rate))))
     assert isinstance(back, ScheduledRate)
     return f"{back.accumulation} {back.schedule == rate.schedule}"
+
+
+def groups() -> dict[str, float]:
+    """The LRs that Keras's Muon uses in the first update, for the matrices and the rest."""
+    rate = ScheduledRate(GROUPS, group="muon")
+    muon: Any = keras.optimizers.Muon  # its annotations say less than it takes
+    optimizer = muon(rate, adam_lr_ratio=0.15, weight_decay=None)
+    head = ScheduledRate(GROUPS, group="head")
+    step = keras.ops.convert_to_tensor(10)
+    return {
+        "muon": number(rate(step)),
+        "adamw": number(rate(step)) * optimizer.adam_lr_ratio,
+        "head": number(head(step)),
+        "used": number(optimizer.learning_rate),
+    }
 
 
 def long_horizon() -> list[float]:
@@ -241,5 +258,6 @@ if __name__ == "__main__":
         "validated": [] if JAX else validated(),
         "serialised": serialised(),
         "long": long_horizon(),
+        "groups": groups(),
     }
     print("REPORT " + json.dumps(report))

@@ -146,3 +146,15 @@ def test_importing_it_brings_in_keras_and_numpy_alone(backend: str) -> None:
     ground = {"_checks", "_errors", "_files", "_json"}
     assert set(measured(backend)["imports"]) - ground == {"integrations", "schedule"}
     assert measured(backend)["heavy"] == []
+
+
+@backends
+def test_a_rate_follows_the_group_that_is_named(backend: str) -> None:
+    at_10 = 0.02 * (1 - 10 / 24)
+    wanted = {"muon": at_10, "adamw": 0.15 * at_10, "head": 0.5 * at_10, "used": 0.02}
+    assert measured(backend)["groups"] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_rate_of_several_groups_must_be_told_which() -> None:
+    told = measured("torch")["refusals"]["groups"]
+    assert "for the groups muon, head: say which one is meant" in told

@@ -105,7 +105,7 @@ def test_anything_that_holds_a_schedule_is_a_source(tmp_path):
         ("cosine", "'cosine' is no file or folder, and as a spec: cosine needs peak"),
         (3e-4, "a schedule is wanted, got 0.0003: give a Schedule"),
         (Path(__file__).parent, "no schedule.json or plan.json in this folder"),
-        ({"loss": 3}, "no schedule in {'loss': 3}"),
+        ({"loss": 3}, "group 'loss': a ratio refers to the first group"),
     ],
 )
 def test_a_source_that_is_none_is_an_error_that_says_what_is_allowed(source, message):

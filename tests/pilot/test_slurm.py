@@ -219,28 +219,31 @@ def test_a_claim_is_held_by_the_first_for_good(tmp_path):
 
 @pytest.mark.slow
 def test_limits_that_end_a_job_name_themselves_and_the_run_is_tried_again(bench, place):
-    bench.fault("a", "hang", "hang")
-    log = bench.out / ".runs" / "a" / "log.csv"
+    limits = {
+        "a": ("TIMEOUT", "reached its time limit (more of it: --slurm-option time=HH:MM:SS)"),
+        "b": ("OUT_OF_MEMORY", "ran out of memory (more of it: --slurm-option mem=32G)"),
+    }
+
+    def at_half_time(name: str) -> bool:
+        log = bench.out / ".runs" / name / "log.csv"
+        return log.exists() and "\n90," in log.read_text()
 
     def end_jobs_at_half_time():
-        for number, state in (("1", "TIMEOUT"), ("2", "OUT_OF_MEMORY")):
-            bench.wait_for(lambda n=number: n in place.jobs.numbers(), 60)
-            bench.wait_for(lambda n=number: place.jobs.processes(n), 60)
-            bench.wait_for(lambda n=int(number): len(bench.told("start")) == n, 60)
-            bench.wait_for(lambda: "\n90," in log.read_text(), 60)
-            place.jobs.end(number, state)
+        for name, (state, _) in limits.items():
+            bench.wait_for(lambda name=name: at_half_time(name), 120)
+            place.jobs.end(place.jobs.named(name)[0], state)
 
-    limits = threading.Thread(target=end_jobs_at_half_time)
-    limits.start()
-    swept, said = bench.sweep([bench.pilot("a")], slurm="long", retries=2)
-    limits.join()
-    for told in (
-        "Slurm job 1: it reached its time limit (more of it: --slurm-option time=HH:MM:SS)",
-        "Slurm job 2: it ran out of memory (more of it: --slurm-option mem=32G)",
-    ):
-        assert f"a: lost after step 90 of 200: {told}; started again" in said
-    assert swept.finished[0].run is not None
-    assert place.jobs.named("a") == ["1", "2", "3"]
+    for name in limits:
+        bench.fault(name, "hang")
+    ending = threading.Thread(target=end_jobs_at_half_time)
+    ending.start()
+    swept, said = bench.sweep(list(map(bench.pilot, limits)), slurm="long", retries=1)
+    ending.join()
+    for name, (_, told) in limits.items():
+        first, _ = place.jobs.named(name)
+        lost = f"{name}: lost after step 90 of 200: Slurm job {first}: it {told}; started again"
+        assert lost in said
+    assert [each.run is not None for each in swept.finished] == [True, True]
 
 
 @pytest.mark.slow

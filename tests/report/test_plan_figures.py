@@ -20,8 +20,9 @@ def line_of(chart: Chart, name: str) -> Line:
 
 
 def test_every_axis_of_every_figure_is_named_with_its_unit(plan_of):
-    for draw in (schedule_figure, fit_figure, forecast_figure):
-        chart = draw(plan_of())
+    plan = plan_of()
+    charts = (schedule_figure(plan), fit_figure(plan.law, plan.runs), forecast_figure(plan))
+    for chart in charts:
         for axis in (chart.x, chart.y):
             assert re.fullmatch(r"\w[\w ]* \[[\w ]+\]", axis.label)
 
@@ -33,7 +34,9 @@ def test_the_forecast_band_and_the_fit_are_the_ones_of_the_plan(plan_of):
     np.testing.assert_array_equal(line.y, plan.forecast.mean[kept])
     np.testing.assert_array_equal(line.low, plan.forecast.low[kept])
     np.testing.assert_array_equal(line.high, plan.forecast.high[kept])
-    fitted = [line for line in fit_figure(plan).series if line.name.endswith(", fitted")]
+    fitted = [
+        line for line in fit_figure(plan.law, plan.runs).series if line.name.endswith(", fitted")
+    ]
     assert len(fitted) == len(plan.runs)
     steps, losses = np.asarray(fitted[0].x), np.asarray(fitted[0].y)
     np.testing.assert_allclose(losses * 1.001, plan.runs[0].loss[steps.astype(int) // 10 - 1])
@@ -77,7 +80,7 @@ def test_many_long_runs_make_a_small_report(plan_of):
     schedule = parse_schedule("constant:peak=0.01,horizon=20000")
     runs = tuple(Run(f"run {i}", step, 2 + 1 / step, schedule) for i in range(60))
     plan = plan_of(runs=runs)
-    measured = [line for line in fit_figure(plan).series if line.points]
+    measured = [line for line in fit_figure(plan.law, plan.runs).series if line.points]
     assert sum(np.size(line.x) for line in measured) <= 6000
     assert len(plan_report(plan)) < 2e6
 

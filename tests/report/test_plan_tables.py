@@ -8,7 +8,8 @@ import math
 from rich.console import Console
 
 from etastar.planning import Estimate, PhaseEstimate, Plan
-from etastar.report import plan_summary
+from etastar.report import plan_report, plan_summary
+from etastar.schedule import GroupSchedules
 
 
 def printed(plan: Plan) -> dict[str, str]:
@@ -40,3 +41,11 @@ def test_an_exponent_whose_interval_is_unknown_keeps_its_value(plan_of):
     rows = printed(plan_of(phase=PhaseEstimate("easy", known, known, half)))
     assert rows["source"] == "0.500  (90%: unknown)"
     assert rows["phase"].startswith("Easy phase")
+
+
+def test_tables_and_the_page_say_which_lr_is_planned(plan_of):
+    groups = GroupSchedules({"muon": plan_of().schedule, "head": 0.25})
+    plan = plan_of(groups=groups)
+    assert printed(plan)["planned LR"] == "that of muon; head has 0.25 times it"
+    assert "The planned LR is that of muon; head has 0.25 times it." in plan_report(plan)
+    assert "planned LR" not in printed(plan_of())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -73,3 +74,12 @@ def test_another_database_is_refused(tmp_path: Path):
     (tmp_path / "b.db").write_bytes(b"SQLite format 3\0 and then nothing that is one")
     with pytest.raises(InputError):
         read_runs(tmp_path / "b.db")
+
+
+def test_a_step_that_is_no_number_is_refused(folder: Path, tmp_path: Path):
+    copy = tmp_path / "pilots.db"
+    copy.write_bytes((folder / "pilots.db").read_bytes())
+    with contextlib.closing(sqlite3.connect(copy)) as database, database:
+        database.execute("UPDATE metrics SET step = x'ff'")
+    with pytest.raises(InputError, match="step"):
+        read_runs(copy)

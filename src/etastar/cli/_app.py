@@ -9,18 +9,18 @@ from typing import Annotated
 
 import typer
 
-from . import _backtest, _export, _forecast, _phase, _pilot, _plan, _robust, _solve
+from . import _backtest, _export, _forecast, _phase, _pilot, _plan, _robust, _solve, _watch
 from ._terminal import guarded
 
 app = typer.Typer(
     name="etastar",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which --help lists them.
 app.command("plan")(_plan.plan_command)
 app.command("forecast")(_forecast.forecast_command)
+app.command("watch")(_watch.watch_command)
 app.command("backtest")(_backtest.backtest_command)
 app.command("solve")(_solve.solve_command)
 app.command("phase")(_phase.phase_command)

@@ -9,6 +9,7 @@ import typer
 
 from etastar._errors import legible
 from etastar._files import write_text
+from etastar.schedule import Schedule
 
 from . import _options as option
 from ._terminal import note, print_json, working
@@ -16,11 +17,24 @@ from ._terminal import note, print_json, working
 Source = Annotated[
     str, typer.Argument(metavar="SCHEDULE", help="A schedule.json, or a spec string.")
 ]
+NAMES = (
+    "torch",
+    "optax",
+    "transformers",
+    "torchtitan",
+    "megatron",
+    "nanochat",
+    "axolotl",
+    "csv",
+)
+"""Those of `etastar.export.TARGETS`, which is slow to import."""
+
 To = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="torch, optax, transformers, torchtitan, megatron, nanochat, axolotl or csv.",
+        autocompletion=lambda: list(NAMES),
+        help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}.",
     ),
 ]
 Out = Annotated[
@@ -47,7 +61,8 @@ def export_command(
 
     A framework that knows only standard schedules gets the nearest one, with its regret.
     """
-    wanted = option.parsed_schedule(schedule)
+    given = option.parsed_schedules(schedule)
+    wanted = given if isinstance(given, Schedule) else given[given.planned]
     with working("choosing the schedule"):
         from etastar.export import export_schedule, known_target, plan_beside
 
@@ -58,7 +73,7 @@ def export_command(
             law = fit(option.read_logs(runs))
         elif schedule.lower().endswith(".json"):
             plan = plan_beside(Path(schedule), wanted)
-        result = export_schedule(wanted, to, law=law, plan=plan)
+        result = export_schedule(given, to, law=law, plan=plan)
         if out is not None:
             write_text(out, result.text)
     if as_json:

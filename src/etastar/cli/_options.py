@@ -15,7 +15,14 @@ import typer
 from etastar._checks import number_in, part, shown
 from etastar._errors import InputError, known_names
 from etastar._files import prepare_folder
-from etastar.schedule import UNITS, Schedule, Unit, parse_schedule
+from etastar.schedule import (
+    UNITS,
+    GroupSchedules,
+    Schedule,
+    Unit,
+    load_schedules,
+    parse_schedule,
+)
 
 if TYPE_CHECKING:
     from etastar.runs import Run
@@ -76,6 +83,7 @@ CountUnit = Annotated[
     typer.Option(
         "--unit",
         metavar="NAME",
+        autocompletion=lambda: list(UNITS),
         help="What horizons and other counts are given in: steps (updates), samples, tokens or"
         " epochs. Samples and tokens are what batch sizes count.",
     ),
@@ -87,13 +95,16 @@ EpochSize = Annotated[
 OPTIMISERS = ("auto", "sgd", "normalised")
 """Those of `etastar.law.fit`, which is slow to import."""
 
+LAWS = ("etastar", "solvable", "power", "annealing", "multi-power", "functional", "last-iterate")
+"""The names of `etastar.law.FORMS`, which is slow to import."""
+
 LawName = Annotated[
     str,
     typer.Option(
         "--law",
         metavar="NAME",
-        help="The law to fit: etastar, solvable, power, annealing, multi-power, functional or"
-        " last-iterate.",
+        autocompletion=lambda: list(LAWS),
+        help=f"The law to fit: {', '.join(LAWS[:-1])} or {LAWS[-1]}.",
     ),
 ]
 Transient = Annotated[
@@ -124,6 +135,7 @@ Optimiser = Annotated[
     str,
     typer.Option(
         metavar="NAME",
+        autocompletion=lambda: list(OPTIMISERS),
         help="How the batch size acts, where the runs have several: sgd, normalised (Adam, Lion,"
         " Muon) or auto.",
     ),
@@ -226,10 +238,17 @@ def numbers_of(name: str, text: str, above: float) -> list[float]:
 def parsed_schedule(text: str, unit: Unit | None = None) -> Schedule:
     """A schedule from a spec string, or from the file that `plan --out` wrote, which has updates.
 
-    What the spec counts is in a unit, where it does not say its own.
+    Of a file of several parameter groups it is the first, which is the one that was planned. What
+    the spec counts is in a unit, where it does not say its own.
     """
+    given = parsed_schedules(text, unit)
+    return given if isinstance(given, Schedule) else given[given.planned]
+
+
+def parsed_schedules(text: str, unit: Unit | None = None) -> Schedule | GroupSchedules:
+    """As `parsed_schedule`; of a file of several parameter groups, all of them."""
     if text.lower().endswith(".json"):
-        return Schedule.load(text)
+        return load_schedules(text)
     told = Unit() if unit is None else unit
     return parse_schedule(
         text, unit=told.name, batch_size=told.batch_size, epoch_size=told.epoch_size

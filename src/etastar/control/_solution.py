@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from etastar._display import Displayed
 from etastar.schedule import Schedule
 
 
@@ -23,8 +24,8 @@ class Member:
     loss: float
 
 
-@dataclass(frozen=True)
-class Solution:
+@dataclass(frozen=True, repr=False)
+class Solution(Displayed):
     """The best controls found and what they were measured against.
 
     Attributes:
@@ -54,6 +55,13 @@ class Solution:
     batch_size: Schedule | None = None
     lower_bound: float | None = None
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        schedule = self.schedule
+        return (
+            f"<Solution of {schedule.horizon} updates: peak LR {schedule.peak:.4g}, loss "
+            f"{self.loss:.5g}, gap {self.gap:.1g}>"
+        )
 
     @property
     def nearest(self) -> Member:

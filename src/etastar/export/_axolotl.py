@@ -14,6 +14,7 @@ from typing import final
 from etastar.schedule import (
     Constant,
     Cosine,
+    GroupSchedules,
     InverseSqrt,
     Linear,
     Polynomial,
@@ -50,7 +51,9 @@ class Axolotl(NamedShapes):
             )
         return lines
 
-    def text(self, schedule: Schedule, remarks: Sequence[str]) -> str:
+    def text(
+        self, schedule: Schedule, remarks: Sequence[str], groups: GroupSchedules | None = None
+    ) -> str:
         keys = {
             "learning_rate": schedule.peak,
             "max_steps": schedule.horizon,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 
 from etastar._errors import InputError
-from etastar.schedule import Schedule
+from etastar.schedule import GroupSchedules, Schedule
 
 from ._target import Target
 
@@ -20,17 +22,29 @@ MOST_ROWS = 10**7
 class Csv(Target):
     """The columns step and lr: every update and the end value, read back exactly by `table:file=`.
 
-    It has no comments, so remarks are not written.
+    Of several parameter groups there is a column for each, `lr/NAME`, the first of them `lr`. It
+    has no comments, so remarks are not written.
     """
 
     name = "csv"
 
-    def text(self, schedule: Schedule, remarks: Sequence[str]) -> str:
+    def carried(self, groups: GroupSchedules) -> set[str]:
+        return set(groups)
+
+    def text(
+        self, schedule: Schedule, remarks: Sequence[str], groups: GroupSchedules | None = None
+    ) -> str:
         if schedule.horizon >= MOST_ROWS:
             raise InputError(
                 f"a row for each of {schedule.horizon} updates is too long a file, {MOST_ROWS} are "
                 "the most: export to torch or optax instead"
             )
         steps = np.arange(schedule.horizon + 1)
-        rows = (f"{step},{rate!r}" for step, rate in enumerate(schedule(steps).tolist()))
-        return "step,lr\n" + "\n".join(rows) + "\n"
+        others = [] if groups is None else [name for name in groups if name != groups.planned]
+        columns = [schedule(steps), *(groups[name](steps) for name in others if groups)]
+        rates = (column.tolist() for column in columns)
+        rows = (",".join(map(repr, row)) for row in zip(steps.tolist(), *rates, strict=True))
+        head = io.StringIO()
+        names = [f"lr/{name}" for name in others]
+        csv.writer(head, lineterminator="\n").writerow(["step", "lr", *names])
+        return head.getvalue() + "\n".join(rows) + "\n"

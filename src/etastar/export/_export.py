@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from etastar.schedule import Schedule, Table
+from etastar.schedule import GroupSchedules, Schedule, Table
 
 from ._nearest import nearest
 from ._regret import Regret
@@ -23,11 +23,14 @@ class Export:
     Attributes:
         target: the name of the framework.
         text: the configuration: code, options as a Bash array, YAML or CSV.
-        schedule: what the framework will follow: steps in updates, rates in the user's units.
-        exact: whether that has the rates of the schedule asked for at every update.
-        regret: what the replacement costs; None where `exact`.
+        schedule: what the framework will follow: steps in updates, rates in the user's units; of
+            several parameter groups the first.
+        exact: whether that has the rates asked for at every update, of all parameter groups.
+        regret: what the replacement of the schedule costs; None where there is none.
         notes: sentences on what differs from the schedule asked for; they are comments of the text
             too, where the format has any.
+        groups: the schedules of all parameter groups asked for; None where there is one. Notes
+            name those that the framework cannot be told.
 
     >>> from etastar.export import export_schedule
     >>> from etastar.schedule import parse_schedule
@@ -44,12 +47,14 @@ class Export:
     exact: bool
     regret: Regret | None
     notes: tuple[str, ...]
+    groups: GroupSchedules | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `etastar export --json` prints, for `json.dumps`.
 
         Returns: the keys `to`, `exact`, `schedule {spec or knots}`, `regret` (None, or
-        `{basis, loss, regret, inflation}`), `notes` and `text`.
+        `{basis, loss, regret, inflation}`), `notes` and `text`; and, where there are several
+            parameter groups, `groups`, for each {spec or knots}.
         """
         return {
             "to": self.target,
@@ -58,11 +63,12 @@ class Export:
             "regret": None if self.regret is None else asdict(self.regret),
             "notes": list(self.notes),
             "text": self.text,
+            **({} if self.groups is None else {"groups": self.groups.to_dict()}),
         }
 
 
 def export_schedule(
-    schedule: Schedule,
+    schedule: Schedule | GroupSchedules,
     to: str,
     *,
     law: Law | None = None,
@@ -79,7 +85,9 @@ def export_schedule(
     - else that of the smallest mean difference from the schedule, relative to its mean rate.
 
     Arguments:
-        schedule: the learning rate of every update.
+        schedule: the learning rate of every update, or one for each parameter group. Frameworks
+            that run code, and a csv, take all of them; others the first, and what they have options
+            for of the rest.
         to: a key of `TARGETS`.
         law: a law fitted to runs of the task.
         plan: what `Plan.to_dict` returns, or plan.json holds.
@@ -94,19 +102,24 @@ def export_schedule(
     (True, True)
     """
     target = known_target(to)
+    groups = None if isinstance(schedule, Schedule) else schedule
+    schedule = schedule if isinstance(schedule, Schedule) else schedule[schedule.planned]
     equal = target.followed(schedule)
     if equal is not None:
         found, regret, lost = equal, None, []
         heading = f"the schedule {_short(schedule)}"
+        if groups is not None:
+            heading = f"the schedules of {', '.join(groups)}; the first is {_short(schedule)}"
         if equal is not schedule:
             heading += f", which at every update is {_short(equal)}"
     else:
         found, regret = nearest(schedule, target, law, plan)
         lost = [regret.sentence()]
         heading = f"{to} cannot follow {_short(schedule)}; the nearest it can is {_short(found)}"
-    notes = (*lost, *target.notes(found))
-    text = target.text(found, [heading, *notes])
-    return Export(to, text, found, regret is None, regret, notes)
+    unsaid = [] if groups is None else target.left_out(groups)
+    notes = (*lost, *unsaid, *target.notes(found))
+    text = target.text(found, [heading, *notes], groups)
+    return Export(to, text, found, regret is None and not unsaid, regret, notes, groups)
 
 
 def _short(schedule: Schedule) -> str:

@@ -13,6 +13,7 @@ from typing import final
 from etastar.schedule import (
     Constant,
     Cosine,
+    GroupSchedules,
     InverseSqrt,
     Linear,
     Schedule,
@@ -20,8 +21,11 @@ from etastar.schedule import (
     WarmupStableDecay,
 )
 
-from ._named import NamedShapes, end_ratio, falling_updates
+from ._named import NamedShapes, end_ratio, falling_updates, multiples
 from ._text import bash_array
+
+LAYERS = (("embedding", "embeddings"), ("head", "unembedding"))
+"""Names of the input layer's group, and of the output layer's."""
 
 
 @final
@@ -37,7 +41,16 @@ class Megatron(NamedShapes):
         shifted = isinstance(schedule.shape, InverseSqrt) and schedule.warmup == 0
         return super().takes(schedule) and not shifted and schedule.warmup < schedule.horizon
 
-    def text(self, schedule: Schedule, remarks: Sequence[str]) -> str:
+    def carried(self, groups: GroupSchedules) -> set[str]:
+        """Input and output layer, which share one LR in Megatron."""
+        ratios = multiples(groups)
+        found = [next((name for name in names if name in ratios), None) for names in LAYERS]
+        names = {name for name in found if name is not None}
+        return names if len({ratios[name] for name in names}) == 1 < len(names) else set()
+
+    def text(
+        self, schedule: Schedule, remarks: Sequence[str], groups: GroupSchedules | None = None
+    ) -> str:
         shape = schedule.shape
         options: dict[str, object] = {
             "--lr": schedule.peak,
@@ -50,6 +63,10 @@ class Megatron(NamedShapes):
         if isinstance(shape, WarmupStableDecay):
             options["--lr-wsd-decay-iters"] = falling_updates(schedule)
             options["--lr-wsd-decay-style"] = self.decays[shape.decay]
+        for name in sorted(set() if groups is None else self.carried(groups))[:1]:
+            peak = groups.ratios[name] * schedule.peak if groups else 0.0
+            options["--decoupled-lr"] = peak
+            options["--decoupled-min-lr"] = end_ratio(schedule) * peak
         return bash_array(options, remarks)
 
 

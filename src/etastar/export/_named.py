@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+import numpy as np
+
 from etastar.schedule import (
     Constant,
+    GroupSchedules,
     InverseSqrt,
     Polynomial,
     Schedule,
@@ -92,6 +95,22 @@ def falling_updates(schedule: Schedule) -> int:
 def end_ratio(schedule: Schedule) -> float:
     """The rate that a fall ends at, over the peak; 0 for a constant, which has no fall."""
     return 0.0 if isinstance(schedule.shape, Constant) else schedule.final
+
+
+def multiples(groups: GroupSchedules) -> dict[str, float]:
+    """The groups whose LR is that of the first times a ratio at every update, with the ratio.
+
+    >>> first = "linear:peak=0.2,horizon=9"
+    >>> multiples(GroupSchedules({"muon": first, "head": 0.5, "rest": "cosine:peak=1,horizon=9"}))
+    {'head': 0.5}
+    """
+    first = groups[groups.planned]
+    steps = np.linspace(0, first.horizon, 1001)
+    return {
+        name: ratio
+        for name, ratio in list(groups.ratios.items())[1:]
+        if np.allclose(groups[name](steps), ratio * first(steps), 1e-9, 1e-9 * groups[name].peak)
+    }
 
 
 def _cooldown(shape: WarmupStableDecay, horizon: int) -> float:

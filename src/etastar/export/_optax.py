@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from etastar.schedule import Schedule
+from etastar.schedule import GroupSchedules, Schedule
 
 from ._code import PythonCode
 
@@ -24,4 +24,14 @@ HORIZON = {schedule.horizon}
 learning_rate = schedule(
 {literal}
 )
+"""
+
+    def group_code(self, groups: GroupSchedules, literal: str) -> str:
+        return f"""\
+from etastar.integrations.optax import schedule
+
+HORIZON = {groups.horizon}
+SCHEDULES = {literal}
+# Give each to the optimiser of its group in optax.multi_transform.
+learning_rates = {{name: schedule(spec) for name, spec in SCHEDULES.items()}}
 """

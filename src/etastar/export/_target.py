@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from etastar.schedule import Schedule
+from etastar.schedule import GroupSchedules, Schedule
 
 from ._equal import equal_standards
 
@@ -50,6 +50,24 @@ class Target(ABC):
             return schedule
         return next(filter(self.takes, equal_standards(schedule)), None)
 
+    def carried(self, groups: GroupSchedules) -> set[str]:
+        """The parameter groups beyond the first whose schedules the framework can be told.
+
+        Arguments:
+            groups: the schedules by name; the first stands for the one that the framework `takes`.
+        """
+        return set()
+
+    def left_out(self, groups: GroupSchedules) -> list[str]:
+        """What the framework cannot be told of parameter groups, a sentence for each."""
+        carried = self.carried(groups)
+        return [
+            f"{self.name} cannot be told the LR of the group {name}, {ratio:.6g} times that of"
+            f" {groups.planned} at the peak: set it in the training's own code"
+            for name, ratio in list(groups.ratios.items())[1:]
+            if name not in carried
+        ]
+
     def standards(self, *, horizon: int, warmup: int, final: float) -> Iterator[Schedule]:
         """The schedules among which the nearest to one it cannot follow is looked for.
 
@@ -73,12 +91,16 @@ class Target(ABC):
         return []
 
     @abstractmethod
-    def text(self, schedule: Schedule, remarks: Sequence[str]) -> str:
+    def text(
+        self, schedule: Schedule, remarks: Sequence[str], groups: GroupSchedules | None = None
+    ) -> str:
         """The configuration: code, options or a file.
 
         Arguments:
             schedule: one that the framework `takes`.
             remarks: sentences for the user, which become comments where the format has any.
+            groups: the schedules of parameter groups, where there are several; `schedule` stands
+                for the first. Those that are not `carried` are not written.
 
         Returns: the text, which ends with a line end.
         Raises: InputError where this schedule cannot be written, such as one that is too long.

@@ -1,7 +1,7 @@
 """The frameworks that a schedule can be exported to.
 
-A new one is listed here, in the help of `--to` (`cli/_export.py`), which must not load this
-package, and in the table of `docs/guides/export.md`. A test compares the three.
+A new one is listed here, in `NAMES` in `cli/_export.py`, which must not load this package, and in
+the table of `docs/guides/export.md`. A test compares the three.
 """
 
 from __future__ import annotations

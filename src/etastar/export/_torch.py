@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from etastar.schedule import Schedule
+from etastar.schedule import GroupSchedules, Schedule
 
 from ._code import PythonCode
 
@@ -29,4 +29,21 @@ SCHEDULE = parse_schedule(
 def scheduler_for(optimizer):
     """Call step() of what it returns after every optimizer.step()."""
     return ScheduledLR(optimizer, SCHEDULE)
+'''
+
+    def group_code(self, groups: GroupSchedules, literal: str) -> str:
+        return f'''\
+from etastar.integrations.torch import ScheduledLR
+
+HORIZON = {groups.horizon}
+SCHEDULES = {literal}
+
+
+def scheduler_for(optimizer, group=None):
+    """Call step() of what it returns after every optimizer.step().
+
+    The parameter groups of the optimizer have a "name", a key of SCHEDULES; or the whole optimizer
+    follows the schedule that `group` names.
+    """
+    return ScheduledLR(optimizer, SCHEDULES, group=group)
 '''

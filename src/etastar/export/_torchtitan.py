@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import final
 
-from etastar.schedule import Constant, Cosine, Linear, Schedule, WarmupStableDecay
+from etastar.schedule import (
+    Constant,
+    Cosine,
+    GroupSchedules,
+    Linear,
+    Schedule,
+    WarmupStableDecay,
+)
 
 from ._named import NamedShapes, end_ratio, falling_updates, warmup_ahead
 from ._text import bash_array
@@ -26,7 +33,9 @@ class TorchTitan(NamedShapes):
     def notes(self, schedule: Schedule) -> list[str]:
         return [*super().notes(schedule), *warmup_ahead(self.name, schedule)]
 
-    def text(self, schedule: Schedule, remarks: Sequence[str]) -> str:
+    def text(
+        self, schedule: Schedule, remarks: Sequence[str], groups: GroupSchedules | None = None
+    ) -> str:
         match schedule.shape:
             case WarmupStableDecay(decay=decay):
                 decay_type = self.decays[decay]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from etastar.schedule import Schedule
+from etastar.schedule import GroupSchedules, Schedule
 
 from ._code import PythonCode
 
@@ -30,4 +30,21 @@ ARGUMENTS = {{"max_steps": {schedule.horizon}, "learning_rate": {schedule.peak}}
 def optimizers_for(optimizer):
     """Trainer(..., optimizers=optimizers_for(optimizer))"""
     return optimizer, ScheduledLR(optimizer, SCHEDULE)
+'''
+
+    def group_code(self, groups: GroupSchedules, literal: str) -> str:
+        return f'''\
+from etastar.integrations.transformers import ScheduledLR
+
+SCHEDULES = {literal}
+# TrainingArguments(..., **ARGUMENTS)
+ARGUMENTS = {{"max_steps": {groups.horizon}, "learning_rate": {groups[groups.planned].peak}}}
+
+
+def optimizers_for(optimizer):
+    """Trainer(..., optimizers=optimizers_for(optimizer))
+
+    The parameter groups of the optimizer have a "name", a key of SCHEDULES.
+    """
+    return optimizer, ScheduledLR(optimizer, SCHEDULES)
 '''

@@ -32,8 +32,9 @@ class RunLog:
     such as a scheduler of `etastar.integrations`: the LR of update t, counted from the start of the
     run. `batch_size` and `momentum` (Adam's first beta) are numbers or schedules; they are taken
     from `schedule` where that holds them, and a momentum else from a PyTorch `optimizer`.
-    `optimizer` is a name, or an optimiser, whose class gives the name. Further keywords are kept as
-    metadata of the run.
+    `optimizer` is a name, or an optimiser, whose class gives the name. Of a source with several
+    parameter groups the first schedule is that of the run, and the ratios of the others' peaks to
+    it are declared too. Further keywords are kept as metadata of the run.
 
     A log that is there already is continued: rows from the resumed step on stand in the place of
     those written before. Where the schedule, batch size, momentum or optimiser is another than the
@@ -82,6 +83,8 @@ class RunLog:
         if batch_size is None:
             batch_size = controls.batch_size
         self._header: dict[str, object] = {"schedule": self.schedule.spec}
+        if controls.groups is not None:
+            self._header["lr_groups"] = controls.groups.ratios
         for name, value in (("batch_size", batch_size), ("momentum", momentum)):
             self._header[name] = _declared(control_of(name, value))
         self._header["optimizer"] = (

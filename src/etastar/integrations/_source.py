@@ -6,20 +6,30 @@ import json
 import numbers
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from etastar._checks import shown
+from etastar._checks import real, shown
 from etastar._errors import InputError
 from etastar._files import is_file, is_folder, utf8_text
 from etastar._json import json_value
-from etastar.schedule import Schedule, join, make_schedule, parse_schedule, table
+from etastar.schedule import (
+    GroupSchedules,
+    Schedule,
+    join,
+    make_schedule,
+    parse_schedule,
+    table,
+)
 
 ALLOWED = (
     "a Schedule, a spec such as 'cosine:peak=1e-3,horizon=1000', the path of a schedule.json, of a "
-    "plan.json or of the folder of a plan, or an object with an attribute schedule, such as a Plan"
+    "plan.json or of the folder of a plan, an object with an attribute schedule, such as a Plan, "
+    "or for parameter groups a mapping from their names to these"
 )
+_OF_ONE = ("format", "schedule", "spec", "knots", "kind", "groups")
+"""Keys of the JSON of a schedule or a plan: a mapping without any of them is one of groups."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +37,59 @@ class PlannedControls:
     """The LR, and where a source holds them the momentum and the batch size, by the step.
 
     Attributes:
-        schedule: learning rate of every update.
+        schedule: learning rate of every update; where there are groups, of the first.
         momentum: momentum, or Adam's first beta, of every update, from 0 to below 1.
         batch_size: examples, sequences or tokens of every update.
+        groups: the learning rate of every parameter group by name, where they differ.
     """
 
     schedule: Schedule
     momentum: Schedule | None = None
     batch_size: Schedule | None = None
+    groups: GroupSchedules | None = None
+
+    def of_group(self, name: str) -> PlannedControls:
+        """The controls of one parameter group, which has no groups in it.
+
+        Raises: InputError where there is no group of this name.
+        """
+        if self.groups is None:
+            raise InputError(
+                f"group {shown(name)} is asked for, and the source holds one schedule: leave group "
+                "out, or give a mapping from names to schedules"
+            )
+        return replace(self, schedule=self.groups.named(name), groups=None)
+
+
+def one_of_group(source: Any, group: str | None) -> PlannedControls:
+    """The controls of a source for an optimiser that has one learning rate.
+
+    Raises: InputError where the source holds several groups and none of them is named.
+
+    >>> source = {"muon": "constant:peak=0.1,horizon=9", "head": 0.5}
+    >>> one_of_group(source, "head").schedule.peak
+    0.05
+    """
+    controls = controls_of(source)
+    if group is not None:
+        return controls.of_group(group)
+    if controls.groups is not None:
+        raise InputError(
+            f"the source holds schedules for the groups {', '.join(controls.groups)}: say which "
+            f"one is meant, such as group={controls.groups.planned!r}"
+        )
+    return controls
 
 
 def schedule_of(source: Any) -> Schedule:
-    """The learning rate that a source stands for.
+    """The learning rate that a source stands for; of one with several groups that of the first.
 
     `source` is a `Schedule`; a spec string; the path of a `schedule.json`, of a `plan.json` or of
-    what `etastar solve --json` printed; the folder of a plan; the JSON object of such a file; or
-    any object whose attribute `schedule` is a `Schedule`, such as a `Plan` or a `Solution`. Text is
-    a path where it ends in `.json` or names a file or folder that exists, else a spec.
+    what `etastar solve --json` printed; the folder of a plan; the JSON object of such a file; any
+    object whose attribute `schedule` is a `Schedule`, such as a `Plan` or a `Solution`; or, for
+    parameter groups, a `GroupSchedules`, or a mapping from their names to any of these, or to the
+    ratio to the first. Text is a path where it ends in `.json` or names a file or folder that
+    exists, else a spec.
 
     Raises: InputError, which says what was given and what is allowed, or what is wrong in the file.
 
@@ -70,15 +116,37 @@ def controls_of(source: Any) -> PlannedControls:
         return PlannedControls(_parsed(source))
     if isinstance(source, str | os.PathLike):
         return _from_path(Path(source).expanduser())
+    if isinstance(source, GroupSchedules):
+        return _of_groups(source)
     if isinstance(source, Mapping):
-        return _from_document(source)
-    schedule = getattr(source, "schedule", None)
+        # Nothing names a group by such a key: GroupSchedules refuses it.
+        by_name = source and not any(key in source for key in _OF_ONE)
+        return _of_groups(_named_sources(source)) if by_name else _from_document(source)
+    schedule, groups = (getattr(source, name, None) for name in ("schedule", "groups"))
     if not isinstance(schedule, Schedule):
         raise InputError(f"a schedule is wanted, got {shown(source)}: give {ALLOWED}")
     others = (getattr(source, name, None) for name in ("momentum", "batch_size"))
     return PlannedControls(
-        schedule, *(other if isinstance(other, Schedule) else None for other in others)
+        schedule,
+        *(other if isinstance(other, Schedule) else None for other in others),
+        groups=groups if isinstance(groups, GroupSchedules) else None,
     )
+
+
+def _of_groups(groups: GroupSchedules, batch_size: Schedule | None = None) -> PlannedControls:
+    return PlannedControls(groups[groups.planned], batch_size=batch_size, groups=groups)
+
+
+def _named_sources(sources: Mapping[str, Any]) -> GroupSchedules:
+    """The groups of a mapping from names to sources of one schedule each, or to ratios."""
+    found: dict[str, Any] = {}
+    for name, source in sources.items():
+        try:
+            is_ratio = isinstance(source, numbers.Real)
+            found[name] = source if is_ratio else one_of_group(source, None).schedule
+        except InputError as error:
+            raise InputError(f"group {shown(name)}: {error}") from None
+    return GroupSchedules(found)
 
 
 def control_of(name: str, value: Any) -> float | Schedule | None:
@@ -93,7 +161,7 @@ def control_of(name: str, value: Any) -> float | Schedule | None:
     if value is None:
         return None
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        control, lowest, highest = float(value), float(value), float(value)
+        control = lowest = highest = real(name, value)
     else:
         control = schedule_of(value)
         lowest, highest = 0.0, control.peak
@@ -143,10 +211,12 @@ def _from_document(document: Any) -> PlannedControls:
     """A schedule's own JSON, or that of a plan or of a solve: {"schedule": ..., ...}."""
     if not isinstance(document, Mapping):
         raise InputError(f"a JSON object is expected, got {shown(document)}")
+    size = document.get("batch_size")
     if "schedule" not in document:
-        schedule = _schedule_in(document)
-        size = document.get("batch_size")
-        return PlannedControls(schedule, batch_size=None if size is None else _schedule_in(size))
+        batch_size = None if size is None else _schedule_in(size)
+        if "groups" in document:
+            return _of_groups(GroupSchedules.from_json(json.dumps(document)), batch_size)
+        return PlannedControls(_schedule_in(document), batch_size=batch_size)
     parts = {
         name: _schedule_in(document[name])
         for name in ("schedule", "momentum")
@@ -154,12 +224,21 @@ def _from_document(document: Any) -> PlannedControls:
     }
     if "schedule" not in parts:
         raise InputError("key 'schedule' of the JSON is null: make the plan again")
-    size = document.get("batch_size")
     if isinstance(size, Mapping) and "ramp" in size:
         parts["batch_size"] = _ramp_of(size["ramp"], parts["schedule"].horizon)
     elif size is not None:
         parts["batch_size"] = _schedule_in(size)
-    return PlannedControls(**parts)
+    ratios = document.get("groups")
+    groups = None if ratios is None else _of_ratios(parts["schedule"], ratios)
+    return PlannedControls(**parts, groups=groups)
+
+
+def _of_ratios(schedule: Schedule, ratios: Any) -> GroupSchedules:
+    """The groups of a plan.json: the ratio of each to its schedule, which is the first's."""
+    if not isinstance(ratios, Mapping) or not ratios:
+        raise InputError(f"groups of the JSON must map names to ratios, got {shown(ratios)}")
+    planned = next(iter(ratios))
+    return GroupSchedules({**ratios, planned: schedule})
 
 
 def _ramp_of(ramp: Any, horizon: int) -> Schedule:

@@ -9,13 +9,15 @@ from typing import Any
 
 from etastar._checks import at_least, real_between, shown, whole
 from etastar._errors import InputError
-from etastar.schedule import Schedule, parse_schedule
+from etastar.schedule import GroupSchedules, Schedule, parse_schedule
 
 from ._source import control_of
+from ._weight_decay import DecayRule, decay_rule
 
 KEYS = (
     "last_epoch", "_step_count", "schedule", "momentum", "unit", "samples", "planned_batch_size",
-    "ratios", "lr", "momentum_now", "changes",
+    "ratios", "lr", "momentum_now", "changes", "groups", "names", "weight_decay",
+    "weight_decay_now",
 )  # fmt: skip
 
 DRIVEN = "lr_is_planned"
@@ -27,21 +29,88 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
+class Followed:
+    """What a scheduler makes an optimiser follow; a checkpoint of another is refused.
+
+    Attributes:
+        schedule: of the LR; of several the first.
+        groups: the schedules by name, where there are several.
+        momentum: a number or a schedule; None where it is left alone.
+        rules: of the weight decay, one a parameter group.
+    """
+
+    schedule: Schedule
+    groups: GroupSchedules | None
+    momentum: float | Schedule | None
+    rules: tuple[DecayRule, ...]
+
+    @staticmethod
+    def by_name(
+        schedules: Mapping[str | None, Schedule],
+        momentum: float | Schedule | None,
+        rules: tuple[DecayRule, ...],
+    ) -> Followed:
+        """From the schedules by name; of one for all groups the name is None."""
+        if None in schedules:
+            return Followed(schedules[None], None, momentum, rules)
+        groups = GroupSchedules(schedules)  # type: ignore[arg-type]
+        return Followed(groups[groups.planned], groups, momentum, rules)
+
+    @property
+    def text(self) -> str:
+        """It in words, for a message and the record of changes."""
+        text = self.schedule.spec
+        if self.groups is not None:
+            text = "; ".join(f"{name} {each.spec}" for name, each in self.groups.items())
+        if self.momentum is not None:
+            momentum = self.momentum
+            text += (
+                f" with momentum {momentum.spec if isinstance(momentum, Schedule) else momentum}"
+            )
+        if any(not rule.coupled for rule in self.rules):
+            text += f" with weight decay {', '.join(rule.text for rule in self.rules)}"
+        return text
+
+
+@dataclass(frozen=True)
 class SchedulerState:
     """A state of the right kinds and sizes; the fields are those of `ScheduledLR.state_dict`."""
 
     last_epoch: int
     step_count: int
-    schedule: Schedule
-    momentum: float | Schedule | None
+    followed: Followed
+    names: list[str | None]
     unit: str
     samples: int
     planned_batch_size: int
     ratios: list[float]
     lr: list[float]
     momentum_now: list[float] | None
+    decays: list[float] | None
+    decays_now: list[float] | None
     changes: list[list[Any]]
     driven: bool | None
+
+    def planned(self) -> list[float]:
+        """The LRs of the next update by its schedules, one a group."""
+        by_samples = self.samples / self.planned_batch_size
+        position = max(self.last_epoch, 0) if self.unit == "steps" else by_samples
+        schedule, groups = self.followed.schedule, self.followed.groups
+        return [
+            (schedule if groups is None else groups.named(name))(position) * ratio
+            for name, ratio in zip(self.names, self.ratios, strict=True)
+        ]
+
+    def check_names(self, names: list[str | None]) -> None:
+        """Refuse a state of parameter groups that follow schedules of other names.
+
+        Raises: InputError.
+        """
+        if self.names != names:
+            raise InputError(
+                f"the parameter groups of the checkpoint follow {_listed(self.names)} and the "
+                f"optimiser's {_listed(names)}: make optimiser and scheduler as they were"
+            )
 
     def check_rates(self, planned: list[float]) -> None:
         """Refuse LRs that the state says are the schedule's, and are not.
@@ -83,11 +152,15 @@ def checked_state(state: Any, groups: int) -> SchedulerState:
     driven = state.get(DRIVEN)
     if driven is not None and not isinstance(driven, bool):
         raise InputError(f"{DRIVEN} of the state must be True or False, got {shown(driven)}")
+    rules, decays = _decays(state, groups)
+    names, by_name = _named(state, groups)
     return SchedulerState(
         last_epoch=_count(state, "last_epoch", -1),  # of one whose turn has not come
         step_count=_count(state, "_step_count", 0),
-        schedule=parse_schedule(schedule),
-        momentum=control_of("momentum", momentum),
+        followed=Followed(
+            parse_schedule(schedule), by_name, control_of("momentum", momentum), rules
+        ),
+        names=names,
         unit=state["unit"],
         samples=_count(state, "samples", 0),
         planned_batch_size=_count(state, "planned_batch_size", 1),
@@ -98,9 +171,50 @@ def checked_state(state: Any, groups: int) -> SchedulerState:
         momentum_now=None
         if momenta is None
         else [_momentum(each) for each in _list(state, "momentum_now", groups)],
+        decays=decays,
+        decays_now=None
+        if decays is None
+        else [
+            at_least("a weight decay of the state", each, 0)
+            for each in _list(state, "weight_decay_now", groups)
+        ],
         changes=[_change(each) for each in _list(state, "changes", None)],
         driven=driven,
     )
+
+
+def _named(state: Mapping[str, Any], groups: int) -> tuple[list[str | None], GroupSchedules | None]:
+    """The name of the schedule of each parameter group, and the schedules by name."""
+    if state["groups"] is None:
+        return [None] * groups, None
+    schedules = GroupSchedules(state["groups"])
+    names = _list(state, "names", groups)
+    for name in names:
+        schedules.named(name)
+    if schedules[schedules.planned].spec != state["schedule"]:
+        raise InputError("schedule of the state is not that of its first group")
+    return names, schedules
+
+
+def _decays(
+    state: Mapping[str, Any], groups: int
+) -> tuple[tuple[DecayRule, ...], list[float] | None]:
+    """The rule of the weight decay of each parameter group, and the weight decays they were made
+    with."""
+    if state["weight_decay"] is None:
+        return (DecayRule(),) * groups, None
+    pairs = _list(state, "weight_decay", groups)
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise InputError(
+                f"a weight_decay of the state must be [rule, value], got {shown(pair)}"
+            )
+    decays = [at_least("a weight decay of the state", decay, 0) for _, decay in pairs]
+    return tuple(decay_rule(rule) for rule, _ in pairs), decays
+
+
+def _listed(names: list[str | None]) -> str:
+    return "one schedule" if None in names else ", ".join(map(str, names))
 
 
 def _count(state: Mapping[str, Any], key: str, least: int) -> int:

@@ -31,10 +31,12 @@ from etastar.schedule import (
     SqrtDecay,
 )
 
-from ._source import schedule_of
+from ._source import one_of_group
 
 
-def schedule(source: Any, *, dtype: DTypeLike | None = None) -> Callable[[ArrayLike], jax.Array]:
+def schedule(
+    source: Any, *, group: str | None = None, dtype: DTypeLike | None = None
+) -> Callable[[ArrayLike], jax.Array]:
     """The learning rate as a function of the update count, for `optax` and under `jax.jit`.
 
     Formula: that of the schedule, eta(count) with count = 0 for the first update, as Optax counts.
@@ -44,21 +46,23 @@ def schedule(source: Any, *, dtype: DTypeLike | None = None) -> Callable[[ArrayL
     Arguments:
         source: what `etastar.integrations` takes as a schedule: a `Schedule`, a spec, the path of a
             schedule.json or of a plan, or a `Plan`.
+        group: the parameter group whose schedule it is, where the source holds several by name.
         dtype: of the result; by default JAX's own, float32, or float64 under `jax_enable_x64`.
 
     Returns: a function from an integer count of any shape to rates of that shape. Values are those
     of the schedule to a few roundings of the dtype, also close to the end where the rate is small,
     and also for counts beyond 2^24, which float32 alone cannot tell apart.
 
-    Raises: InputError where the source is no schedule, the dtype no float that JAX has enabled, or
-    the peak beyond it; and by the function for a count that is no integer.
+    Raises: InputError where the source is no schedule, or holds several and none of them is named,
+    the dtype no float that JAX has enabled, or the peak beyond it; and by the function for a count
+    that is no integer.
 
     >>> import jax, numpy as np
     >>> rate = jax.jit(schedule("cosine:peak=0.1,horizon=100,warmup=10"))
     >>> [round(float(value), 4) for value in rate(np.array([0, 5, 10, 55, 100]))]
     [0.0, 0.05, 0.1, 0.05, 0.0]
     """
-    wanted = schedule_of(source)
+    wanted = one_of_group(source, group).schedule
     result = _float_type(dtype, wanted.peak)
     segments = wanted.segments
 

@@ -32,9 +32,10 @@ from etastar._errors import InputError
 
 from ._horizon import check_horizon
 from ._log import RunLog
-from ._source import control_of, controls_of, schedule_of
+from ._source import control_of, controls_of, one_of_group, schedule_of
+from ._watch import Watch
 
-__all__ = ["MomentumCallback", "RunLog", "RunLogCallback", "ScheduledRate"]
+__all__ = ["MomentumCallback", "RunLog", "RunLogCallback", "ScheduledRate", "WatchCallback"]
 
 TABLE_LIMIT = 2**22
 """Longest horizon, in updates, kept as a table on compiled backends: 16 MiB of float32."""
@@ -49,7 +50,8 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
 
     `source` is what `etastar.integrations` takes as a schedule: a `Schedule`, a spec, the path of a
     schedule.json or of a plan, or a `Plan`. `accumulation` must be the optimiser's
-    `gradient_accumulation_steps`: Keras counts every batch, this counts updates.
+    `gradient_accumulation_steps`: Keras counts every batch, this counts updates. A Keras optimiser
+    has one learning rate; `group` names the one of a source with several.
 
     Values: on the torch backend a float64 tensor with the bits of `schedule(t)`; Keras casts it to
     the dtype of the weights. On JAX (and TensorFlow) `schedule(t)` rounded to Keras's float, looked
@@ -58,7 +60,8 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
     An optimiser's state holds the count, so that a saved model resumes the schedule; the schedule
     itself is saved with the model and comes back to the last bit.
 
-    Raises: InputError where the source is no schedule or `accumulation` no whole number above 0.
+    Raises: InputError where the source is no schedule, or holds several and none of them is named,
+    or `accumulation` is no whole number above 0.
 
     >>> import keras
     >>> rate = ScheduledRate("linear:peak=0.5,horizon=100")
@@ -69,9 +72,9 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
     'linear:peak=0.5,horizon=100'
     """
 
-    def __init__(self, source: Any, accumulation: int = 1) -> None:
+    def __init__(self, source: Any, accumulation: int = 1, *, group: str | None = None) -> None:
         super().__init__()
-        self.schedule = schedule_of(source)
+        self.schedule = one_of_group(source, group).schedule
         self.accumulation = whole(
             "accumulation", accumulation, 1, hint="give the optimiser's gradient_accumulation_steps"
         )
@@ -295,6 +298,40 @@ class RunLogCallback(keras.callbacks.Callback):
         if epochs and steps:
             updates = (self._done + (epochs - epoch) * steps) // self._accumulation
             check_horizon(horizon, updates, self.on_mismatch, "epochs or steps_per_epoch of fit")
+
+
+class WatchCallback(keras.callbacks.Callback):
+    """Tells, while Keras trains, what final loss to expect and whether the run is on its plan.
+
+    `log` is the run's own log, such as that of a `RunLogCallback`; keywords are those of `Watch`:
+    `pilots`, `every`, `writer`, and so on.
+
+    Attributes: `watch`, the `Watch` while training; `options`, those keywords.
+
+    >>> WatchCallback("runs/long.jsonl", pilots="runs/pilots", every=500).watch is None
+    True
+    """
+
+    def __init__(self, log: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__()
+        self.log, self.options = log, options
+        self.watch: Watch | None = None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        optimizer = _model(self).optimizer
+        self._accumulation = optimizer.gradient_accumulation_steps or 1
+        # Counted here from now on: the optimiser's own count may wait for an accelerator.
+        self._done = _count(optimizer._iterations)
+        self.watch = Watch(self.log, **self.options)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._done += 1
+        if self.watch is not None:
+            self.watch(self._done // self._accumulation)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self.watch is not None:
+            self.watch.close()
 
 
 def _model(callback: keras.callbacks.Callback) -> Any:

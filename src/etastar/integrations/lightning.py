@@ -33,9 +33,10 @@ from etastar._errors import InputError
 
 from ._horizon import check_horizon
 from ._log import RunLog
+from ._watch import Watch, listed
 from .torch import ScheduledLR
 
-__all__ = ["RunLog", "RunLogCallback", "ScheduledLR", "optimizer_config"]
+__all__ = ["RunLog", "RunLogCallback", "ScheduledLR", "WatchCallback", "optimizer_config"]
 
 
 def optimizer_config(
@@ -197,6 +198,50 @@ class RunLogCallback(Callback):
         mean = None if self._sum is None else float(self._sum) / self._count
         self._sum, self._count = None, 0
         return mean
+
+
+class WatchCallback(Callback):
+    """Tells, while Lightning trains, what final loss to expect and whether the run is on its plan.
+
+    `log` is the run's own log, such as that of a `RunLogCallback`; keywords are those of `Watch`:
+    `pilots`, `every`, `writer`, and so on. The numbers go to all loggers of the Trainer too. The
+    process of rank 0 alone watches.
+
+    Attributes: `watch`, the `Watch` while training; `options`, those keywords.
+
+    >>> WatchCallback("runs/long.jsonl", pilots="runs/pilots", every=500).watch is None
+    True
+    """
+
+    def __init__(self, log: str | os.PathLike[str], **options: Any) -> None:
+        self.log_path, self.options = log, options
+        self.watch: Watch | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to watch."""
+        to_loggers = [logger.log_metrics for logger in trainer.loggers]
+        writer = [*to_loggers, *listed(self.options.get("writer"))]
+        options = {**self.options, "writer": writer}
+        self.watch = Watch(self.log_path, rank=trainer.global_rank, **options)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tell what there is to tell."""
+        if self.watch is not None:
+            self.watch(trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the watch."""
+        if self.watch is not None:
+            self.watch.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """End the watch."""
+        if self.watch is not None:
+            self.watch.close()
 
 
 def _scheduler(trainer: Trainer) -> ScheduledLR:

@@ -10,9 +10,9 @@ for batch in loader:
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,28 @@ except ModuleNotFoundError:
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from etastar._checks import one_of, real, shown, whole
+from etastar._checks import one_of, shown, whole
 from etastar._errors import InputError
-from etastar.schedule import Schedule, join
+from etastar.schedule import GroupSchedules, Schedule, join
 
 from ._log import RunLog
-from ._source import control_of, controls_of, schedule_of
+from ._source import PlannedControls, control_of, controls_of, schedule_of
+from ._torch_average import AveragedWeights
 from ._torch_batches import RampedBatchSampler, accumulation
-from ._torch_state import DRIVEN, SchedulerState, checked_state
+from ._torch_groups import Followers, momentum_in, momentum_key, put_decays, put_momentum
+from ._torch_state import DRIVEN, Followed, checked_state
+from ._watch import Watch
+from ._weight_decay import DecayRule
 
-__all__ = ["RampedBatchSampler", "RunLog", "ScheduledLR", "accumulation", "schedule_of"]
+__all__ = [
+    "AveragedWeights",
+    "RampedBatchSampler",
+    "RunLog",
+    "ScheduledLR",
+    "Watch",
+    "accumulation",
+    "schedule_of",
+]
 
 CHUNK = 1024
 """Updates whose values are computed at once; one by one they would cost more than a step."""
@@ -50,10 +62,18 @@ class ScheduledLR(LRScheduler):
 
     `source` is anything that `schedule_of` takes.
 
-    *Parameter groups* keep their ratios: the LR of a group is the schedule's times (its own LR at
-    the start) / `base_lr`, by default that of the first group; so where all groups have the same
-    LR, whatever it is, they follow the schedule exactly. One that `optimizer.add_param_group` adds
-    later follows with its ratio from the next `step()` on.
+    *Parameter groups* of one schedule keep their ratios: the LR of a group is the schedule's times
+    (its own LR at the start) / `base_lr`, by default that of the first group; so where all groups
+    have the same LR, whatever it is, they follow the schedule exactly. Where the source holds
+    schedules by name, a group follows that of its "name", `{"params": ..., "name": "head"}`; groups
+    of one name keep their ratios, and `base_lr` may be a mapping by name. With `group="muon"` the
+    whole optimiser follows that one schedule. A group that `optimizer.add_param_group` adds later
+    follows at once.
+
+    *Weight decay*: `weight_decay_rule` says what becomes of `weight_decay` as the LR changes:
+    "coupled" leaves it, so that the weights shrink by the LR times it, as AdamW does; "decoupled"
+    keeps that product at its value at the peak; "timescale=5000" keeps it at 1/5000 an update. A
+    mapping says so by name of a group.
 
     *Momentum*: `momentum` is a number, or anything that `schedule_of` takes, and sets `momentum`
     (SGD) or the first of `betas` (Adam and its like) of every group; by default it is that of a
@@ -72,11 +92,13 @@ class ScheduledLR(LRScheduler):
     InputError, unless `on_change="keep"` (go on with the checkpoint's) or `on_change="replace"`
     (follow `source` from here). Changes stand in `changes`, as [updates done, old, new].
 
-    Attributes: `schedule`, `momentum` (Schedule, number or None), `changes`, `batch_size`,
-    `last_epoch` (updates done), `samples` and `position` (updates of the schedule done).
+    Attributes: `schedule` (of several the first), `groups` (GroupSchedules or None), `momentum`
+    (Schedule, number or None), `changes`, `batch_size`, `last_epoch` (updates done), `samples` and
+    `position` (updates of the schedule done).
 
-    Raises: InputError for a source that is none, groups whose LRs have no ratio, an optimiser
-    without momentum, a state that is not a `ScheduledLR`'s or of another number of groups.
+    Raises: InputError for a source that is none, a group without a schedule or a ratio, an
+    optimiser without momentum, a state that is not a `ScheduledLR`'s or of another number of
+    groups.
 
     >>> import torch
     >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -95,16 +117,19 @@ class ScheduledLR(LRScheduler):
         optimizer: torch.optim.Optimizer,
         source: Any,
         *,
+        group: str | None = None,
         momentum: Any = None,
-        base_lr: float | None = None,
+        base_lr: float | Mapping[str, float] | None = None,
+        weight_decay_rule: Any = "coupled",
         unit: str = "steps",
         batch_size: int | None = None,
         planned_batch_size: int | None = None,
         on_change: str | None = None,
         last_epoch: int = -1,
     ) -> None:
-        controls = controls_of(source)
+        controls = _controls(source, group)
         self.schedule: Schedule = controls.schedule
+        self.groups: GroupSchedules | None = controls.groups
         self.momentum = control_of("momentum", controls.momentum if momentum is None else momentum)
         self.changes: list[list[Any]] = []
         self.unit = one_of("unit", unit, ("steps", "samples"))
@@ -120,14 +145,18 @@ class ScheduledLR(LRScheduler):
             else whole("planned_batch_size", planned_batch_size, 1, unit="sample")
         )
         self._mark = (0, 0)  # updates and samples when the batch size was set
-        self._reference, self._ratios = _ratios(optimizer, base_lr)
-        self._first, self._rates, self._momenta = 0, [], None
+        self._group = group
+        if group is not None and isinstance(weight_decay_rule, Mapping):
+            weight_decay_rule = weight_decay_rule.get(group, "coupled")
+        self._followers = Followers(optimizer, self.groups, base_lr, weight_decay_rule)
+        self._first, self._count, self._rates, self._momenta = 0, 0, {}, None
         self._warned = self._changed = False
         if self.momentum is not None:
-            for group in optimizer.param_groups:
-                _momentum_key(optimizer, group)
+            for each in optimizer.param_groups:
+                momentum_key(optimizer, each)
         super().__init__(optimizer, last_epoch)
         _watch_loading(self)
+        _watch_adding(self)
 
     @property
     def batch_size(self) -> int:
@@ -139,7 +168,7 @@ class ScheduledLR(LRScheduler):
         value = whole("batch_size", value, 1, unit="sample")
         self._mark = (self.last_epoch, self.samples)
         self._batch_size = value
-        self._rates = []
+        self._forget()
 
     @property
     def samples(self) -> int:
@@ -153,27 +182,63 @@ class ScheduledLR(LRScheduler):
         return float(self._positions(np.array([max(self.last_epoch, 0)]))[0])
 
     def get_lr(self) -> list[float | torch.Tensor]:
-        """The LRs of the next update, one a group; sets the momentum, as OneCycleLR does here."""
-        self._adopt_groups()
+        """The LRs of the next update, one a group; sets the momentum, as OneCycleLR does here.
+
+        A weight decay that a rule drives is set too.
+        """
+        self._followers.adopt()
+        place, groups = self._place(), self.optimizer.param_groups
+        if self._momenta is not None:
+            for group in groups:
+                put_momentum(group, self._momenta[place])
+        rates = self._planned(place)
+        put_decays(groups, self._followers.decays(rates, self._peaks()))
+        return list(rates)
+
+    def _planned(self, place: int) -> list[float]:
+        """The LRs of an update whose rates were computed, one a group."""
+        return self._followers.planned({name: each[place] for name, each in self._rates.items()})
+
+    def _peaks(self) -> dict[str | None, float]:
+        return {name: schedule.peak for name, schedule in self._schedules().items()}
+
+    def _schedules(self) -> Mapping[str | None, Schedule]:
+        """The schedules by the names in `Followers`."""
+        return {None: self.schedule} if self.groups is None else {**self.groups}
+
+    def _place(self) -> int:
+        """Where the next update stands in the rates that are computed; computes them if need be."""
         place = self.last_epoch - self._first
-        if not 0 <= place < len(self._rates):
+        if not 0 <= place < self._count:
             self._compute()
             place = 0
-        if self._momenta is not None:
-            for group in self.optimizer.param_groups:
-                _put_momentum(group, self._momenta[place])
-        rate = self._rates[place]
-        return [rate * ratio for ratio in self._ratios]
+        return place
+
+    def _forget(self) -> None:
+        """Compute rates and momenta again when they are next asked for."""
+        self._count, self._rates, self._momenta = 0, {}, None
+
+    def _drives(self) -> bool:
+        """Whether the LRs in the optimiser are those of the schedule.
+
+        In a SequentialLR a scheduler whose turn has not come, or is over, set none of them.
+        """
+        if self.last_epoch < 0:
+            return False
+        now = [float(group["lr"]) for group in self.optimizer.param_groups]
+        return now == self._as_applied(self._planned(self._place()))
 
     def replan(self, source: Any, *, momentum: Any = None, start: str = "run") -> None:
         """Follow another schedule from the next update on, and record it in `changes`.
 
-        `source` and `momentum` as for the class; a momentum of None stays. `start="run"`: the new
+        `source` and `momentum` as for the class; a momentum of None stays, and so does what follows
+        each group, so that schedules by name are followed by others. `start="run"`: the new
         schedule counts its steps from the start of the run, as one with a longer horizon does.
         `start="now"`: it counts from the next update, as one made for the rest of the run does, and
         `schedule` becomes the old one with the new one joined on.
 
-        Raises: InputError for a source that is none; for "now" between two updates of the schedule.
+        Raises: InputError for a source that is none, or has other groups; for "now" between two
+        updates of the schedule.
 
         >>> import torch
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -182,40 +247,53 @@ class ScheduledLR(LRScheduler):
         >>> scheduler.schedule.horizon, scheduler.changes[0][0]
         (200, 0)
         """
-        controls = controls_of(source)
-        new = controls.schedule
+        controls = _controls(source, self._group, optional=True)
+        new = self._like_before(controls)
         changed = control_of("momentum", controls.momentum if momentum is None else momentum)
         if one_of("start", start, ("run", "now")) == "now":
-            new = _joined(self.schedule, new, self.position)
+            old = self._schedules()
+            new = {name: _joined(old[name], each, self.position) for name, each in new.items()}
             if isinstance(changed, Schedule) and isinstance(self.momentum, Schedule):
                 changed = _joined(self.momentum, changed, self.position)
-        self._follow(new, self.momentum if changed is None else changed)
+        self._follow(
+            Followed.by_name(new, self.momentum if changed is None else changed, self._rules())
+        )
         self._changed = True
         self._put(self.get_lr())
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs, as numbers, text and lists of them."""
         groups = self.optimizer.param_groups
-        self._adopt_groups()
-        rates = [float(group["lr"]) for group in groups]
-        state = {
+        self._followers.adopt()
+        followers = self._followers.each
+        driven_decay = any(not each.rule.coupled for each in followers)
+        return {
             "last_epoch": self.last_epoch,
             "_step_count": self._step_count,
             "schedule": self.schedule.spec,
+            "groups": None
+            if self.groups is None
+            else {name: schedule.spec for name, schedule in self.groups.items()},
+            "names": None if self.groups is None else [each.name for each in followers],
             "momentum": _spec(self.momentum),
             "unit": self.unit,
             "samples": self.samples,
             "planned_batch_size": self.planned_batch_size,
-            "ratios": list(self._ratios),
+            "ratios": [each.ratio for each in followers],
             # As they are in the optimiser: in a SequentialLR another scheduler may have set them.
-            "lr": rates,
+            "lr": [float(group["lr"]) for group in groups],
             "momentum_now": None
             if self.momentum is None
-            else [_momentum_in(group) for group in groups],
+            else [momentum_in(group) for group in groups],
+            "weight_decay": [[each.rule.text, each.decay] for each in followers]
+            if driven_decay
+            else None,
+            "weight_decay_now": [float(group.get("weight_decay", 0.0)) for group in groups]
+            if driven_decay
+            else None,
             "changes": [list(change) for change in self.changes],
+            DRIVEN: self._drives(),
         }
-        planned = self._as_applied(self._planned_by(checked_state(state, len(groups))))
-        return {**state, DRIVEN: self.last_epoch >= 0 and rates == planned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned; see the class for a changed schedule.
@@ -229,68 +307,75 @@ class ScheduledLR(LRScheduler):
                 f"the checkpoint goes by {shown(state.unit)} and this scheduler by {self.unit}: "
                 f"give unit={shown(state.unit)}"
             )
-        given, kept = (self.schedule, self.momentum), (state.schedule, state.momentum)
+        self._followers.adopt()
+        state.check_names([each.name for each in self._followers.each])
+        given, kept = self._followed(), state.followed
         if given != kept and self.on_change is None:
             raise InputError(
-                f"after {state.last_epoch} updates the checkpoint follows "
-                f"{_described(*kept)} and this scheduler {_described(*given)}: give "
-                "on_change='keep' to go on with the checkpoint's or 'replace' to change"
+                f"after {state.last_epoch} updates the checkpoint follows {kept.text} and this "
+                f"scheduler {given.text}: give on_change='keep' to go on with the checkpoint's or "
+                "'replace' to change"
             )
-        if state.momentum is not None:
+        if state.momentum_now is not None:
             for group in self.optimizer.param_groups:
-                _momentum_key(self.optimizer, group)
-        state.check_rates(self._planned_by(state))
+                momentum_key(self.optimizer, group)
+        state.check_rates(state.planned())
 
         # From here on nothing is refused, so a state is taken as a whole or not at all.
-        self.schedule, self.momentum = kept
+        self._take(kept)
         self.last_epoch, self._step_count = state.last_epoch, state.step_count
         self.planned_batch_size = state.planned_batch_size
         self._mark = (self.last_epoch, state.samples)
-        self._ratios, self.changes = state.ratios, state.changes
-        self._rates, self._momenta, self._changed = [], None, False
-        # A scheduler whose turn in a SequentialLR has not come, or is over, set none of the LRs.
-        active = self.last_epoch >= 0 and state.lr == self._as_applied(self.get_lr())
+        self._followers.restore(state.ratios, kept.rules, state.decays)
+        self.changes, self._changed = state.changes, False
+        groups = self.optimizer.param_groups
         if state.momentum_now is not None:
-            for group, value in zip(self.optimizer.param_groups, state.momentum_now, strict=True):
-                _put_momentum(group, value)
+            for group, value in zip(groups, state.momentum_now, strict=True):
+                put_momentum(group, value)
+        if state.decays_now is not None:
+            put_decays(groups, list(state.decays_now))
         self._put(state.lr)
         if given != kept and self.on_change == "replace":
-            self._follow(*given)
+            active = self._drives()
+            self._follow(given)
             self._changed = active
             if active:
                 self._put(self.get_lr())
 
-    def _planned_by(self, state: SchedulerState) -> list[float]:
-        """The LRs of the next update by the schedule of a state."""
-        done = max(state.last_epoch, 0)
-        by_samples = state.samples / state.planned_batch_size
-        rate = state.schedule(done if state.unit == "steps" else by_samples)
-        return [rate * ratio for ratio in state.ratios]
+    def _followed(self) -> Followed:
+        return Followed.by_name(self._schedules(), self.momentum, self._rules())
 
-    def _adopt_groups(self) -> None:
-        """Give a ratio to parameter groups that were added since the last look."""
-        groups = self.optimizer.param_groups
-        if len(groups) == len(self._ratios):
-            return
-        if len(groups) < len(self._ratios):
-            raise InputError(
-                f"the optimiser has {len(groups)} parameter groups and had {len(self._ratios)}: a "
-                "group that is to rest keeps its place and loses its parameters' gradients"
-            )
-        self._ratios = [
-            *self._ratios,
-            *(_ratio(_start(group), self._reference) for group in groups[len(self._ratios) :]),
-        ]
+    def _rules(self) -> tuple[DecayRule, ...]:
+        return tuple(each.rule for each in self._followers.each)
 
-    def _follow(self, schedule: Schedule, momentum: float | Schedule | None) -> None:
-        old, new = (self.schedule, self.momentum), (schedule, momentum)
-        if momentum is not None:
+    def _take(self, followed: Followed) -> None:
+        """Follow this from the next update on."""
+        self.schedule, self.groups = followed.schedule, followed.groups
+        self.momentum = followed.momentum
+        self._forget()
+
+    def _follow(self, new: Followed) -> None:
+        """Follow this from the next update on, and note the change."""
+        if new.momentum is not None:
             for group in self.optimizer.param_groups:
-                _momentum_key(self.optimizer, group)
-        self.changes.append([max(self.last_epoch, 0), _described(*old), _described(*new)])
-        self.schedule, self.momentum = new
-        self._rates, self._momenta = [], None
+                momentum_key(self.optimizer, group)
+        self.changes.append([max(self.last_epoch, 0), self._followed().text, new.text])
+        self._take(new)
+        self._followers.follow(new.rules)
         self._warned = False
+
+    def _like_before(self, controls: PlannedControls) -> dict[str | None, Schedule]:
+        """New schedules for the groups that there are."""
+        if self.groups is None and controls.groups is None:
+            return {None: controls.schedule}
+        if self.groups is None or controls.groups is None:
+            raise InputError(
+                "this scheduler follows one schedule: give one"
+                if self.groups is None
+                else f"this scheduler follows schedules for {', '.join(self.groups)}: give a "
+                "mapping with one for each"
+            )
+        return {name: controls.groups.named(name) for name in self.groups}
 
     def _positions(self, updates: np.ndarray) -> np.ndarray:
         """Where in the schedule updates stand, float64 of the same shape."""
@@ -316,7 +401,10 @@ class ScheduledLR(LRScheduler):
                 stacklevel=5,
             )
         positions = self._positions(updates)
-        self._rates = self.schedule(positions).tolist()
+        self._count = len(positions)
+        self._rates = {
+            name: schedule(positions).tolist() for name, schedule in self._schedules().items()
+        }
         if isinstance(self.momentum, Schedule):
             self._momenta = self.momentum(positions).tolist()
         elif self.momentum is not None:
@@ -343,6 +431,14 @@ class ScheduledLR(LRScheduler):
         ]
 
 
+def _controls(source: Any, group: str | None, *, optional: bool = False) -> PlannedControls:
+    """What a source holds, for one group where it is named; `optional`: where it has groups."""
+    controls = controls_of(source)
+    if group is None or (optional and controls.groups is None):
+        return controls
+    return controls.of_group(group)
+
+
 def _watch_loading(scheduler: ScheduledLR) -> None:
     """Keep a changed schedule's LR where the optimiser's old state is loaded after the change."""
     seen = weakref.ref(scheduler)
@@ -357,59 +453,25 @@ def _watch_loading(scheduler: ScheduledLR) -> None:
         scheduler.optimizer.register_load_state_dict_post_hook(put_again)
 
 
-def _ratios(optimizer: torch.optim.Optimizer, base_lr: float | None) -> tuple[float, list[float]]:
-    """The LR that stands for the schedule's, and that of each group over it."""
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise InputError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}")
-    starts = [_start(group) for group in optimizer.param_groups]
-    if base_lr is None and len(set(starts)) == 1:
-        return starts[0], [1.0] * len(starts)
-    reference = starts[0] if base_lr is None else real("base_lr", base_lr)
-    return reference, [_ratio(start, reference) for start in starts]
+def _watch_adding(scheduler: ScheduledLR) -> None:
+    """Give a parameter group that is added later its LR for the very next update."""
+    seen, add = weakref.ref(scheduler), scheduler.optimizer.add_param_group
 
+    def add_and_schedule(param_group: dict[str, Any]) -> None:
+        scheduler = seen()
+        drives = scheduler is not None and scheduler._drives()
+        add(param_group)
+        if scheduler is None:
+            return
+        try:
+            scheduler._followers.adopt()
+        except InputError:
+            scheduler.optimizer.param_groups.pop()
+            raise
+        if drives:
+            scheduler._put(scheduler.get_lr())
 
-def _ratio(start: float, reference: float) -> float:
-    """The LR of a group over the one that stands for the schedule's."""
-    if not (reference > 0 and 0 <= start < math.inf):
-        raise InputError(
-            f"a group's LR of {start:g} has no ratio to {reference:g}: give base_lr, the LR that "
-            "stands for the schedule's own"
-        )
-    return start / reference
-
-
-def _start(group: dict[str, Any]) -> float:
-    """The LR of a group before any scheduler, which is noted in it as PyTorch's schedulers do."""
-    lr = group["lr"]
-    group.setdefault("initial_lr", lr.clone() if isinstance(lr, torch.Tensor) else lr)
-    return float(group["initial_lr"])
-
-
-def _momentum_key(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> str:
-    for key in ("momentum", "betas"):
-        if key in group:
-            return key
-    raise InputError(
-        f"{type(optimizer).__name__} has neither momentum nor betas for a momentum to drive: leave "
-        "momentum out"
-    )
-
-
-def _momentum_in(group: dict[str, Any]) -> float:
-    return float(group["momentum"] if "momentum" in group else group["betas"][0])
-
-
-def _put_momentum(group: dict[str, Any], value: float) -> None:
-    """Set the momentum or the first beta of a group, in place where it is a tensor."""
-    betas = None if "momentum" in group else group["betas"]
-    now = group["momentum"] if betas is None else betas[0]
-    # Asking first for a float spares the check of tensors, which is slow.
-    if type(now) is not float and isinstance(now, torch.Tensor):
-        now.fill_(value)
-    elif betas is None:
-        group["momentum"] = value
-    else:
-        group["betas"] = (value, *betas[1:])
+    scheduler.optimizer.add_param_group = add_and_schedule  # type: ignore[method-assign]
 
 
 def _joined(old: Schedule, new: Schedule, position: float) -> Schedule:
@@ -425,7 +487,3 @@ def _joined(old: Schedule, new: Schedule, position: float) -> Schedule:
 
 def _spec(control: float | Schedule | None) -> float | str | None:
     return control.spec if isinstance(control, Schedule) else control
-
-
-def _described(schedule: Schedule, momentum: float | Schedule | None) -> str:
-    return schedule.spec if momentum is None else f"{schedule.spec} with momentum {_spec(momentum)}"

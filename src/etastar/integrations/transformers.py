@@ -30,9 +30,10 @@ from etastar._errors import InputError
 from ._horizon import check_horizon
 from ._log import RunLog
 from ._source import schedule_of
+from ._watch import Watch, listed
 from .torch import ScheduledLR
 
-__all__ = ["RunLog", "RunLogCallback", "ScheduledLR"]
+__all__ = ["RunLog", "RunLogCallback", "ScheduledLR", "WatchCallback"]
 
 
 class RunLogCallback(TrainerCallback):
@@ -158,6 +159,51 @@ class RunLogCallback(TrainerCallback):
                     "eval_strategy='steps' with an eval_dataset for eval_loss",
                     stacklevel=2,
                 )
+
+
+class WatchCallback(TrainerCallback):
+    """Tells, while the Trainer trains, what final loss to expect and whether it is on its plan.
+
+    `log` is the run's own log, such as that of a `RunLogCallback`; keywords are those of `Watch`:
+    `pilots`, `every`, `writer`, and so on. Where the attribute `trainer` is set, its numbers go
+    through the Trainer's own `log` too, and with it to whatever `report_to` names. The main process
+    alone watches.
+
+    Attributes: `watch`, the `Watch` while training; `options`, those keywords; `trainer`.
+
+    >>> callback = WatchCallback("runs/long.jsonl", pilots="runs/pilots", every=500)
+    >>> callback.trainer is None  # set it when the Trainer is made: callback.trainer = trainer
+    True
+    """
+
+    def __init__(self, log: str | os.PathLike[str], **options: Any) -> None:
+        self.log, self.options = log, options
+        self.trainer: Any = None
+        self.watch: Watch | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin to watch."""
+        options = dict(self.options)
+        if self.trainer is not None:
+            to_trainer = [lambda numbers, _: self.trainer.log(dict(numbers))]
+            options["writer"] = [*to_trainer, *listed(options.get("writer"))]
+        self.watch = Watch(self.log, rank=0 if state.is_world_process_zero else 1, **options)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell what there is to tell."""
+        if self.watch is not None:
+            self.watch(state.global_step)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the watch."""
+        if self.watch is not None:
+            self.watch.close()
 
 
 def _name(optimizer: Any) -> str | None:

@@ -4,7 +4,7 @@ from ._average import AverageLaw
 from ._backtest import Backtest, BacktestRun, backtest
 from ._document import law_document
 from ._exponents import Exponents, exponents, exponents_of
-from ._fit import fit, forecast_running
+from ._fit import fit
 from ._forms import FLOOR_PRIOR, FORMS, At, Form, LossSlopes, Mesh, NoiseMemory, Prior, form_named
 from ._law import Difference, Forecast, Law
 from ._mesh import BatchSize, ScheduleMesh, make_mesh
@@ -14,6 +14,7 @@ from ._posterior import Posterior
 from ._progress import Progress
 from ._protocol import LossLaw
 from ._reach import transient_of
+from ._running import forecast_running
 
 __all__ = [
     "FLOOR_PRIOR",

@@ -39,10 +39,20 @@ def hindcast(problem: LeastSquares, constants: np.ndarray) -> float:
     Root mean square over the runs that go beyond half of the longest; 0 where the first half alone
     has too few points.
     """
+    ends = hindcast_errors(problem, constants)
+    return float(np.sqrt(np.mean(np.square(list(ends.values()))))) if ends else 0.0
+
+
+def hindcast_errors(problem: LeastSquares, constants: np.ndarray) -> dict[int, float]:
+    """Forecast over measured, less 1, at the end of each run that goes beyond half of the longest.
+
+    The forecast is that of the fit to the first half of the steps; the keys are the numbers of the
+    runs. Empty where the first half alone has too few points.
+    """
     arrays, step, index = problem.arrays, problem.step, problem.run
     early = step <= 0.5 * step.max()
     if early.sum() < 12 or early.all():
-        return 0.0
+        return {}
     weight = np.zeros_like(arrays.weight)
     for i in np.unique(index[early]):
         here = np.flatnonzero(early & (index == i))
@@ -51,8 +61,7 @@ def hindcast(problem: LeastSquares, constants: np.ndarray) -> float:
     half = replace(problem, arrays=replace(arrays, weight=weight), cache={})
     found = polish(half, constants, tolerance=1e-4)
     ratio = half.ratio(found.x)
-    ends = [
-        ratio[(index == i) & (step >= 0.95 * step[index == i].max())].mean()
+    return {
+        int(i): float(ratio[(index == i) & (step >= 0.95 * step[index == i].max())].mean())
         for i in np.unique(index[~early])
-    ]
-    return float(np.sqrt(np.mean(np.square(ends))))
+    }

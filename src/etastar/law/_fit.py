@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from etastar._checks import one_of, part
 from etastar._errors import InputError
@@ -18,9 +17,9 @@ from etastar.runs import Run
 from ._draws import Refit
 from ._ends import end_misfit, end_spread, hindcast
 from ._forms import NORMALISED, OWN, Form, form_named
-from ._law import Forecast, Law
+from ._law import Law
 from ._least_squares import LeastSquares, best_fit, polish
-from ._points import FEW_POINTS, Arrays, make_arrays
+from ._points import FEW_POINTS, Arrays, longest_of, make_arrays
 from ._posterior import Posterior, posterior_of
 
 FEW_RUNS = 12
@@ -74,47 +73,10 @@ def fit(
     form = form_named(form) if isinstance(form, str) else form
     one_of("optimiser", optimiser, OPTIMISERS)
     transient = form.transient if transient is None else part("transient", transient)
-    return _law_of(runs, form, transient, optimiser)
+    return law_of(runs, form, transient, optimiser)
 
 
-@one_thread
-def forecast_running(
-    run: Run, law: Law, at: ArrayLike | None = None, level: float = 0.9
-) -> Forecast:
-    """The loss to expect of a run under way, from its own log beside the runs of a law.
-
-    The law is fitted again to its runs and the run so far, from the constants that it has: so its
-    forecast of this run gets sharper with every log. Takes some tenths of a second.
-
-    Arguments:
-        run: the run so far, with the schedule that it is to follow.
-        law: fitted to other runs, such as pilots.
-        at: steps, increasing, in [0, horizon]; by default the horizon alone.
-        level: probability that the measured loss lies between low and high.
-
-    Returns: a `Forecast`, in the unit of the runs. That of the law alone while the run has no
-        points after the transient, or where it has diverged.
-    Raises: InputError as `Law.predict` does.
-
-    >>> import numpy as np
-    >>> from etastar.runs import Run
-    >>> from etastar.schedule import parse_schedule
-    >>> steps = np.arange(100, 2001, 50)
-    >>> runs = [Run(f"lr {lr}", steps, 3 + 2 * (lr * steps) ** -0.5 + 20 * lr,
-    ...             parse_schedule(f"constant:peak={lr},horizon=4000")) for lr in (0.01, 0.02)]
-    >>> found = forecast_running(runs[1], fit(runs[:1]))
-    >>> bool(found.step[-1] == 4000 and found.low[-1] < found.mean[-1] < found.high[-1])
-    True
-    """
-    wanted = [float(run.schedule.horizon)] if at is None else at
-    others = [each for each in law.runs if each.name != run.name]
-    if not run.diverged and others:
-        again = _law_of([*others, run], law.form, law.transient, before=law)
-        law = again if run.name in again.residuals else law
-    return law.predict(run.schedule, wanted, level, run.batch_size)
-
-
-def _law_of(
+def law_of(
     runs: Sequence[Run],
     form: Form,
     transient: float,
@@ -134,7 +96,7 @@ def _law_of(
         key=lambda fitted: fitted.evidence,
     )
     problem, constants, posterior = found.problem, found.constants, found.posterior
-    form = problem.form
+    form, peaks = problem.form, [run.schedule.peak for run in kept]
     return Law(
         theta=constants[: form.size],
         linear=constants[form.size :],
@@ -143,8 +105,8 @@ def _law_of(
         spread=end_spread(problem, constants),
         trend=hindcast(replace(problem, arrays=few, cache={}), constants),
         run_count=len(kept),
-        steps_fitted=arrays.units.steps,
-        peak_range=(min(run.schedule.peak for run in kept), arrays.units.rate),
+        steps_fitted=longest_of(kept, arrays.units),
+        peak_range=(min(peaks), max(peaks)),
         residuals=_residuals(problem, constants, kept),
         seconds=time.perf_counter() - started,
         caveats=_left_out(runs, kept),

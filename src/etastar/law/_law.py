@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from etastar._checks import one_of
+from etastar._display import Displayed
 from etastar._errors import InputError
 from etastar._threads import one_thread
 from etastar.runs import Run
@@ -93,6 +94,15 @@ class Open(NamedTuple):
         return np.maximum(np.diag(self.covariance), 0.0)
 
 
+class Continued(NamedTuple):
+    """What is expected of a run fitted at later steps (t,), beyond the law: by how much its log
+    loss is off the law's there, the variance around that, and doublings of the longest run."""
+
+    move: np.ndarray
+    variance: np.ndarray
+    ahead: np.ndarray
+
+
 class _Targets(NamedTuple):
     """Predicted losses (t,) and the slopes of their logarithms by the constants (t, d); places
     among the misfits (t, 5), and doublings of the longest run and of the highest peak LR (t,)."""
@@ -104,8 +114,8 @@ class _Targets(NamedTuple):
     above: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Law:
+@dataclass(frozen=True, eq=False, repr=False)
+class Law(Displayed):
     """The loss law with its constants fitted to runs.
 
     Formula: L = sum_c linear_c column_c(theta, schedule), for our own form
@@ -160,6 +170,10 @@ class Law:
     transient: float = OWN.transient
     refit: Refit | None = None
     runs: tuple[Run, ...] = ()
+
+    def __repr__(self) -> str:
+        constants = ", ".join(f"{name}={value:.4g}" for name, value in self.constants.items())
+        return f"<Law {self.form.name} of {self.run_count} runs: {constants}>"
 
     @property
     def transient_error(self) -> float:
@@ -244,7 +258,7 @@ class Law:
         if isinstance(batch_size, Schedule):
             batch_size = float(batch_size.intrinsic_time(schedule.horizon)) / schedule.horizon
         steps = schedule.horizon * float(self.units.batch_ratio(batch_size))
-        return float(np.log2(max(steps / self.units.steps, 1.0)))
+        return float(np.log2(max(steps / self.steps_fitted, 1.0)))
 
     def difference(
         self,
@@ -279,6 +293,19 @@ class Law:
         width = float(ndtri(0.5 + level / 2) * np.sqrt(max(variance, 0.0)))
         return Difference(mean, mean - width, mean + width)
 
+    def continued(self, run: int, step: Float[np.ndarray, " t"]) -> Continued:
+        """What its own log adds to the forecast of a run fitted, at further steps of its schedule.
+
+        Arguments:
+            run: its place among `runs`.
+            step: updates done, increasing, in [0, horizon].
+        """
+        own = self.runs[run]
+        targets = self._targets([own.schedule], [step], [own.batch_size])
+        move, variance = self.posterior.continued(targets.slope, targets.place, run)
+        further = (AHEAD * targets.ahead) ** 2 + (ABOVE * targets.above) ** 2
+        return Continued(move, variance + further, targets.ahead)
+
     def _open(
         self,
         schedules: Sequence[Schedule],
@@ -311,10 +338,10 @@ class Law:
             # Of a ramp the batch size at each step.
             here = size(np.maximum(step - 1, 0)) if isinstance(size, Schedule) else size
             ratio = np.broadcast_to(self.units.batch_ratio(here), len(step))
-            places.append(misfit_place(schedule, step, ratio, self.units.steps))
+            places.append(misfit_place(schedule, step, ratio, self.steps_fitted))
             done = size.intrinsic_time(step) if isinstance(size, Schedule) else None
             length = step * ratio if done is None else self.units.batch_ratio(done)
-            ahead.append(np.log2(np.maximum(length / self.units.steps, 1.0)))
+            ahead.append(np.log2(np.maximum(length / self.steps_fitted, 1.0)))
             beyond = np.log2(max(schedule.peak / self.peak_range[1], 1.0))
             above.append(np.full(len(step), beyond))
         far = (np.concatenate(each) for each in (places, ahead, above))

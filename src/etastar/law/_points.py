@@ -142,6 +142,11 @@ def transient_end(run: Run, transient: float, units: Units) -> float:
     return max(run.warmup, transient * units.steps / units.batch_ratio(run.batch_size))
 
 
+def longest_of(runs: Sequence[Run], units: Units) -> float:
+    """The longest of some runs, in updates of the reference batch size."""
+    return max(run.final_step * float(units.batch_ratio(run.batch_size)) for run in runs)
+
+
 def _samples_per_step(runs: Sequence[Run]) -> list[float]:
     """The batch size of every run, or 1 where one of them does not say its own."""
     sizes = [run.batch_size for run in runs]

@@ -26,6 +26,7 @@ from etastar.runs import Run
 from ._forms import FLOOR_PRIOR
 from ._least_squares import LeastSquares
 from ._misfit import alike, misfit_place
+from ._points import longest_of
 
 MISFIT = np.geomspace(3e-4, 6e-2, 9)
 MISFIT_PRIOR = (2e-3, 1.0)
@@ -157,6 +158,36 @@ class Posterior:
             luck += size.probability * size.luck**2
         return Moments(shift, covariance, luck)
 
+    def continued(
+        self, slope: np.ndarray, place: np.ndarray, run: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is expected at T targets that are points of run number `run`, which was fitted.
+
+        Its luck is theirs, too, and is known from its own points.
+
+        Arguments: `slope` (T, d) and `place` (T, 5) as for `moments`.
+
+        Returns: by how much the log losses are expected to be off the law, (T,), and the variance
+            of each around that, (T,).
+        """
+        observed = self.observed
+        slope = slope * self.width
+        near, size_there = alike(place, observed.place), place[:, 4] ** 2
+        by_constants, prior = slope @ observed.slope.T, np.sum(slope**2, 1)
+        own = (observed.run == run).astype(float)
+        parts, moves, variances = [], [], []
+        for size in self.sizes:
+            misfit, luck = size.misfit**2, size.luck**2
+            cross = by_constants + misfit * near + luck * own
+            solved = cho_solve((size.factor, True), cross.T)
+            parts.append(size.probability)
+            moves.append(solved.T @ observed.residual)
+            variances.append(prior + misfit * size_there + luck - np.sum(cross * solved.T, 1))
+        weight, move = np.array(parts), np.array(moves)
+        mean = weight @ move
+        between = weight @ (move - mean) ** 2
+        return mean, np.maximum(weight @ np.array(variances), 0.0) + between
+
     @property
     def covariance(self) -> np.ndarray:
         """Covariance of the constants, in their own units, (d, d)."""
@@ -248,6 +279,7 @@ def _observed(
     mean, by_constants = log_slopes(problem, constants)
     residual = np.log(problem.loss / mean)
     units, batch = problem.arrays.units, [run.batch_size for run in runs]
+    longest = longest_of(runs, units)
     bins = int(np.clip(_MOST_OBSERVATIONS // len(runs), 1, _MOST_BINS))
     rows = []
     for i, run in enumerate(runs):
@@ -260,7 +292,7 @@ def _observed(
             weight = weight / weight.sum()
             step = np.exp(weight @ np.log(problem.step[part]))
             ratio = units.batch_ratio(batch[i])
-            place = misfit_place(run.schedule, np.array([step]), ratio, units.steps)[0]
+            place = misfit_place(run.schedule, np.array([step]), ratio, longest)[0]
             rows.append((
                 weight @ residual[part], (weight @ by_constants[part]) * width,
                 scatter * (weight @ weight) + 1e-10, place, i, step,

@@ -1,5 +1,6 @@
 """The solvable model: spectrum, exact moments, segments, phases, simulation."""
 
+from ._averaging import averaged_losses
 from ._exact import exact_losses, update_moments
 from ._loss import loss, segments_of
 from ._phase import Phase, phase
@@ -18,6 +19,7 @@ __all__ = [
     "Phase",
     "PowerLaw",
     "Spectrum",
+    "averaged_losses",
     "exact_losses",
     "loss",
     "modes_of",

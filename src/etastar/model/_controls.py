@@ -99,7 +99,7 @@ def steps_asked(at: object, horizon: int) -> NDArray[np.float64]:
         return np.array([float(horizon)])
     try:
         step = np.atleast_1d(np.asarray(at, dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError("at must be a number of updates or a list of them") from None
     good = (step >= 0) & (step <= horizon) & (step == np.floor(step))
     if step.ndim != 1 or not step.size or not good.all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -62,25 +63,36 @@ def exact_losses(
     """
     controls = Controls.make(model, schedule, momentum, batch_size)
     asked = steps_asked(at, schedule.horizon)
-    last = int(asked.max())
-    if last > _LONGEST:
-        raise InputError(
-            f"the exact recursion would take {last:g} updates one by one: use loss() above "
-            f"{_LONGEST:g}"
-        )
     reach = max(schedule.horizon, 1) * speed(controls, np.array(controls.breakpoints()))
     modes = modes_of(model.spectrum_to(reach))
     advance = _sgd if controls.momentum is None else _momentum
     zero = jnp.zeros_like(modes.target)
     state = (jnp.asarray(modes.target), zero, zero)
     losses = np.empty(len(asked))
-    chunk = _CHUNKS[0] if last < _CHUNKS[0] else _CHUNKS[1]
-    for first in range(0, last + 1, chunk):
-        rate, batch, mu = controls.at(first + np.arange(chunk, dtype=np.float64))
+    for first, steps in chunks(int(asked.max())):
+        rate, batch, mu = controls.at(steps)
         state, before = advance(modes, model.noise, state, rate, batch, mu)
-        here = (asked >= first) & (asked < first + chunk)
+        here = (asked >= first) & (asked < first + len(steps))
         losses[here] = np.asarray(before)[(asked[here] - first).astype(int)]
     return finite(losses, model.max_rate)
+
+
+def chunks(last: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """The updates up to `last` in pieces of one length: the first update of each, and all of it.
+
+    Raises: InputError for more updates than are done one by one.
+
+    >>> [(first, len(steps)) for first, steps in chunks(300)]
+    [(0, 8192)]
+    """
+    if last > _LONGEST:
+        raise InputError(
+            f"the exact recursion would take {last:g} updates one by one: use loss() above "
+            f"{_LONGEST:g}"
+        )
+    size = _CHUNKS[0] if last < _CHUNKS[0] else _CHUNKS[1]
+    for first in range(0, last + 1, size):
+        yield first, first + np.arange(size, dtype=np.float64)
 
 
 def finite(losses: NDArray[np.float64], max_rate: float) -> NDArray[np.float64]:

@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 import etastar._precision  # noqa: F401  # first: double precision
 from etastar._checks import whole
 from etastar._errors import InputError
-from etastar.schedule import Schedule
+from etastar.schedule import Schedule, WeightAverage
 
 from ._controls import Control, Controls, steps_asked
 from ._exact import finite
 from ._power_law import LinearModel
+from ._spectrum import Spectrum
 
 _CHUNK = 128
 _MOST_FEATURES = 20_000
@@ -31,6 +32,7 @@ def simulate(
     seeds: int = 64,
     seed: int = 0,
     momentum: Control = 0.0,
+    average: WeightAverage | str | None = None,
 ) -> Float[np.ndarray, "seeds at"]:
     """Excess loss of runs of SGD on drawn samples, to check the theory against.
 
@@ -46,6 +48,7 @@ def simulate(
         seeds: number of runs, advanced together.
         seed: of the random numbers; the same seed gives the same runs.
         momentum: mu in [0, 1), a number or a Schedule.
+        average: the losses of averaged weights are returned, in place of those of the weights.
 
     Returns: losses, one row a run.
     Raises: InputError for a binned spectrum, a batch size that is not whole, more than 20000
@@ -58,12 +61,7 @@ def simulate(
     >>> simulate(model, parse_schedule("constant:peak=0.1,horizon=20"), [0, 20], seeds=3).shape
     (3, 2)
     """
-    spectrum = model.spectrum_to(1)
-    if np.any(spectrum.multiplicity != 1) or len(spectrum.eigenvalue) > _MOST_FEATURES:
-        raise InputError(
-            f"spectrum must have multiplicities of 1 and at most {_MOST_FEATURES} features to be "
-            "simulated: give LinearModel the single eigenvalues"
-        )
+    spectrum = _single_features(model)
     batch = whole("batch_size", model.batch_size, 1)
     seeds = whole("seeds", seeds, 1)
     controls = Controls.make(model, schedule, momentum, None)
@@ -71,25 +69,38 @@ def simulate(
     root = jnp.sqrt(jnp.asarray(spectrum.eigenvalue))
     # Errors are kept in units of 1 / sqrt(lambda): the loss is then their squared norm.
     error = jnp.broadcast_to(-jnp.sqrt(jnp.asarray(spectrum.target)), (seeds, len(root)))
-    state = (error, jnp.zeros_like(error))
+    kept = None if average is None else WeightAverage.parse(average)
+    state = (error, jnp.zeros_like(error), error)
     spread = np.sqrt(model.noise + spectrum.floor)
     key = jax.random.key(whole("seed", seed, 0))
     losses = np.empty((seeds, len(asked)))
     for first in range(0, int(asked.max()) + 1, _CHUNK):
-        rate, _, mu = controls.at(first + np.arange(_CHUNK, dtype=np.float64))
+        steps = first + np.arange(_CHUNK, dtype=np.float64)
+        rate, _, mu = controls.at(steps)
+        keep = np.zeros(_CHUNK) if kept is None else kept.kept(steps, schedule.horizon)
         keys = jax.random.split(jax.random.fold_in(key, first), _CHUNK)
-        state, before = _chunk(batch, root, spread, state, keys, rate, mu)
+        state, before = _chunk(batch, root, spread, state, keys, rate, mu, keep)
         here = (asked >= first) & (asked < first + _CHUNK)
         losses[:, here] = np.asarray(before).T[:, (asked[here] - first).astype(int)]
     return finite(losses + spectrum.floor, model.max_rate)
 
 
+def _single_features(model: LinearModel) -> Spectrum:
+    spectrum = model.spectrum_to(1)
+    if np.any(spectrum.multiplicity != 1) or len(spectrum.eigenvalue) > _MOST_FEATURES:
+        raise InputError(
+            f"spectrum must have multiplicities of 1 and at most {_MOST_FEATURES} features to be "
+            "simulated: give LinearModel the single eigenvalues"
+        )
+    return spectrum
+
+
 @partial(jax.jit, static_argnums=0)
-def _chunk(batch, root, spread, state, keys, rate, momentum):
+def _chunk(batch, root, spread, state, keys, rate, momentum, kept):
     def update(state, step):
-        error, velocity = state
-        key, eta, mu = step
-        loss = jnp.sum(error**2, axis=1)
+        error, velocity, mean = state
+        key, eta, mu, keep = step
+        loss = jnp.sum(mean**2, axis=1)
         draw, labels = jax.random.split(key)
         # psi = sqrt(lambda) z and the error is e = sqrt(lambda) (w - w*): the residual is z.e.
         z = jax.random.normal(draw, (len(error), batch, len(root)))
@@ -97,6 +108,7 @@ def _chunk(batch, root, spread, state, keys, rate, momentum):
         residual = jnp.einsum("sbk,sk->sb", z, error) - noise
         gradient = root**2 * jnp.einsum("sbk,sb->sk", z, residual) / batch
         velocity = mu * velocity + gradient
-        return (error - eta * velocity, velocity), loss
+        error = error - eta * velocity
+        return (error, velocity, keep * mean + (1.0 - keep) * error), loss
 
-    return jax.lax.scan(update, state, (keys, rate, momentum))
+    return jax.lax.scan(update, state, (keys, rate, momentum, kept))

@@ -195,7 +195,7 @@ class Spectrum:
 def _column(name: str, values: Any) -> NDArray[np.float64]:
     try:
         column = np.array(values, dtype=np.float64, ndmin=1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be a list of numbers") from None
     if column.ndim != 1 or not len(column):
         raise InputError(f"{name} must be a list of at least one number")

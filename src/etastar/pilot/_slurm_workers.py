@@ -119,12 +119,13 @@ class SlurmWorkers:
         )
         if state not in ENDED:
             return False
-        if code is None and state in ("COMPLETED", "FAILED"):  # its last files are on their way
+        by_itself = state in ("COMPLETED", "FAILED", "GONE")
+        if code is None and by_itself:  # its last files are on their way
             run.ended_at = run.ended_at or time.monotonic()
             os.listdir(folder)
             if time.monotonic() < run.ended_at + self._cluster.late:
                 return False
-        if state not in ("COMPLETED", "FAILED") or (state == "FAILED" and code is None):
+        if not by_itself or (state != "COMPLETED" and code is None):
             self._taken[name] = self._reason(run.attempt, state)
         del self._under_way[name]
         return True

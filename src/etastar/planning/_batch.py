@@ -209,7 +209,7 @@ def _pair(batch_size: float | tuple[float, float]) -> tuple[float, float]:
     try:
         ends = batch_size if isinstance(batch_size, tuple | list) else (batch_size, batch_size)
         low, high = (float(end) for end in ends)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low = high = np.nan
     if not 0 < low <= high < np.inf:
         raise InputError(

@@ -18,6 +18,7 @@ from etastar.law import Law, transient_of
 from etastar.runs import Run, check_together
 from etastar.schedule import Schedule, Table
 
+from ._groups import group_caveats
 from ._results import BeyondCap
 
 FAR = 8.0
@@ -203,6 +204,10 @@ def _misfit(evidence: Evidence) -> Iterator[str]:
         )
 
 
+def _groups(evidence: Evidence) -> Iterator[str]:
+    yield from group_caveats(evidence.used)
+
+
 def _no_annealing(evidence: Evidence) -> Iterator[str]:
     if not any(_anneals(run.schedule) for run in evidence.used):
         yield (
@@ -249,6 +254,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     _at_the_edge,
     _batch_size,
     _law_without,
+    _groups,
     _no_warmup,
     _few_pilots,
     _misfit,

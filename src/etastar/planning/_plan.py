@@ -20,6 +20,7 @@ from ._beyond import beyond_cap_of
 from ._caveats import Evidence, caveats_of
 from ._comparison import alternatives_of, other_horizons_of
 from ._continuation import check_left, continuation_of, past_of
+from ._groups import groups_of
 from ._phase import critical_batch_of, phase_of
 from ._results import Estimate, Plan
 from ._stages import AGAIN, COMPARING, FITTING, SOLVING, stage
@@ -126,8 +127,7 @@ def _decided(
 ) -> Plan:
     """The plan that follows from the solution, with what it is compared with.
 
-    Arguments: what is to be trained; the law that the solution minimises; the solution; all runs
-    given, and the one that it goes on from; who is told of the stages.
+    `average` is the law that the solution minimises; `runs` are all that were given.
     """
     law, fixed = task.law, found.fixed
     solution = fixed if found.ramp is None else found.ramp
@@ -153,6 +153,7 @@ def _decided(
     return Plan(
         horizon=horizon,
         schedule=solution.schedule,
+        groups=groups_of(solution.schedule, task.runs),
         loss=loss,
         forecast=forecast,
         phase=phase_of(law),

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from etastar._display import Displayed
 from etastar._files import prepare_folder, write_text
 from etastar._json import json_text, plain
 from etastar.control import Limits, last_piece
 from etastar.law import Difference, Forecast, Law
 from etastar.runs import Run
-from etastar.schedule import Schedule
+from etastar.schedule import GroupSchedules, Schedule
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,8 @@ class Continuation:
     cost: float
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Displayed):
     """The schedule to train with, and all that speaks for and against it.
 
     Attributes:
@@ -198,6 +199,8 @@ class Plan:
         members: the fits that the schedule is best for on average, the fitted law first; none where
             a plan was not made from fits.
         limits: what the LR may be; None where a plan was not made within any.
+        groups: the schedule of each parameter group, the planned one first and the others at the
+            ratios of the pilots; None where these log one LR.
     """
 
     horizon: int
@@ -223,6 +226,14 @@ class Plan:
     continuation: Continuation | None = None
     members: tuple[Law, ...] = ()
     limits: Limits | None = None
+    groups: GroupSchedules | None = None
+
+    def __repr__(self) -> str:
+        loss = self.loss
+        return (
+            f"<Plan of {self.horizon} updates: peak LR {self.peak_lr:.4g}, loss {loss.value:.5g} "
+            f"({loss.low:.5g} to {loss.high:.5g})>"
+        )
 
     @property
     def peak_lr(self) -> float:
@@ -252,7 +263,9 @@ class Plan:
         high]}`, what is about as good; `beyond_cap {peak_lr, difference {mean, low, high}, worth,
         pilot {spec}}`, what a pilot above the highest peak LR may gain, where the plan stands at
         it; `comparison [{spec, batch_size, loss, regret, difference
-        {mean, low, high}, tie, steps_to_match}]`; `caveats`; and where the plan goes on from a run
+        {mean, low, high}, tie, steps_to_match}]`; `caveats`; where the pilots log several LRs
+        `groups`, the ratio of each parameter group to `schedule` by name, the planned one first;
+        and where the plan goes on from a run
         `continuation {run, step, lr, known_loss, known_peak, cost}`. Steps and learning rates are
         in the user's own units. A number that is not finite, or not known, is None.
         """
@@ -278,6 +291,8 @@ class Plan:
             "comparison": [_comparison_document(other) for other in self.comparison],
             "caveats": list(self.caveats),
         }
+        if self.groups is not None:
+            document["groups"] = self.groups.ratios
         if self.continuation is not None:
             document["continuation"] = asdict(self.continuation)
         return plain(document)
@@ -287,7 +302,7 @@ class Plan:
         return {"start": ramp[0][1], "end": ramp[-1][1], "ramp": ramp} if ramp else None
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write `schedule.json`, which `Schedule.load` reads, and `plan.json` to a folder.
+        """Write `schedule.json`, which `load_schedules` reads, and `plan.json` to a folder.
 
         Where the batch size is known `schedule.json` holds that of every update too.
 
@@ -297,7 +312,7 @@ class Plan:
         Raises: InputError where the folder cannot be made or written in.
         """
         path = prepare_folder(folder)
-        self.schedule.save(path / "schedule.json", batch_size=self.batch_size)
+        (self.groups or self.schedule).save(path / "schedule.json", batch_size=self.batch_size)
         write_text(path / "plan.json", json_text(self.to_dict(), indent=2) + "\n")
 
 

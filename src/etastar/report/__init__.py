@@ -7,7 +7,10 @@ Where to change what is shown:
   figures in it: `_plan_figures.py`, what a figure can be there: `_charts.py`, its style sheet and
   skeleton: `_page.py`, the part that moves: `_explorer.py` and the scripts in `browser/`;
 - what another command shows, table and figure: the file named after what it shows (`_backtest.py`,
-  `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_solution.py`);
+  `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_solution.py`, `_watch.py`);
+- what a result shows in a notebook, and the figure of its `plot()`: the function `shown` in
+  `_schedule.py`, `_law.py`, `_plan_notebook.py` and `_solution.py`; how that becomes HTML
+  `_notebook.py`, an SVG drawing `_sketch.py`, a plotly figure `_plotly.py`;
 - how numbers, schedules and phases are worded, everywhere: `_words.py`;
 - colours, dashes and layouts of figures, everywhere: `_style.py`.
 
@@ -20,12 +23,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._backtest import backtest_figure, backtest_summary
     from ._forecast import forecast_summary
+    from ._notebook import figure_of, notebook_html
     from ._phase import phase_figure, phase_summary
     from ._pilot import LiveSweep, design_summary, sweep_summary
     from ._plan_page import plan_report, write_plan
     from ._plan_tables import plan_summary
     from ._robust import robust_figure, robust_summary
     from ._solution import solution_figure, solution_summary
+    from ._watch import watch_view
 
 # Each is imported when it is first used: a table in the terminal must not wait for plotly, which
 # only the page, its figures and the functions that return a figure import.
@@ -34,7 +39,9 @@ _FILES = {
     "backtest_figure": "_backtest",
     "backtest_summary": "_backtest",
     "design_summary": "_pilot",
+    "figure_of": "_notebook",
     "forecast_summary": "_forecast",
+    "notebook_html": "_notebook",
     "phase_figure": "_phase",
     "phase_summary": "_phase",
     "plan_report": "_plan_page",
@@ -44,6 +51,7 @@ _FILES = {
     "solution_figure": "_solution",
     "solution_summary": "_solution",
     "sweep_summary": "_pilot",
+    "watch_view": "_watch",
     "write_plan": "_plan_page",
 }
 
@@ -52,7 +60,9 @@ __all__ = [
     "backtest_figure",
     "backtest_summary",
     "design_summary",
+    "figure_of",
     "forecast_summary",
+    "notebook_html",
     "phase_figure",
     "phase_summary",
     "plan_report",
@@ -62,6 +72,7 @@ __all__ = [
     "solution_figure",
     "solution_summary",
     "sweep_summary",
+    "watch_view",
     "write_plan",
 ]
 

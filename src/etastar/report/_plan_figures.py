@@ -7,14 +7,15 @@ import math
 import numpy as np
 from plotly.colors import sample_colorscale
 
-from etastar.law import Forecast
+from etastar.law import Forecast, Law
 from etastar.planning import Alternative, Plan
 from etastar.runs import Run
-from etastar.schedule import Schedule, join
+from etastar.schedule import join
 
 from ._charts import Axis, Chart, Line
+from ._schedule import rate_axis, rate_line
 from ._style import STEP, standard_style
-from ._words import sampled, size_text, steps_to_peak
+from ._words import size_text, steps_to_peak
 
 POINTS_DRAWN = 6000
 """Measured points that one figure draws; a browser on a phone stays quick with these."""
@@ -25,7 +26,7 @@ MANY = 12
 FAR = 20
 """Horizon over the longest pilot beyond which the forecast is drawn against log steps."""
 
-RATE, LOSS = "learning rate [per update]", "loss [nats]"
+LOSS = "loss [nats]"
 
 
 def schedule_figure(plan: Plan) -> Chart:
@@ -33,10 +34,9 @@ def schedule_figure(plan: Plan) -> Chart:
     lines = []
     for i, other in enumerate(plan.comparison):
         color, dash = standard_style(i)
-        lines.append(_rates(other.schedule, family_name(plan, other), color, 1.6, dash))
-    lines.append(_rates(plan.schedule, "planned", "accent", 3.0))
-    steps = Axis(STEP, tight=True)
-    return Chart(steps, Axis(RATE, zero=True, format="rate", tip="rate"), lines)
+        lines.append(rate_line(other.schedule, family_name(plan, other), color, 1.6, dash))
+    lines.append(rate_line(plan.schedule, "planned", "accent", 3.0))
+    return Chart(Axis(STEP, tight=True), rate_axis(), lines)
 
 
 def family_name(plan: Plan, other: Alternative) -> str:
@@ -46,26 +46,21 @@ def family_name(plan: Plan, other: Alternative) -> str:
     return f"{other.family} at {size_text(other.batch_size)}"
 
 
-def _rates(schedule: Schedule, name: str, color: str, width: float, dash: str = "solid") -> Line:
-    steps, rates = sampled(schedule, 300)
-    return Line(name, steps, rates, color, width, dash)
-
-
-def fit_figure(plan: Plan) -> Chart:
+def fit_figure(law: Law, runs: tuple[Run, ...]) -> Chart:
     """Loss against step for every fitted run: points as measured, lines as fitted."""
-    count = len(plan.runs)
+    count = len(runs)
     size, width = (2.5, 0.9) if count > MANY else (4.0, 1.6)
     lines = []
-    for run, color in zip(plan.runs, run_colors(plan.runs), strict=True):
+    for run, color in zip(runs, run_colors(runs), strict=True):
         drawn = _drawn(run, POINTS_DRAWN // count)
         steps, losses = run.step[drawn], run.loss[drawn]
         lines.append(Line(f"{run.name}, measured", steps, losses, color, points=size))
         # Within the warmup a law of intrinsic time has not begun to hold.
         steps = steps[steps > run.schedule.warmup]
         if len(steps):
-            found = plan.law.predict(run.schedule, steps, batch_size=run.batch_size)
+            found = law.predict(run.schedule, steps, batch_size=run.batch_size)
             lines.append(Line(f"{run.name}, fitted", steps, found.mean, color, width))
-    losses = _loss_range([(run.step, run.loss) for run in plan.runs])
+    losses = _loss_range([(run.step, run.loss) for run in runs])
     return Chart(Axis(STEP), Axis(LOSS, range=losses, format="loss4"), lines)
 
 

@@ -32,6 +32,7 @@ from ._words import (
     difference_text,
     done_steps,
     exponent_text,
+    groups_text,
     has_phase,
     horizons_text,
     interval_text,
@@ -141,10 +142,15 @@ def _headline(plan: Plan) -> str:
 <div><dt>expected final loss</dt><dd>{loss_text(loss.value)}
 <small>90% interval {loss_text(loss.low)} to {loss_text(loss.high)}</small></dd></div>
 </dl>
-<p>{escape(_sentence(words))}.</p>
+<p>{escape(_sentence(words))}.{escape(_groups(plan))}</p>
 {_budget(plan)}<p>At most {plan.within.loss:g} more loss: {escape(within_text(plan))}.</p>
 {_continuation(plan)}<p>{escape(phase_text(plan))}</p>
 </div>"""
+
+
+def _groups(plan: Plan) -> str:
+    """Which LR is planned, where there are several."""
+    return "" if plan.groups is None else f" The planned LR is {groups_text(plan)}."
 
 
 def _budget(plan: Plan) -> str:
@@ -282,7 +288,7 @@ def _fit(plan: Plan) -> str:
     tall = len(rows) > MANY
     return section(
         "The fit over the logs",
-        fit_figure(plan).html("fit"),
+        fit_figure(plan.law, plan.runs).html("fit"),
         '<p class="soft">Points are measured, lines are fitted; the hue goes from the lowest peak'
         " LR to the highest. A long log is drawn with fewer points than it has, and lines begin"
         " after the warmup.</p>",

@@ -18,6 +18,7 @@ from ._words import (
     difference_text,
     done_steps,
     exponent_text,
+    groups_text,
     interval_text,
     loss_text,
     multiple_text,
@@ -68,6 +69,7 @@ def _recommendation(plan: Plan) -> Table:
     for name, text in [
         *_continuation_rows(plan),
         ("peak LR", Text(rate_text(plan.peak_lr), style="bold")),
+        *([] if plan.groups is None else [("planned LR", groups_text(plan))]),
         ("schedule", shape_in_words(plan.schedule, done_steps(plan))),
         *_batch_rows(plan),
         (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
@@ -14,8 +15,11 @@ from etastar.control import Solution
 from etastar.model import PowerLaw, phase
 from etastar.schedule import Schedule
 
+from ._charts import Axis, Chart, Line
+from ._notebook import Shown
 from ._phase import phase_line
-from ._style import OWN_LINE, STEP, on_its_own, standard_line
+from ._schedule import rate_axis
+from ._style import STEP, standard_style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -113,39 +117,52 @@ def solution_figure(solution: Solution) -> go.Figure:
     >>> [trace.name for trace in solution_figure(solution).data]
     ['linear (2)', 'optimal (1)']
     """
-    from plotly.subplots import make_subplots
+    from ._plotly import plotly_figure
 
-    others = _other_controls(solution)
-    figure = make_subplots(rows=1 + len(others), cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    found = shown(solution)
+    return plotly_figure(found.charts, found.title)
+
+
+def shown(solution: Solution) -> Shown:
+    """The optimum in numbers, and its controls against step beside the standard schedules."""
+    schedule = solution.schedule
+    rows = [
+        ("peak LR", f"{schedule.peak:.4g}"),
+        ("updates", f"{schedule.horizon:,}"),
+        ("loss", f"{solution.loss:.5g}"),
+        ("left to gain", f"at most {solution.gap:.1g} of it"),
+    ]
+    if solution.baselines:
+        near = solution.nearest
+        rows.append(
+            ("nearest standard", f"{near.family}, {near.loss / solution.loss:.4g} times the loss")
+        )
+    return Shown(rows, _charts(solution), title="loss over the optimum's")
+
+
+def _charts(solution: Solution) -> list[Chart]:
+    lines = []
     for i, member in enumerate(solution.baselines):
         if member.schedule.horizon == solution.schedule.horizon:
             name = f"{member.family} ({member.loss / solution.loss:.3g})"
-            figure.add_trace(_line(member.schedule, name, standard_line(i)), row=1, col=1)
-    figure.add_trace(_line(solution.schedule, "optimal (1)", OWN_LINE), row=1, col=1)
-    for row, (name, schedule) in enumerate(others.items(), start=2):
-        figure.add_trace(_line(schedule, name, OWN_LINE, name == MOMENTUM), row=row, col=1)
-        figure.update_yaxes(type="log", title_text=name, row=row, col=1)
+            color, dash = standard_style(i)
+            lines.append(replace(_line(member.schedule, name), color=color, width=1.6, dash=dash))
+    lines.append(_line(solution.schedule, "optimal (1)"))
     # The first updates of a power of time lie far above all others.
-    shown = [
+    peaks = [
         m.schedule.peak for m in solution.baselines if m.family not in ("power", "inverse_sqrt")
     ]
-    top = 1.05 * max([solution.schedule.peak, *shown])
-    figure.update_yaxes(
-        title_text="learning rate", tickformat=".2~g", range=[0.0, top], row=1, col=1
-    )
-    figure.update_xaxes(title_text=STEP, row=1 + len(others), col=1)
-    return on_its_own(figure, height=440 + 220 * len(others)).update_layout(
-        legend_title_text="loss over the optimum's"
-    )
+    top = 1.05 * max([solution.schedule.peak, *peaks])
+    charts = [Chart(Axis(STEP, tight=True), rate_axis(top), lines)]
+    for name, schedule in _other_controls(solution).items():
+        line = _line(schedule, name, rest=name == MOMENTUM)
+        charts.append(Chart(Axis(STEP, tight=True), Axis(name, log=True), [line], height=220))
+    return charts
 
 
-def _line(schedule: Schedule, name: str, style: dict[str, Any], rest: bool = False) -> go.Scatter:
+def _line(schedule: Schedule, name: str, rest: bool = False) -> Line:
     """The line of a control; `rest` draws 1 minus it."""
-    import plotly.graph_objects as go
-
     near = np.geomspace(1.0, schedule.horizon / 2, 120)
     steps = np.unique(np.round(np.concatenate([[0.0], near, schedule.horizon - near])))
     values = schedule(steps)
-    return go.Scatter(
-        x=steps, y=1.0 - values if rest else values, name=name, line=style, mode="lines"
-    )
+    return Line(name, steps, 1.0 - values if rest else values, "accent", 3.2)

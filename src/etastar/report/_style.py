@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -15,6 +15,12 @@ GREY = "#94a3b8"
 
 MARK = "#db2777"
 """One point that is pointed at."""
+
+SOFT = "#5b6875"
+"""Lines of less weight than the others, and text beside a figure."""
+
+ON_WHITE_AND_BLACK = {"accent": ACCENT, "grey": GREY, "mark": MARK, "soft": SOFT}
+"""Colours by the names that the page of a plan has for them, where a figure stands elsewhere."""
 
 STANDARDS = ("#d97706", "#6366f1", "#db2777", "#64748b", "#0284c7", "#84852a", "#9d4edd")
 """Standard schedules: distinct for the common kinds of colour blindness, and readable on white and
@@ -35,12 +41,6 @@ def standard_style(index: int) -> tuple[str, str]:
     (('#d97706', 'dash'), True)
     """
     return STANDARDS[index % len(STANDARDS)], DASHES[index % len(DASHES)]
-
-
-def standard_line(index: int) -> dict[str, Any]:
-    """The line of the standard schedule at an index of a comparison."""
-    color, dash = standard_style(index)
-    return {"color": color, "dash": dash, "width": 1.6}
 
 
 def on_its_own(

@@ -10,6 +10,8 @@ import numpy as np
 from etastar.planning import Alternative, Estimate, PhaseEstimate, Plan
 from etastar.schedule import Schedule
 
+from ._schedule import sampled
+
 PHASE_MEANING = {
     "easy": (
         "Easy phase: the best peak LR falls as the horizon grows, and the LR should fall over a"
@@ -153,6 +155,17 @@ def size_interval(estimate: Estimate) -> str:
 
 def _values(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
+
+
+def groups_text(plan: Plan) -> str:
+    """Which LR is planned and what the others keep, of a plan with several parameter groups."""
+    assert plan.groups is not None
+    kept = [
+        f"{name} has {rate_text(ratio)} times it"
+        for name, ratio in plan.groups.ratios.items()
+        if name != plan.groups.planned
+    ]
+    return f"that of {plan.groups.planned}; {', '.join(kept)}"
 
 
 def within_label(plan: Plan) -> str:
@@ -351,22 +364,3 @@ def _rounded(step: float, horizon: int) -> float:
     """A step to three digits of the horizon: more would pretend to a precision of the words."""
     unit = 10.0 ** max(0, math.floor(math.log10(horizon)) - 2)
     return round(step / unit) * unit
-
-
-def sampled(schedule: Schedule, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steps (n,) and learning rates (n,) that draw a schedule; n is about `points`.
-
-    The kinks of the schedule are among them, with the step just before each, so that jumps are
-    drawn as jumps. What it costs does not grow with the horizon.
-
-    >>> from etastar.schedule import parse_schedule
-    >>> sampled(parse_schedule("step:peak=1,horizon=9,at=5,factor=0.5"), 3)
-    (array([0. , 4. , 4.5, 5. , 8. , 9. ]), array([1. , 1. , 1. , 0.5, 0.5, 0.5]))
-    """
-    kinks = np.asarray(schedule.breakpoints)
-    if len(kinks) > points:
-        kinks = kinks[np.linspace(0, len(kinks) - 1, points).round().astype(int)]
-    before = np.maximum(np.ceil(kinks[1:]) - 1, 0)
-    even = np.linspace(0, schedule.horizon, points)
-    steps = np.unique(np.concatenate([kinks, before, even]))
-    return steps, np.asarray(schedule(steps))

@@ -103,7 +103,7 @@ def _columns(schedule: Schedule, count: int) -> tuple[float, float]:
 def _checked(schedule: Schedule, step: ArrayLike, loss: ArrayLike) -> tuple[NDArray, NDArray]:
     try:
         steps, losses = np.asarray(step, dtype=np.float64), np.asarray(loss, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError("step and loss must be numbers: pass float arrays") from None
     if steps.ndim != 1 or steps.shape != losses.shape:
         raise InputError(f"step {steps.shape} and loss {losses.shape} must be flat and as long")

@@ -11,6 +11,7 @@ import numpy as np
 from etastar._errors import InputError, option
 
 from ._log_table import LogTable, numbers
+from ._rate_groups import is_of_group
 
 ENOUGH = 5
 """A validation loss with fewer points gives way to one with more: no curve can be fitted to it."""
@@ -272,7 +273,7 @@ def rate_column(table: LogTable, given: str | None) -> tuple[str | None, str | N
     if found:
         return found[0], None
     # Lightning's LearningRateMonitor writes lr-AdamW, or lr-AdamW/pg1, lr-AdamW/pg2 for groups.
-    groups = [column for column in table.frame.columns if re.match(r"lr[-/]", column.lower())]
+    groups = [column for column in table.frame.columns if is_of_group(column)]
     if not groups:
         return None, None
     if len(groups) == 1:

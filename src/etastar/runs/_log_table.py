@@ -104,7 +104,7 @@ def _series(name: str, values: list[object]) -> pl.Series:
         if all(_is_number(part) for value in lists if value for part in value):
             rows = [None if v is None else [_float(part) for part in v] for v in lists]
             return pl.Series(name, rows, dtype=pl.List(pl.Float64))
-    if any(isinstance(value, bool | list | dict) for value in values):
+    if any(isinstance(value, bool | list | dict | bytes) for value in values):
         # Kept as a column, so that messages list it, but of no use as numbers.
         return pl.Series(name, [value is not None for value in values], dtype=pl.Boolean)
     if any(isinstance(value, str) for value in values):
@@ -164,28 +164,35 @@ def _lists(series: pl.Series) -> pl.Series:
     return inner.str.extract_all(NUMBER).cast(pl.List(pl.Float64))
 
 
+def lists_in(table: LogTable, column: str) -> pl.Series | None:
+    """Lists of numbers, where the cells of a column hold or print such; else None."""
+    series = table.frame[column]
+    if series.dtype == pl.String:
+        return _lists(series) if _printed(series).any() else None
+    if isinstance(series.dtype, pl.List) and series.dtype.inner.is_numeric():
+        return _lists(series)
+    return None
+
+
+def _printed(series: pl.Series) -> pl.Series:
+    """The cells of text that something in brackets stands in."""
+    return series.str.contains(r"[\[(]").fill_null(False)
+
+
 def _unwrapped(table: LogTable, column: str, several: bool) -> LogTable:
     """The table with the numbers of a column out of the lists that hold one each.
 
     With `several`, the first number of a longer list is taken, with a caveat where they differ.
     """
-    series = table.frame[column]
-    if series.dtype == pl.String:
-        printed = series.str.contains(r"[\[(]").fill_null(False)
-        if not printed.any():
-            return table
-        lists = _lists(series)
-    elif isinstance(series.dtype, pl.List) and series.dtype.inner.is_numeric():
-        lists = _lists(series)
-        printed = lists.is_not_null()
-    else:
+    series, lists = table.frame[column], lists_in(table, column)
+    if lists is None:
         return table
     longest = lists.list.len().max() or 0
     if longest > 1 and not several:  # type: ignore[operator]
         return table
     first = lists.list.first()
     if series.dtype == pl.String:
-        plain = ~printed | lists.is_null()
+        plain = ~_printed(series) | lists.is_null()
         values = pl.select(pl.when(plain).then(series).otherwise(first.cast(pl.String))).to_series()
     else:
         values = first

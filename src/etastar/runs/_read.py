@@ -30,6 +30,7 @@ from ._epochs import with_steps
 from ._formats import read_log_table
 from ._lightning import of_monitor
 from ._log_table import LogTable, numbers
+from ._rate_groups import ratios_to
 from ._run import Run
 from ._several_runs import table_of_each_run
 from ._sources import Source, Sources, find_logs
@@ -220,6 +221,8 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
     row = source.declaration
     caveats = (*log.caveats, *order_notes, *finite_notes, *schedule_notes, *horizon_notes)
     metadata = {**log.table.metadata, **(row.metadata if row else {})}
+    if log.groups:
+        metadata.setdefault("lr_groups", log.groups)
     if log.unit.sequence_length is not None:
         metadata["sequence_length"] = log.unit.sequence_length
     metadata |= {
@@ -247,6 +250,7 @@ class _Log:
     losses: _logged_values.LoggedValues
     loss_column: str
     rates: _logged_rates.LoggedRates | None
+    groups: dict[str, float]
     unit: Unit
     batch_size: float | None
     caveats: tuple[str, ...]
@@ -298,6 +302,7 @@ def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
     unit, batch_size, size_notes = _unit(row, table, step_name, counted, options)
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
+    groups, group_notes = ratios_to(table, rate_name) if rate_name else ({}, [])
     names = [step_name, loss_name, *([rate_name] if rate_name else [])]
     several = [rate_name] if rate_name else []
     table, columns = numbers(table, list(dict.fromkeys(names)), several)
@@ -314,9 +319,9 @@ def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
             " step"
         )
-    notes = [*filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes]
+    notes = [*filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes, *group_notes]
     notes = (*table.caveats, *size_notes, *unit_notes, *notes)
-    return _Log(table, losses, loss_name, rates, unit, batch_size, notes)
+    return _Log(table, losses, loss_name, rates, groups, unit, batch_size, notes)
 
 
 def _without_stray_end(

@@ -58,7 +58,7 @@ def measured(loss: np.ndarray) -> np.ndarray:
 def _frozen(values: object, name: str, field_name: str) -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"run {name}: {field_name} must be numbers; pass a float array") from None
     if array.ndim != 1:
         raise InputError(
@@ -161,6 +161,28 @@ class Run:
         """
         length = self.metadata.get("sequence_length")
         return float(length) if isinstance(length, int | float) and length > 0 else None
+
+    @property
+    def groups(self) -> dict[str, float]:
+        """The peak LR of each parameter group over that of `schedule`, whose group comes first.
+
+        Empty where the log has one LR. Else `metadata["lr_groups"]`, as `read_runs` finds it in the
+        columns of a log or a `RunLog` writes it; what is no such mapping is not taken.
+
+        >>> from etastar.schedule import parse_schedule
+        >>> constant = parse_schedule("constant:peak=0.02,horizon=9")
+        >>> ratios = {"muon": 1.0, "adamw": 0.15}
+        >>> Run("a", [1, 9], [4, 3], constant, metadata={"lr_groups": ratios}).groups
+        {'muon': 1.0, 'adamw': 0.15}
+        """
+        found = self.metadata.get("lr_groups")
+        if not isinstance(found, Mapping) or next(iter(found.values()), None) != 1.0:
+            return {}
+        return {
+            legible(str(name)): float(ratio)
+            for name, ratio in found.items()
+            if isinstance(ratio, int | float) and 0 < ratio < np.inf
+        }
 
     @property
     def diverged(self) -> bool:

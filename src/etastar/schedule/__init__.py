@@ -16,6 +16,7 @@ from ._curves import (
     Segment,
     SqrtDecay,
 )
+from ._groups import GroupSchedules, load_schedules
 from ._joined import Joined
 from ._schedule import Schedule, join, load_batch_size
 from ._shape import Frame, Shape
@@ -34,6 +35,7 @@ from ._shapes import (
 from ._spec import make_schedule, parse_schedule
 from ._table import table
 from ._units import UNITS, Unit
+from ._weight_average import WeightAverage
 
 __all__ = [
     "UNITS",
@@ -46,6 +48,7 @@ __all__ = [
     "ExponentialDecay",
     "Flat",
     "Frame",
+    "GroupSchedules",
     "InputError",
     "InverseSqrt",
     "Joined",
@@ -65,8 +68,10 @@ __all__ = [
     "Table",
     "Unit",
     "WarmupStableDecay",
+    "WeightAverage",
     "join",
     "load_batch_size",
+    "load_schedules",
     "make_schedule",
     "parse_schedule",
     "table",

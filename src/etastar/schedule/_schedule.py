@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from etastar._checks import peak_rate, real_between, shown, step_horizon, whole
+from etastar._display import Displayed
 from etastar._errors import InputError
 from etastar._files import utf8_text, write_text
 
@@ -29,7 +30,7 @@ _BATCH_SIZE = "batch_size"
 
 
 @dataclass(frozen=True, repr=False)
-class Schedule:
+class Schedule(Displayed):
     """The learning rate eta(t) of update t = 0, 1, ..., horizon - 1.
 
     Formula: a linear warmup from 0, eta = peak t / warmup for t < warmup, then the shape. A shape
@@ -313,6 +314,11 @@ class Schedule:
         """
         document = read_document(text)
         document.pop(_BATCH_SIZE, None)
+        if isinstance(document.get("groups"), dict):
+            raise InputError(
+                f"the JSON holds the schedules of the groups {', '.join(document['groups'])}, not "
+                "one: read it by GroupSchedules.load"
+            )
         try:
             return _decoded(document)
         except RecursionError:

@@ -32,7 +32,7 @@ def table(
     for name, values in (("steps", steps), ("lrs", lrs)):
         try:
             column = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(f"{name} must be numbers, got {shown(values)}") from None
         if column.ndim != 1:
             raise InputError(f"{name} must be a flat list, got an array of shape {column.shape}")

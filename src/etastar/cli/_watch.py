@@ -1,0 +1,183 @@
+"""`etastar watch`: the forecast of a run while it trains."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from etastar._checks import real_between
+from etastar._errors import InputError
+from etastar._files import is_folder
+from etastar.schedule import Schedule
+
+from . import _options as option
+from ._terminal import console, note, print_json, say_doubts, working
+
+if TYPE_CHECKING:
+    from etastar.law import Law
+    from etastar.watch import LiveRun, RunReport
+
+Log = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Log of the run: a file, its path without suffix, or a folder. It need not be there"
+        " yet.",
+        show_default=False,
+    ),
+]
+Pilots = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="DIR",
+        help="Logs of the pilots: a file, a folder or a glob. May be given several times. Without"
+        " pilots the run is forecast from its own log alone.",
+        show_default=False,
+    ),
+]
+Spec = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Schedule of the run, where its log says none: a spec, a schedule.json, or the folder"
+        " of a plan.",
+        show_default=False,
+    ),
+]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEPS",
+        help="Updates between two reports; by default a hundredth of the horizon.",
+        show_default=False,
+    ),
+]
+Poll = Annotated[float, typer.Option(metavar="SECONDS", help="Time between two looks at the log.")]
+Level = Annotated[
+    float, typer.Option(metavar="P", help="Probability that an interval holds what it is for.")
+]
+Once = Annotated[bool, typer.Option("--once", help="Report on the log as it is, and end.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print a JSON object a report, each on a line, and nothing else."),
+]
+Show = Callable[["RunReport"], object]
+
+
+def watch_command(
+    log: Log,
+    pilots: Pilots = None,
+    schedule: Spec = None,
+    every: Every = None,
+    level: Level = 0.9,
+    poll: Poll = 2.0,
+    once: Once = False,
+    as_json: AsJson = False,
+    optimiser: option.Optimiser = "auto",
+    law_name: option.LawName = "etastar",
+    transient: option.Transient = None,
+    step: option.StepColumn = None,
+    loss: option.LossColumn = None,
+    lr: option.RateColumn = None,
+    pattern: option.Patterns = None,
+    per_epoch: option.StepsPerEpoch = None,
+    runs_batch: option.RunsBatch = None,
+) -> None:
+    """Forecast the final loss of a run while it trains, and warn when it leaves its band."""
+    option.check_optimiser(optimiser)
+    option.check_transient(transient)
+    real_between("--level", level, 1e-6, 1 - 1e-6)
+    real_between("--poll", poll, 0.01, 86_400.0)
+    distance = None if every is None else option.count_of("--every", every)
+    planned = None if schedule is None else _schedule(schedule)
+    size = None if runs_batch is None else option.positive_of("--runs-batch", runs_batch)
+    with working("reading the pilots"):
+        option.check_law(law_name)
+        columns = (step, loss, lr, None, pattern, per_epoch, runs_batch)
+        logs = option.read_logs(pilots, *columns) if pilots else []
+        from etastar import law, watch
+
+        law_of_pilots = None
+        if logs:
+            law_of_pilots = law.fit(logs, law_name, optimiser=optimiser, transient=transient)
+    if law_of_pilots is not None:
+        say_doubts(logs, sees_batch=law_of_pilots.form.sees_batch)
+        note(law_of_pilots.caveats)
+    live = watch.LiveRun(
+        log,
+        schedule=planned,
+        step=step,
+        loss=loss,
+        lr=lr,
+        pattern=pattern or (),
+        steps_per_epoch=per_epoch,
+        batch_size=size,
+    )
+    if once:
+        _report_once(log, live, law_of_pilots, level, as_json)
+        return
+    with _screen(log, as_json) as show:
+        for report in watch.follow(live, law_of_pilots, every=distance, level=level, poll=poll):
+            show(report)
+
+
+def _report_once(log: str, live: LiveRun, law: Law | None, level: float, as_json: bool) -> None:
+    """Report on a log as it is."""
+    from etastar.watch import PERSISTENT, report_on
+
+    run = None
+    for _ in range(PERSISTENT):
+        run = run or live.read()
+    if run is None:
+        raise InputError(
+            f"{log}: no log with two rows yet; leave out --once to wait for it, or correct the path"
+        )
+    note(run.caveats)
+    report = report_on(run, law, level)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        from etastar.report import watch_view
+
+        console().print(watch_view(report, report.alarms))
+
+
+def _schedule(text: str) -> Schedule:
+    """The schedule of a spec, of a file, or of the folder of a plan."""
+    path = Path(text).expanduser()
+    try:
+        folder = is_folder(path)
+    except (InputError, OSError, ValueError):  # a spec is no path
+        folder = False
+    return option.parsed_schedule(str(path / "schedule.json") if folder else text)
+
+
+@contextlib.contextmanager
+def _screen(log: str, as_json: bool) -> Iterator[Show]:
+    """How each report is shown: a JSON object or a line, or a table that changes in a terminal."""
+    if as_json:
+        yield lambda report: (print_json(report.to_dict()), sys.stdout.flush())
+        return
+    screen = console()
+    if not screen.is_terminal:
+        yield lambda report: print(report.line, flush=True)
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    from etastar.report import watch_view
+
+    seen = {}
+    waiting = Text(f"waiting for two rows in {log} (Ctrl-C ends the watch)")
+    with Live(waiting, console=screen, auto_refresh=False) as picture:
+
+        def show(report: RunReport) -> None:
+            seen.update({(alarm.kind, alarm.step): alarm for alarm in report.alarms})
+            picture.update(watch_view(report, list(seen.values())), refresh=True)
+
+        yield show
