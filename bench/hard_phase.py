@@ -1,8 +1,9 @@
 """Does the best base LR of a training in one pass move with the horizon?
 
-    python bench/hard_phase.py [--figure FILE.svg] [--pilots] [--synthetic N]
+    python bench/hard_phase.py [GROUP] [--figure FILE.svg] [--pilots] [--synthetic N]
 
-Reads the trainings on drawn images that `bench/run_queue.py images` has made so far. For each
+Reads the trainings on drawn images that `bench/run_queue.py GROUP` has made so far; the group is
+`images`, or `images_decay` for those with weight decay. For each
 schedule's shape, label noise and horizon the best peak LR is the minimum of a parabola in log LR,
 fitted to the final losses of the peaks near the best one. The intervals (90 %) are a bootstrap's:
 losses are drawn anew from their means and the scatter between seeds, and everything after is
@@ -30,14 +31,14 @@ from scipy.stats import norm, t
 
 from etastar.schedule import parse_schedule
 
-RUNS = Path(__file__).parent / "runs" / "images"
+RUNS = Path(__file__).parent / "runs"
 HORIZONS = (2000, 4000, 8000, 16000, 32000)
-NEAR = 2.1
+NEAR = 4.2
 """The parabola is fitted to the peaks within this factor of the best one, at least three."""
 
 LAST_PART = 0.2
-"""Of a constant LR the final loss is the mean over this last part of the horizon: the loss of one
-moment is noisy there."""
+"""Of a constant LR the final loss is the mean training loss over this last part of the horizon: the
+loss of one moment is noisy there, and in one pass the training loss is that of unseen images."""
 
 DRAWS = 1000
 LEVEL = 0.9
@@ -88,16 +89,17 @@ class Sweep:
     slopes: np.ndarray
 
 
-def read_losses() -> dict[tuple[str, float], dict[int, Losses]]:
+def read_losses(folder: Path) -> dict[tuple[str, float], dict[int, Losses]]:
     """Final losses by shape and label noise, then by horizon."""
     found: dict = defaultdict(lambda: defaultdict(dict))
-    with (RUNS / "runs.csv").open(encoding="utf-8") as file:
+    with (folder / "runs.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] in ("finished", "diverged")]
     for row in rows:
         schedule = parse_schedule(row["schedule"])
         shape = row["schedule"].partition(":")[0]
-        with (RUNS / f"{row['run']}.csv").open(encoding="utf-8") as file:
-            log = [(int(r["step"]), float(r["loss"])) for r in csv.DictReader(file)]
+        with (folder / f"{row['run']}.csv").open(encoding="utf-8") as file:
+            column = "train_loss" if shape == "constant" else "loss"
+            log = [(int(r["step"]), float(r[column] or "nan")) for r in csv.DictReader(file)]
         step, loss = np.array(log).T
         # A constant LR knows no horizon: a run holds all shorter ones.
         for horizon in HORIZONS if shape == "constant" else (schedule.horizon,):
@@ -261,7 +263,7 @@ def print_verdict(sweeps: dict[tuple[str, float], Sweep]) -> None:
             print(f"{shape}: interval inside -0.1 to 0.1: {'yes' if inside else 'no'}")
 
 
-def print_phase() -> None:
+def print_phase(folder: Path) -> None:
     """The phase that a law fitted to annealed pilots names."""
     from etastar import fit, read_runs
     from etastar.law import exponents_of
@@ -269,7 +271,7 @@ def print_phase() -> None:
     for noise in (0.0, 0.2):
         pilots = [
             run
-            for run in read_runs(RUNS)
+            for run in read_runs(folder)
             if run.schedule.horizon in HORIZONS[:2]
             and float(str(run.metadata["label_noise"])) == noise
             and not run.schedule.spec.startswith("constant")
@@ -331,16 +333,16 @@ def figure(sweeps: dict[tuple[str, float], Sweep]) -> go.Figure:
 def synthetic(count: int, slope: float, seeds: int, together: bool) -> None:
     """Sweeps whose best peak moves as T^slope, with noise as in the trainings."""
     held, errors, widths = 0, [], []
-    peaks = 0.05 * 2.0 ** np.arange(-4.0, 2.0)
+    peaks = 0.05 * 2.0 ** np.arange(-3.0, 4.0)
     for number in range(count):
         rng = np.random.default_rng([number, seeds])
         losses, shared = {}, rng.normal(size=(seeds, len(peaks)))
         for horizon in HORIZONS:
-            best = np.log(0.02) + slope * np.log(horizon / 8000)
-            mean = (horizon / 2000) ** -0.2 * (1 + 0.06 * (np.log(peaks) - best) ** 2)
+            best = np.log(0.06) + slope * np.log(horizon / 8000)
+            mean = (horizon / 2000) ** -0.2 * (1 + 0.04 * (np.log(peaks) - best) ** 2)
             own = shared if together else rng.normal(size=shared.shape)
             level = rng.normal(0, 0.02, (seeds, 1))
-            losses[horizon] = Losses(peaks, mean + level + 0.008 * mean * own)
+            losses[horizon] = Losses(peaks, mean + level + 0.012 * mean * own)
         sweep = sweep_of(losses, together, seed=number)
         low, high = interval(sweep.slopes, sweep.slope)
         held += low <= slope <= high
@@ -356,6 +358,7 @@ def synthetic(count: int, slope: float, seeds: int, together: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The best base LR against the horizon.")
+    parser.add_argument("group", nargs="?", default="images", help="of bench/run_queue.py")
     parser.add_argument("--figure", type=Path, help="SVG or HTML file to write")
     parser.add_argument("--pilots", action="store_true", help="what a law fitted to pilots says")
     parser.add_argument("--synthetic", type=int, metavar="N", help="test on N sweeps of each kind")
@@ -366,11 +369,12 @@ def main() -> None:
         ):  # fmt: skip
             synthetic(given.synthetic, slope, seeds, together)
         return
-    if not (RUNS / "runs.csv").exists():
-        parser.error("no trainings are there yet; make them with python bench/run_queue.py images")
+    folder = RUNS / given.group
+    if not (folder / "runs.csv").exists():
+        parser.error(f"no trainings yet; make them: python bench/run_queue.py {given.group}")
     sweeps = {
         key: sweep_of(losses, together=key[0] == "constant")
-        for key, losses in read_losses().items()
+        for key, losses in read_losses(folder).items()
         if any(len(each.peaks) >= 3 for each in losses.values())
     }
     for (shape, noise), sweep in sweeps.items():
@@ -378,7 +382,7 @@ def main() -> None:
     print()
     print_verdict(sweeps)
     if given.pilots:
-        print_phase()
+        print_phase(folder)
     if given.figure:
         write(figure(sweeps), given.figure)
 

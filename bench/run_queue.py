@@ -72,48 +72,64 @@ def gpt_batch() -> Iterator[Training]:
             yield Training(name, [*command, "--seed", str(seed)], f"b{batch}", horizon, seconds)
 
 
-def images() -> Iterator[Training]:
+def images(decay: str = "0") -> Iterator[Training]:
     """Shape x peak LR x horizon on the image stream, SGD with momentum; then 20 % label noise.
 
     A constant LR knows no horizon, so that its run of the longest horizon holds the shorter ones;
-    its row every 250 updates is for them. Of each seed, in turn: constant and linear, cosine and
-    WSD at two horizons, label noise.
+    its row every 400 updates is for them. The first turn is one seed at the short horizons; then,
+    of each seed, constant and linear, finer peaks, cosine and WSD at two horizons, label noise.
     """
-    ladder = ("3.1e-3", "6.2e-3", "1.25e-2", "2.5e-2", "5e-2", "1e-1", "2e-1")
-    annealed, constant, finer = ladder[1:], ladder[:-1], ("1.8e-2", "3.5e-2", "7e-2")
+    ladder = ("3.1e-3", "6.2e-3", "1.25e-2", "2.5e-2", "5e-2", "1e-1", "2e-1", "4e-1")
+    annealed, constant, finer = ladder[2:], ladder[:-1], ("3.5e-2", "7e-2")
     horizons = (2000, 4000, 8000, 16000, 32000)
+    for peak in constant:
+        yield image_training("constant", peak, 8000, 0, 0, decay)
     for seed in range(3):
         for peak in constant:
-            yield image_training("constant", peak, horizons[-1], seed, turn=4 * seed)
+            yield image_training("constant", peak, horizons[-1], seed, 4 * seed + 1, decay)
         for peak, horizon in itertools.product(annealed, horizons):
-            yield image_training("linear", peak, horizon, seed, turn=4 * seed)
+            turn = 0 if seed == 0 and horizon <= 8000 else 4 * seed + 1
+            yield image_training("linear", peak, horizon, seed, turn, decay)
         for peak, horizon in itertools.product(finer, horizons[:4]):
-            yield image_training("linear", peak, horizon, seed, turn=4 * seed + 1)
+            yield image_training("linear", peak, horizon, seed, 4 * seed + 2, decay)
     for seed, shape in itertools.product(range(2), ("cosine", "wsd")):
         for peak, horizon in itertools.product(annealed, (4000, 16000)):
-            yield image_training(shape, peak, horizon, seed, turn=4 * seed + 2)
+            yield image_training(shape, peak, horizon, seed, 4 * seed + 3, decay)
     for seed in range(2):
         for peak in constant:
-            yield image_training("constant", peak, 16000, seed, turn=4 * seed + 3, noise="0.2")
+            yield image_training("constant", peak, 16000, seed, 4 * seed + 4, decay, "0.2")
         for peak, horizon in itertools.product(annealed, horizons[:4]):
-            yield image_training("linear", peak, horizon, seed, turn=4 * seed + 3, noise="0.2")
+            yield image_training("linear", peak, horizon, seed, 4 * seed + 4, decay, "0.2")
+
+
+def images_decay() -> Iterator[Training]:
+    """The same with weight decay.
+
+    Without it the weights under a normalisation grow, which lowers the LR that counts like a
+    schedule would.
+    """
+    return images("5e-4")
 
 
 def image_training(
-    shape: str, peak: str, horizon: int, seed: int, turn: int, noise: str = "0"
+    shape: str, peak: str, horizon: int, seed: int, turn: int, decay: str, noise: str = "0"
 ) -> Training:
     cooldown = ",cooldown=0.2" if shape == "wsd" else ""
     schedule = f"{shape}:peak={peak},horizon={horizon},warmup=100{cooldown}"
-    every = 250 if shape == "constant" else horizon // 20
+    every = 400 if shape == "constant" else horizon // 20
     command = [sys.executable, "-m", "etastar.train.images", "--device", "cpu", "--threads", "1"]
     command += ["--schedule", schedule, "--seed", str(seed), "--eval-every", str(every)]
-    command += ["--label-noise", noise]
+    command += ["--label-noise", noise, "--weight-decay", decay]
     name = f"{shape}_p{peak}_t{horizon}_s{seed}" + (f"_n{noise}" if noise != "0" else "")
     seconds = 5e-3 * horizon + 0.3 * horizon / every
     return Training(name, command, "images", horizon, seconds, turn)
 
 
-GROUPS: dict[str, Callable[[], Iterator[Training]]] = {"gpt_batch": gpt_batch, "images": images}
+GROUPS: dict[str, Callable[[], Iterator[Training]]] = {
+    "gpt_batch": gpt_batch,
+    "images": images,
+    "images_decay": images_decay,
+}
 
 
 class Group:

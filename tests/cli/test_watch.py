@@ -65,6 +65,16 @@ def test_one_look_as_json(capsys, tmp_path, pilots):
     assert narrow < found["pilots"]["high"] - found["pilots"]["low"]
 
 
+def test_a_schedule_that_is_not_the_logs_own_is_said_not_to_be_used(capsys, tmp_path):
+    write(tmp_path / "long.jsonl", 4000)
+    for given, said in ((SPEC, False), ("cosine:peak=1e-3,horizon=9000,warmup=100", True)):
+        words = ("watch", tmp_path / "long.jsonl", "--once", "--json", "--schedule", given)
+        code, out, err = run(capsys, *words)
+        assert code == 0
+        assert json.loads(out)["horizon"] == 8000
+        assert ("--schedule is not used" in err) is said
+
+
 def test_one_look_as_a_table(capsys, tmp_path):
     write(tmp_path / "long.csv", 4000, declared=False)
     plan = tmp_path / "plan"

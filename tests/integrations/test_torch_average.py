@@ -157,3 +157,17 @@ def test_what_is_no_scheduler_or_average_is_refused() -> None:
         AveragedWeights(training.model, plain, "window:0.5")  # pyright: ignore
     with pytest.raises(InputError, match="average"):
         AveragedWeights(training.model, training.scheduler, "swa")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("window:20%", "'20%' is no number; give window:0.2"),
+        ("ema", "it needs a length; give window:0.2"),
+        (0.2, "average is 0.2: give a kind and a length, such as window:0.2"),
+        ("mean:3", "give a kind and a length"),
+    ],
+)
+def test_what_an_average_lacks_is_said(text: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        WeightAverage.parse(text)

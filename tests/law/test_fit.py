@@ -2,12 +2,13 @@
 
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from etastar.law import fit
+from etastar.law import backtest, fit
 from etastar.law._forms import FORMS
 from etastar.law._points import MOST_POINTS, make_arrays, thinned
 from etastar.model import PowerLaw, loss
@@ -182,3 +183,13 @@ def test_a_forecast_does_not_grow_with_the_horizon(law, horizon):
 def test_steps_outside_the_schedule_are_refused(law, at):
     with pytest.raises(InputError, match="at must"):
         law.predict(parse_schedule("constant:peak=1e-3,horizon=4000"), at=at)
+
+
+@pytest.mark.parametrize("given", ["pilots", Path("pilots")])
+def test_the_path_of_logs_in_place_of_runs_is_refused_with_what_reads_it(given):
+    with pytest.raises(InputError, match=r"runs is .*: give a list of Run, such as read_runs\('"):
+        fit(given)
+    with pytest.raises(InputError, match=r"fit_runs is .*, such as read_runs\('pilots'\)"):
+        backtest(given, [])
+    with pytest.raises(InputError, match=r"runs is .*: give a list of Run$"):
+        fit(make_run("constant:peak=1e-3,horizon=4000"))  # type: ignore[arg-type]

@@ -423,3 +423,12 @@ def test_without_submitit_the_extra_is_named(bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(InputError, match=r"pip install 'etastar\[slurm\]'"):
         bench.sweep([bench.pilot("a")], slurm="gpu")
+
+
+def test_jobs_of_this_machine_print_no_traceback_on_the_terminal(capfd, tmp_path):
+    complain = [sys.executable, "-c", "import sys; sys.exit('Traceback of a job')"]
+    with _slurm_cluster._stderr_in(tmp_path / "files" / "submitit.err"):
+        subprocess.run(complain, check=False)
+    os.write(2, b"from the driver")
+    assert capfd.readouterr().err == "from the driver"
+    assert "Traceback of a job" in (tmp_path / "files" / "submitit.err").read_text()

@@ -100,3 +100,8 @@ def test_a_plan_ends_with_what_its_listener_raises(pilots):
 
     with pytest.raises(KeyboardInterrupt):
         plan(pilots, 8000, form="power", progress=stop)
+
+
+def test_the_path_of_logs_in_place_of_runs_is_refused_with_what_reads_it():
+    with pytest.raises(InputError, match=r"such as read_runs\('pilots'\)"):
+        plan("pilots", 4000)  # type: ignore[arg-type]

@@ -130,8 +130,7 @@ def test_what_is_not_there_is_refused(address: str, message: str):
         read_runs(f"mlflow:{address}")
 
 
-def test_a_server_that_does_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def test_a_server_that_does_not_run_is_an_error_at_once():
     with pytest.raises(InputError, match="check the URI and that the server runs"):
         read_runs(f"mlflow:http://127.0.0.1:{free_port()}#sweep")
 

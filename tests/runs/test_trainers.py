@@ -313,6 +313,19 @@ def test_timm_counts_epochs_and_asks_for_the_steps_in_one(tmp_path: Path):
     assert run.step.tolist() == list(range(11))
 
 
+def test_epochs_of_a_table_without_a_final_newline_become_steps(tmp_path: Path):
+    write(tmp_path / "log.csv", EPOCHS.write_csv().rstrip("\n"))
+    check(read_runs(tmp_path, steps_per_epoch=10)[0], STEPS + 10)
+
+
+def test_a_cut_number_is_found_where_steps_are_made_of_epochs(tmp_path: Path):
+    rows = ["epoch,lr,loss", *(f"{n},0.1,{3 - n / 10:.4f}" for n in range(1, 7))]
+    write(tmp_path / "log.csv", "\n".join(rows)[:-2])
+    (run,) = read_runs(tmp_path, steps_per_epoch=10)
+    assert run.step.tolist() == [10, 20, 30, 40, 50]
+    assert any("shorter than all others" in line for line in run.caveats)
+
+
 def test_epochs_from_one_on_and_parts_of_them_count_what_is_done(tmp_path: Path):
     frame = EPOCHS.with_columns(pl.col("epoch") / 2 + 0.5)
     write(tmp_path / "log.csv", frame.write_csv())

@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from etastar._checks import real_between
 from etastar._errors import InputError
-from etastar._files import is_folder
-from etastar.schedule import Schedule
 
 from . import _options as option
 from ._terminal import console, note, print_json, say_doubts, working
 
 if TYPE_CHECKING:
     from etastar.law import Law
+    from etastar.runs import Run
+    from etastar.schedule import Schedule
     from etastar.watch import LiveRun, RunReport
 
 Log = Annotated[
@@ -94,7 +93,7 @@ def watch_command(
     real_between("--level", level, 1e-6, 1 - 1e-6)
     real_between("--poll", poll, 0.01, 86_400.0)
     distance = None if every is None else option.count_of("--every", every)
-    planned = None if schedule is None else _schedule(schedule)
+    planned = None if schedule is None else option.parsed_schedule(schedule)
     size = None if runs_batch is None else option.positive_of("--runs-batch", runs_batch)
     with working("reading the pilots"):
         option.check_law(law_name)
@@ -119,14 +118,30 @@ def watch_command(
         batch_size=size,
     )
     if once:
-        _report_once(log, live, law_of_pilots, level, as_json)
+        _report_once(log, live, law_of_pilots, level, as_json, planned)
         return
+    reports = watch.follow(live, law_of_pilots, every=distance, level=level, poll=poll)
     with _screen(log, as_json) as show:
-        for report in watch.follow(live, law_of_pilots, every=distance, level=level, poll=poll):
+        for place, report in enumerate(reports):
+            if place == 0:
+                _say_unused(live.read(), planned)
             show(report)
 
 
-def _report_once(log: str, live: LiveRun, law: Law | None, level: float, as_json: bool) -> None:
+def _say_unused(run: Run | None, planned: Schedule | None) -> None:
+    """Say where the schedule that was given is not that of the run."""
+    if run is not None and planned is not None and run.schedule != planned:
+        note(["--schedule is not used: the log declares another schedule of its own"])
+
+
+def _report_once(
+    log: str,
+    live: LiveRun,
+    law: Law | None,
+    level: float,
+    as_json: bool,
+    planned: Schedule | None,
+) -> None:
     """Report on a log as it is."""
     from etastar.watch import PERSISTENT, report_on
 
@@ -138,6 +153,7 @@ def _report_once(log: str, live: LiveRun, law: Law | None, level: float, as_json
             f"{log}: no log with two rows yet; leave out --once to wait for it, or correct the path"
         )
     note(run.caveats)
+    _say_unused(run, planned)
     report = report_on(run, law, level)
     if as_json:
         print_json(report.to_dict())
@@ -145,16 +161,6 @@ def _report_once(log: str, live: LiveRun, law: Law | None, level: float, as_json
         from etastar.report import watch_view
 
         console().print(watch_view(report, report.alarms))
-
-
-def _schedule(text: str) -> Schedule:
-    """The schedule of a spec, of a file, or of the folder of a plan."""
-    path = Path(text).expanduser()
-    try:
-        folder = is_folder(path)
-    except (InputError, OSError, ValueError):  # a spec is no path
-        folder = False
-    return option.parsed_schedule(str(path / "schedule.json") if folder else text)
 
 
 @contextlib.contextmanager

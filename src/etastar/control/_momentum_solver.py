@@ -171,8 +171,10 @@ class _Search:
         part = np.clip((self.step - knot[after]) / (knot[after + 1] - knot[after]), 0.0, 1.0)
 
         def gathered(slope: Array) -> Array:
-            own = np.bincount(after, slope * (1 - part), count)
-            return own + np.bincount(after + 1, slope * part, count)
+            total = np.zeros(count)
+            np.add.at(total, after, slope * (1 - part))
+            np.add.at(total, after + 1, slope * part)
+            return total
 
         def objective(x: Array) -> tuple[float, Array]:
             now = _Run(knot, x[:count], x[count:])

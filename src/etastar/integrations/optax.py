@@ -67,8 +67,9 @@ def scheduled(
         dtype: as of `schedule`.
         arguments: further arguments of the optimiser.
 
-    Raises: InputError where no schedule of several is named, the optimiser takes no momentum or no
-    weight decay, a value is out of range, or what a schedule sets is among the arguments too.
+    Raises: InputError where no schedule of several is named, the optimiser is no function, takes no
+    momentum or no weight decay, a value is out of range, or what a schedule sets is among the
+    arguments too.
 
     >>> import optax
     >>> sgd = scheduled(optax.sgd, "linear:peak=0.1,horizon=10", momentum=0.9)
@@ -76,19 +77,19 @@ def scheduled(
     >>> sorted(state.hyperparams)
     ['learning_rate', 'momentum']
     """
+    if not callable(optimizer):
+        raise InputError(
+            f"optimizer is {shown(optimizer)}: give the function that makes it, such as optax.adamw"
+            " and not optax.adamw(...), with its further arguments beside it"
+        )
     controls = one_of_group(source, group)
     momentum = control_of("momentum", controls.momentum if momentum is None else momentum)
     known = inspect.signature(optimizer).parameters
     followed: dict[str, Any] = {"learning_rate": schedule(controls.schedule, dtype=dtype)}
     if momentum is not None:
-        name = next((name for name in ("momentum", "b1") if name in known), None)
-        if name is None:
-            raise InputError(
-                f"{getattr(optimizer, '__name__', optimizer)} has no momentum or b1: leave momentum"
-                " out, or take an optimiser that has one"
-            )
         varies = isinstance(momentum, Schedule)
-        followed[name] = schedule(momentum, dtype=dtype) if varies else momentum
+        value = schedule(momentum, dtype=dtype) if varies else momentum
+        followed[_momentum_name(optimizer)] = value
     if weight_decay_rule != "coupled":
         own = arguments.pop("weight_decay", None)
         followed["weight_decay"] = _decay(optimizer, controls.schedule, weight_decay_rule, own)
@@ -97,6 +98,18 @@ def scheduled(
     # Optax would call every other function, such as a mask or a dtype, with the count.
     others = known.keys() - followed.keys()
     return optax.inject_hyperparams(optimizer, static_args=others)(**followed, **arguments)
+
+
+def _momentum_name(optimizer: Callable[..., optax.GradientTransformation]) -> str:
+    """What an optimiser calls its momentum."""
+    known = inspect.signature(optimizer).parameters
+    name = next((name for name in ("momentum", "b1") if name in known), None)
+    if name is None:
+        raise InputError(
+            f"{getattr(optimizer, '__name__', optimizer)} has no momentum or b1: leave momentum"
+            " out, or take an optimiser that has one"
+        )
+    return name
 
 
 def _decay(

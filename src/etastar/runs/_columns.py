@@ -10,7 +10,7 @@ import numpy as np
 
 from etastar._errors import InputError, option
 
-from ._log_table import LogTable, numbers
+from ._log_table import LogTable, as_numbers, numbers
 from ._rate_groups import is_of_group
 
 ENOUGH = 5
@@ -19,6 +19,9 @@ MOST_NEAR = 3
 """A message suggests so many columns ..."""
 MOST_COMPARED = 300
 """... from so many: comparing the names of thousands would take seconds."""
+
+CALLS = "_step"
+"""What W&B and Trackio count themselves: by default the calls of `log`, else the step told."""
 
 # In order of preference. Compared in lower case, with / - . and blanks as underscores, so that
 # val/loss, Val-Loss and val_loss are one name. Validation losses stand before training losses.
@@ -33,7 +36,7 @@ STEP = (
     "iterations",
     "iters",
     "current_steps",
-    "_step",
+    CALLS,
 )
 # What a log without a step may count instead; updates follow from the batch size.
 COUNTED = {
@@ -205,6 +208,27 @@ def step_column(table: LogTable, given: str | None) -> str:
     if not found:
         raise _none(table, "step", STEP)
     return found[0]
+
+
+def counts_calls(table: LogTable) -> bool:
+    """Whether the column `_step` may be a count of calls: it goes up by 1 from row to row."""
+    if CALLS not in table.frame.columns:
+        return False
+    calls, there = as_numbers(table.frame[CALLS])
+    return len(calls) > 2 and bool(there.all() and np.all(np.diff(calls) == 1))
+
+
+def calls_note(table: LogTable, step: str) -> str | None:
+    """The caveat of a log whose steps were guessed to be those that its tracker counts, or None."""
+    if step != CALLS or not counts_calls(table):
+        return None
+    return (
+        f"{table.path}: the steps are those of {CALLS}, which goes up by 1 a row. Where these are"
+        " updates all is well. But a tracker that is told no step counts the calls of log, and with"
+        " one call every N updates all steps are N times too small: log the updates done, as"
+        " log(..., step=updates), name a column that counts them, or give the updates in an epoch"
+        " to a log of epochs"
+    )
 
 
 def counted_column(table: LogTable, given: str | None, unit: str | None) -> tuple[str, str]:

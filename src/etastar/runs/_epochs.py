@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from ._columns import STEP, guesses, ordinary
+from ._columns import CALLS, STEP, counts_calls, guesses, ordinary
 from ._delimited import read_delimited
 from ._file_text import read_text, run_folder_name
 from ._log_table import LogTable, Reader, numbers
@@ -53,9 +54,7 @@ def _with_sums(table: LogTable) -> LogTable:
     for kind, names in parts.items():
         sums.append(pl.Series(f"{kind}_loss", np.sum([columns[name][0] for name in names], axis=0)))
         notes.append(f"{table.path}: {kind}_loss is the sum of {', '.join(names)}")
-    return replace(
-        table, frame=table.frame.with_columns(sums), caveats=(*table.caveats, *notes[-1:])
-    )
+    return replace(table, frame=with_made(table.frame, sums), caveats=(*table.caveats, *notes[-1:]))
 
 
 def with_steps(table: LogTable, steps_per_epoch: float | None) -> LogTable:
@@ -66,7 +65,11 @@ def with_steps(table: LogTable, steps_per_epoch: float | None) -> LogTable:
     Raises:
         InputError: an epoch that is no number, with its line.
     """
-    if steps_per_epoch is None or _has(table, STEP) or not _has(table, (EPOCH,)):
+    if steps_per_epoch is None or not _has(table, (EPOCH,)):
+        return table
+    if _has(table, tuple(name for name in STEP if name != CALLS)):
+        return table
+    if _has(table, (CALLS,)) and not counts_calls(table):
         return table
     (name,) = guesses(table, (EPOCH,), EPOCH)
     table, columns = numbers(table, [name])
@@ -79,7 +82,15 @@ def with_steps(table: LogTable, steps_per_epoch: float | None) -> LogTable:
         f"{table.path}: steps are made from {name}, read as {counts}, at {steps_per_epoch:g} an"
         " epoch"
     )
-    return replace(table, frame=table.frame.with_columns(step), caveats=(*table.caveats, note))
+    return replace(table, frame=with_made(table.frame, [step]), caveats=(*table.caveats, note))
+
+
+def with_made(frame: pl.DataFrame, made: Sequence[pl.Series]) -> pl.DataFrame:
+    """The table with columns that are made of others, before those of the file.
+
+    What ends a file is its last column, where a number that was cut is looked for.
+    """
+    return pl.DataFrame(made).hstack(frame.drop([series.name for series in made], strict=False))
 
 
 def _has(table: LogTable, names: tuple[str, ...]) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import socket
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -29,6 +30,7 @@ SYSTEM = "system/"
 """Metrics of the machine are named so."""
 PAGE = 1000
 SQLITE = "sqlite:///"
+ANSWER_SECONDS = 10.0
 
 
 class MlflowRunFolder(Reader):
@@ -198,6 +200,7 @@ def _of_service(address: str, uri: str, experiment: str) -> list[LogTable]:
         from mlflow.tracking import MlflowClient
     except ImportError:
         raise missing_library(f"mlflow:{address}", "mlflow") from None
+    _check_answers(address, uri)
     try:
         with _silent("mlflow", "alembic"):
             client = MlflowClient(tracking_uri=uri)
@@ -229,6 +232,21 @@ def _of_service(address: str, uri: str, experiment: str) -> list[LogTable]:
         _table(Path(f"mlflow:{name}"), name, series, run.data.params)
         for name, (run, series) in zip(names, logged, strict=True)
     ]
+
+
+def _check_answers(address: str, uri: str) -> None:
+    """Refuse a server that nothing answers for, which MLflow's client would ask for minutes."""
+    server = urlsplit(uri)
+    if server.scheme not in ("http", "https") or server.hostname is None:
+        return
+    try:
+        port = server.port or (443 if server.scheme == "https" else 80)
+        socket.create_connection((server.hostname, port), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"mlflow:{address}: nothing answers at {server.netloc} ({error}); check the URI and"
+            " that the server runs"
+        ) from None
 
 
 @contextlib.contextmanager

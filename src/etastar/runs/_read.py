@@ -212,10 +212,11 @@ def _without_summarised(runs: list[Run]) -> list[Run]:
 
 def _run(source: Source, table: LogTable, options: _Options) -> Run:
     log = _chosen(source, table, options)
-    logged, order_notes = _logged_values.in_order(log.table, log.losses)
+    ordered, order_notes = _logged_values.in_order(log.table, log.losses)
     logged, finite_notes, diverged = _logged_values.finite_losses(
-        log.table, logged, log.loss_column
+        log.table, ordered, log.loss_column
     )
+    lost = ordered.step[ordered.step > logged.step[-1]]
     schedule, schedule_notes = _schedule(source, options, log, float(logged.step[-1]))
     logged, horizon_notes = _logged_values.within(log.table, logged, schedule.horizon)
     row = source.declaration
@@ -230,6 +231,8 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
         "loss_column": log.loss_column,
         "diverged": diverged,
     }
+    if diverged and len(lost):
+        metadata["not_finite"] = (float(lost[0]), float(lost[-1]))
     return Run(
         name=row.run if row else log.table.name,
         step=logged.step,
@@ -300,6 +303,7 @@ def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
     told = (row.unit if row else None) or options.unit
     step_name, counted = _columns.counted_column(table, options.step, told)
     unit, batch_size, size_notes = _unit(row, table, step_name, counted, options)
+    calls_note = None if options.step else _columns.calls_note(table, step_name)
     loss_name, loss_note = _columns.loss_column(table, options.loss, step_name)
     rate_name, rate_note = _columns.rate_column(table, options.lr)
     groups, group_notes = ratios_to(table, rate_name) if rate_name else ({}, [])
@@ -319,7 +323,12 @@ def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
             f"{loss_name} is a training loss averaged since the row before, and lags behind its"
             " step"
         )
-    notes = [*filter(None, (loss_note, rate_note)), *loss_notes, *rates_notes, *group_notes]
+    notes = [
+        *filter(None, (calls_note, loss_note, rate_note)),
+        *loss_notes,
+        *rates_notes,
+        *group_notes,
+    ]
     notes = (*table.caveats, *size_notes, *unit_notes, *notes)
     return _Log(table, losses, loss_name, rates, groups, unit, batch_size, notes)
 

@@ -18,6 +18,13 @@ from ._nested import flattened
 
 BATCH = ("global_batch_size", "batch_size")
 """Keys of a run's configuration that give the batch size, the first that holds a number."""
+ACCUMULATION = (
+    "gradient_accumulation_steps",
+    "grad_accum_steps",
+    "accumulate_grad_batches",
+    "grad_accum",
+)
+"""Keys of a configuration that say of how many batches an update is made."""
 SPEC = re.compile(r"[a-z_]+:[a-z_]+=")
 """How the spec of a schedule begins."""
 
@@ -69,6 +76,7 @@ def table_of_run(
         place="{path} record {line}",
         metadata=plain(config),
         headers=declared_by(config),
+        caveats=_of_a_device(path, config),
     )
 
 
@@ -83,6 +91,19 @@ def declared_by(config: Mapping[str, object]) -> Header:
     if batch is not None:
         declared["batch_size"] = batch
     return ((0, {"etastar_run": 1, **declared}),) if declared else ()
+
+
+def _of_a_device(path: Path, config: Mapping[str, object]) -> tuple[str, ...]:
+    """The caveat of a batch size that may be only a part of an update's."""
+    if _positive(config.get(BATCH[0])) or not _positive(config.get(BATCH[1])):
+        return ()
+    for key in ACCUMULATION:
+        if (parts := _positive(config.get(key))) and parts > 1:
+            return (
+                f"{path}: {BATCH[1]} {config[BATCH[1]]} is read as that of an update, but {key} is"
+                f" {parts:g}; where an update takes more, log it as {BATCH[0]}",
+            )
+    return ()
 
 
 def plain(config: Mapping[str, object]) -> dict[str, object]:

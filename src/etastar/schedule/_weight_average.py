@@ -63,14 +63,14 @@ class WeightAverage:
         if isinstance(text, cls):
             return text
         kind, _, length = str(text).partition(":")
-        one_of("average", kind, KINDS)
+        form = "window:0.2 (a part of the horizon) or ema:500 (updates)"
+        if kind not in KINDS:
+            raise InputError(f"average is {shown(text)}: give a kind and a length, such as {form}")
         try:
             number = number_in(length)
         except ValueError:
-            raise InputError(
-                f"average {shown(text)} needs a length, such as window:0.2 (a part of the horizon) "
-                "or ema:500 (updates)"
-            ) from None
+            problem = f"{shown(length)} is no number" if length else "it needs a length"
+            raise InputError(f"average is {shown(text)}: {problem}; give {form}") from None
         return cls(kind, number)
 
     @property

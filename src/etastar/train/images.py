@@ -8,7 +8,7 @@ writes `pilots/linear_0.05.csv` (step, lr, loss, train_loss) and a row of `pilot
 Ctrl-C, and does nothing once the run is finished.
 
 The images are drawn (`etastar.train.drawing`), a new one for every example: a training in one pass
-over data without an end, on one CPU core at some 200 updates a second. `--data FOLDER` reads the
+over data without an end, on one CPU core at some 150 updates a second. `--data FOLDER` reads the
 published images of CIFAR-5M instead (`etastar.train.cifar5m`). The loss is the mean cross entropy
 in nats an image: `loss` over fixed validation images after `step` updates, `train_loss` over the
 batches since the row before. The file reads from top to bottom: settings, model, data, update,
@@ -42,7 +42,6 @@ from etastar.train.loop import State, Training, evaluation_interval, run_trainin
 from etastar.train.terminal import Parser, number, run_command, run_name
 
 CLASSES = 10
-LEAK = 0.1  # slope of the activation below zero; without it a high learning rate ends all gradients
 DRAWN_AT_A_TIME = 128  # images; this many stay in the cache of one CPU core
 
 # ------------------------------------------------------------------------------------- settings
@@ -103,25 +102,30 @@ class ImageSettings:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(f(conv(f(x)))), f the leaky ReLU; x is (batch, channels, height, width).
+    """relu(shortcut(x) + branch(x)); x is (batch, channels, height, width).
 
-    The second convolution starts at zero, so that the block starts as its shortcut: this takes the
-    place of normalisation, under which the size of the weights would change the learning rate that
-    counts. Source: Zhang, Dauphin, Ma, Fixup Initialization (2019), arXiv 1901.09321, section 3.
+    The branch is convolution, normalisation, relu, convolution, normalisation; the shortcut leaves
+    x as it is, or changes its shape by a convolution of single pixels.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.first = convolution(inputs, outputs, 3, stride)
+        self.second = convolution(outputs, outputs, 3, 1)
         same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
-        nn.init.kaiming_normal_(self.first.weight)
-        nn.init.zeros_(self.second.weight)
+        self.shortcut = nn.Identity() if same else convolution(inputs, outputs, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.first(functional.leaky_relu(x, LEAK))
-        return self.shortcut(x) + self.second(functional.leaky_relu(branch, LEAK))
+        branch = self.second(functional.relu(self.first(x)))
+        return functional.relu(self.shortcut(x) + branch)
+
+
+def convolution(inputs: int, outputs: int, side: int, stride: int) -> nn.Sequential:
+    """A convolution and a normalisation over the batch."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, side, stride, padding=(side - 1) // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
 
 
 class ResidualNetwork(nn.Module):
@@ -130,25 +134,23 @@ class ResidualNetwork(nn.Module):
     A convolution that halves the image, a residual block a stage, a linear layer that starts at
     zero. That layer sees every place, not their mean: with the mean a run learns nothing for its
     first 500 updates. It sees them over the root of their number, as a mean of random places would
-    be, or it would diverge at a lower learning rate than the convolutions. Source: He et al., Deep
-    Residual Learning (2015), arXiv 1512.03385.
+    be. Source: He et al., Deep Residual Learning (2015), arXiv 1512.03385.
     """
 
     def __init__(self, width: int, stages: int, size: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        self.stem = convolution(3, width, 4, 2)
         widths = [width] + [width * 2**i for i in range(stages)]
         strides = [1] + [2] * (stages - 1)
         shapes = zip(widths[:-1], widths[1:], strides, strict=True)
         self.blocks = nn.Sequential(*(ResidualBlock(*shape) for shape in shapes))
         self.places = (size // 2**stages) ** 2
         self.head = nn.Linear(widths[-1] * self.places, CLASSES)
-        nn.init.kaiming_normal_(self.stem.weight, nonlinearity="linear")
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = functional.leaky_relu(self.blocks(self.stem(images)), LEAK)
+        x = self.blocks(functional.relu(self.stem(images)))
         return self.head(x.flatten(1) / self.places**0.5)
 
 
