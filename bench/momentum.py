@@ -1,9 +1,9 @@
 """Does momentum improve the loss exponent in the hard phase, and not in the easy one?
 
-    python bench/momentum.py --figure docs/figures/momentum.svg
+    python bench/momentum.py --longest 1000 --figure momentum.html
 
-LR and momentum are optimised together by `solve`, for horizons from 250 to 8000, where it goes
-through the exact recursion of the three moments. Prints loss, slope and its standard error beside
+LR and momentum are optimised together by `solve`, for horizons from 250 to 8000, through the
+exact recursion of the three moments. Prints loss, slope and its standard error beside
 the optimum of plain SGD, and 1 - mu in the middle of the run. Batch 8; label noise 0.25, and none
 at a = 2, s = 0.25.
 """
