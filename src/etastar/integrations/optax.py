@@ -83,8 +83,7 @@ def scheduled(
             " and not optax.adamw(...), with its further arguments beside it"
         )
     controls = one_of_group(source, group)
-    momentum = control_of("momentum", controls.momentum if momentum is None else momentum)
-    known = inspect.signature(optimizer).parameters
+    momentum = control_of("momentum", momentum if momentum is not None else controls.momentum)
     followed: dict[str, Any] = {"learning_rate": schedule(controls.schedule, dtype=dtype)}
     if momentum is not None:
         varies = isinstance(momentum, Schedule)
@@ -96,7 +95,7 @@ def scheduled(
     for name in followed.keys() & arguments.keys():
         raise InputError(f"{name} is given twice, the other time by a schedule: leave {name} out")
     # Optax would call every other function, such as a mask or a dtype, with the count.
-    others = known.keys() - followed.keys()
+    others = inspect.signature(optimizer).parameters.keys() - followed.keys()
     return optax.inject_hyperparams(optimizer, static_args=others)(**followed, **arguments)
 
 
