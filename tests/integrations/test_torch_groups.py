@@ -282,7 +282,7 @@ def test_other_schedules_or_rules_are_refused_unless_the_user_says_which():
     ):
         ScheduledLR(named(*ORDER), longer).load_state_dict(state)
     other = ScheduledLR(named(*ORDER), GROUPS, weight_decay_rule={"matrices": "timescale=9"})
-    with pytest.raises(InputError, match="with weight decay coupled, timescale=9, coupled"):
+    with pytest.raises(InputError, match="scheduler weight decay: coupled, timescale=9, coupled"):
         other.load_state_dict(state)
     optimizer = named(*ORDER)
     scheduler = ScheduledLR(optimizer, longer, on_change="replace")
