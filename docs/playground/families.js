@@ -3,8 +3,11 @@
 "use strict";
 
 const Families = (() => {
-  const SEARCH = 64; // segments of the search,
-  const FINAL = [128, 256]; // and of the loss that is shown, between which it is extrapolated
+  const SEARCH = 48; // segments of the search,
+  const SEARCH_SHORT = 96; // in runs of up to SHORT updates,
+  const SHORT = 20000;
+  const FINAL = [128, 256]; // and of the loss that is shown, between which it is extrapolated;
+  const FINAL_TABLE = [256, 512]; // a table has many kinks
   const NAMES = ["constant", "linear", "cosine", "wsd"];
   const POWER = { constant: 0, linear: 1, cosine: 2, wsd: 1 }; // of the fall at the end
 
@@ -33,7 +36,7 @@ const Families = (() => {
 
   const document = (name, peak, horizon, cooldown) =>
     name === "wsd"
-      ? { kind: "wsd", peak, horizon, cooldown, decay: "linear" }
+      ? { kind: "wsd", peak, horizon, cooldown, decay: "sqrt" }
       : { kind: name, peak, horizon };
 
   // Where a parabola through three points, the middle one lowest, has its minimum.
@@ -95,24 +98,27 @@ const Families = (() => {
   function loss(task, schedule, factor = 1) {
     const { spectrum, noise, batch } = task;
     const graded = Segments.grading(schedule, spectrum.largest);
-    const [coarse, fine] = FINAL.map((count) =>
-      Segments.finalLoss(spectrum, noise, batch, Segments.cellsOf(graded, count), factor),
-    );
-    return schedule.horizon <= FINAL[0] ? fine : fine + (fine - coarse) / 3;
+    const counts = schedule.document.kind === "table" ? FINAL_TABLE : FINAL;
+    const at = (count) =>
+      Segments.finalLoss(spectrum, noise, batch, Segments.cellsOf(graded, count), factor);
+    const fine = at(counts[1]);
+    // Where each update is on its own there is nothing to extrapolate.
+    return schedule.horizon <= counts[1] ? fine : fine + (fine - at(counts[0])) / 3;
   }
 
   // The best peak LR of one shape, from a first guess: {peak, value}.
   function bestPeak(task, name, guess, rounds, cooldown) {
     const { spectrum, noise, batch, horizon, cap } = task;
+    const mesh = horizon <= SHORT ? SEARCH_SHORT : SEARCH;
     const made = Schedules.make(document(name, guess, horizon, cooldown));
-    const cells = Segments.cellsOf(Segments.grading(made, spectrum.largest), SEARCH);
+    const cells = Segments.cellsOf(Segments.grading(made, spectrum.largest), mesh);
     const at = (log) =>
       Math.log(Segments.finalLoss(spectrum, noise, batch, cells, Math.exp(log) / guess));
     const { x, y } = least(at, Math.log(guess), Math.log(cap), 0.25, rounds);
     return { peak: Math.exp(x), value: y };
   }
 
-  // A family at its best peak LR, WSD with its best linear cooldown. `mean` is the mean LR of the
+  // A family at its best peak LR, WSD with its best cooldown, 1 - sqrt. `mean` is the mean LR of the
   // optimal schedule: at the same intrinsic time a shape is near its best.
   function best(task, name, mean) {
     const { horizon, cap } = task;
@@ -125,12 +131,12 @@ const Families = (() => {
     const fewest = Math.log(Math.min(1 / horizon, 0.5));
     const inner = (log) => {
       const cooldown = Math.max(Math.min(Math.exp(log), 0.98), 1 / horizon);
-      const found = bestPeak(task, name, near, 1, cooldown);
+      const found = bestPeak(task, name, near, 2, cooldown);
       near = found.peak;
       return found.value;
     };
     const start = task.phase.name === "easy" ? Math.log(0.5) : Math.log(0.1);
-    const { x } = least(inner, start, Math.log(0.98), 0.7, 2);
+    const { x } = least(inner, start, Math.log(0.98), 0.7, 3);
     const cooldown = Number(Math.exp(Math.max(x, fewest)).toPrecision(4));
     const { peak } = bestPeak(task, name, near, 2, cooldown);
     return { name, document: document(name, peak, horizon, cooldown) };

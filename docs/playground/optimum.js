@@ -6,9 +6,9 @@ const Optimum = (() => {
   const KNOTS = 49;
   const TABLE = 512;
   const SLOWEST = 1e-4;
-  const HALF = 128;
-  const GRID = 25;
-  const TIME = 1e-4;
+  const HALF = 96;
+  const GRID = 17;
+  const TIME = 1e-3;
 
   const { interpolated, evenly, rising, round } = Segments;
 
@@ -84,13 +84,10 @@ const Optimum = (() => {
   }
 
   // Integral over points by the trapezoid rule.
-  function integral(points, value) {
+  function integral(points, values) {
     let sum = 0;
-    let last = value(0);
     for (let i = 1; i < points.length; i++) {
-      const next = value(i);
-      sum += ((points[i] - points[i - 1]) * (next + last)) / 2;
-      last = next;
+      sum += ((points[i] - points[i - 1]) * (values[i] + values[i - 1])) / 2;
     }
     return sum;
   }
@@ -104,18 +101,20 @@ const Optimum = (() => {
       atLow = f(high - width);
     }
     let low = high - width;
-    for (let i = 0; i < 200 && high - low > 1e-10; i++) {
-      // Secants whose far end counts less and less, and now and then a bisection.
-      let middle = (low * atHigh - high * atLow) / (atHigh - atLow);
-      if (i % 4 === 3 || !(middle > low && middle < high)) middle = (low + high) / 2;
+    let side = 0;
+    for (let i = 0; i < 100 && high - low > 1e-10; i++) {
+      // Secants; an end that stays twice counts half (Illinois).
+      const middle = (low * atHigh - high * atLow) / (atHigh - atLow);
       const value = f(middle);
-      if (Math.abs(value) < 1e-13) return middle;
+      if (Math.abs(value) < 1e-12) return middle;
       if (value > 0) {
         [low, atLow] = [middle, value];
-        atHigh /= 2;
+        if (side > 0) atHigh /= 2;
+        side = 1;
       } else {
         [high, atHigh] = [middle, value];
-        atLow /= 2;
+        if (side < 0) atLow /= 2;
+        side = -1;
       }
     }
     return high;
@@ -127,19 +126,32 @@ const Optimum = (() => {
     const { bottom, top, rate: rateAt, cost: costAt } = problem.responses;
     const time = (cap * horizon) / (1 + Math.exp(-logit));
     const toGo = bothEnds(time, Math.min(0.1 * unit, 1e-3 * time));
-    const left = toGo.map((u) => (kernel(u) * (noise + bias(time - u))) / batch);
-    const logLeft = left.map(Math.log);
+    const count = toGo.length;
+    const [left, logLeft] = [new Float64Array(count), new Float64Array(count)];
+    let most = -Infinity;
+    for (let i = 0; i < count; i++) {
+      left[i] = (kernel(toGo[i]) * (noise + bias(time - toGo[i]))) / batch;
+      logLeft[i] = Math.log(left[i]);
+      most = Math.max(most, logLeft[i]);
+    }
     // Below the table noise does not feed itself: the pressure is eta^2.
     const logRate = (i, logNu) => {
       const place = logNu - logLeft[i];
       return rateAt(place) + Math.min(place - bottom, 0) / 2;
     };
-    const excess = (logNu) =>
-      Math.log(integral(toGo, (i) => Math.exp(-logRate(i, logNu))) / horizon);
-    const logNu = fallingRoot(excess, top + Math.max(...logLeft));
-    const logs = toGo.map((_, i) => logRate(i, logNu));
-    const lost = integral(toGo, (i) => left[i] * Math.exp(logs[i] + costAt(logs[i])));
-    return { loss: bias(time) + lost, toGo, rate: logs.map(Math.exp) };
+    const each = new Float64Array(count);
+    const excess = (logNu) => {
+      for (let i = 0; i < count; i++) each[i] = Math.exp(-logRate(i, logNu));
+      return Math.log(integral(toGo, each) / horizon);
+    };
+    const logNu = fallingRoot(excess, top + most);
+    const rate = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      const log = logRate(i, logNu);
+      rate[i] = Math.exp(log);
+      each[i] = left[i] * Math.exp(log + costAt(log));
+    }
+    return { loss: bias(time) + integral(toGo, each), toGo, rate };
   }
 
   // The least of a function with one minimum, by golden sections.

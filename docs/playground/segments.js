@@ -20,7 +20,8 @@ const Segments = (() => {
   const [W1, W2] = [1, -1].map((sign) => (322 + sign * 13 * Math.sqrt(70)) / 900);
   const WEIGHT = [W2, W1, 128 / 225, W1, W2];
 
-  const rising = (values) => [...new Set(values)].sort((a, b) => a - b);
+  const rising = (values) =>
+    Array.from(Float64Array.from(values).sort()).filter((x, i, all) => !i || x > all[i - 1]);
   const evenly = (low, high, count) =>
     Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
   // Halves to the even number, as NumPy rounds.

@@ -24,9 +24,9 @@ _TABLE = 512
 _SLOWEST = 1e-4
 """The smallest tabulated LR, in parts of the cap; below it noise hardly feeds itself."""
 
-_HALF = 128
-_GRID = 25
-_TIME = 1e-4
+_HALF = 96
+_GRID = 17
+_TIME = 1e-3
 """How closely the logit of the intrinsic time is found."""
 
 

@@ -1,0 +1,326 @@
+// The playground: its controls, numbers, tables and charts.
+//
+// A moved slider is answered in two turns: at once the phase, the schedules and their losses; after
+// a short rest what a wrong base LR and momentum do, in pieces that a new move interrupts.
+"use strict";
+
+const Playground = (() => {
+  const REST = 80; // milliseconds without a change before the second turn
+  const RHOS = Drawings.geometric(1 / 32, 32, 21);
+  const TOLD = [1 / 10, 1 / 3, 3, 10];
+  const PACES = [0.5, 0.71, 1, 1.41, 2, 2.83, 4];
+  const CONTROLS = [
+    { key: "capacity", name: "Capacity a", low: 1.05, high: 4, step: 0.01, first: 1.5,
+      says: "How fast the eigenvalues of the features fall: the k-th is k^-a." },
+    { key: "source", name: "Source s", low: 0.05, high: 3, step: 0.01, first: 1,
+      says: "How easy the target is: without noise the loss falls as the sum of LRs to the -s." },
+    { key: "noise", name: "Label noise", low: 1e-3, high: 10, log: true, first: 0.25,
+      says: "The variance of the noise in the labels, in the unit of the loss." },
+    { key: "batch", name: "Batch size", low: 1, high: 4096, log: true, whole: true, first: 8,
+      says: "Samples averaged in one update." },
+    { key: "horizon", name: "Horizon T", low: 100, high: 1e12, log: true, whole: true, first: 1e6,
+      says: "Updates of the whole run." },
+    { key: "momentum", name: "Momentum mu", low: 0, high: 0.98, step: 0.01, first: 0.9,
+      says: "The part of the last step that is added to each step of the optimal schedule." },
+  ]; // prettier-ignore
+  const POSITIONS = 1000; // of a logarithmic slider
+
+  const byId = (id) => document.getElementById(id);
+  const three = (x) => Number(x.toPrecision(3));
+  const ratio = (x) => (Number.isFinite(x) ? Words.general(x, 4) : "diverges");
+  const state = {};
+  const charts = {};
+  let [later, turn] = [0, 0];
+
+  const element = (tag, text = "", attributes = {}) => {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
+    return made;
+  };
+
+  const position = ({ low, high, log }, value) =>
+    log ? (POSITIONS * Math.log(value / low)) / Math.log(high / low) : value;
+
+  function valueAt(control, at) {
+    const { low, high, log } = control;
+    return limited(control, log ? three(low * (high / low) ** (at / POSITIONS)) : at);
+  }
+
+  function limited({ low, high, whole }, value) {
+    const kept = Math.min(Math.max(value, low), high);
+    return whole ? Math.round(kept) : kept;
+  }
+
+  // A slider with a number beside it and a sentence below.
+  function build(control) {
+    const { key, name, low, high, log, step, says } = control;
+    const row = element("div", "", { class: "p-control" });
+    const span = log ? { min: 0, max: POSITIONS, step: 1 } : { min: low, max: high, step };
+    const about = { "aria-describedby": `p-${key}-says` };
+    const slider = element("input", "", { type: "range", id: `p-${key}`, ...span, ...about });
+    const label = `${name}, exact value`;
+    const number = element("input", "", { type: "number", id: `p-${key}-number`, step: "any",
+      min: low, max: high, "aria-label": label }); // prettier-ignore
+    row.append(
+      element("label", name, { for: `p-${key}` }),
+      slider,
+      number,
+      element("small", says, { id: `p-${key}-says` }),
+    );
+    const change = (value) => {
+      state[key] = value;
+      if (key === "momentum") momentumMoved();
+      else update();
+    };
+    slider.addEventListener("input", () => change(valueAt(control, Number(slider.value))));
+    number.addEventListener("change", () => {
+      const value = Number(number.value);
+      change(Number.isFinite(value) && number.value ? limited(control, value) : state[key]);
+    });
+    byId(key === "momentum" ? "p-momentum-control" : "p-controls").append(row);
+  }
+
+  function showControls() {
+    CONTROLS.forEach((control) => {
+      const [slider, number] = [byId(`p-${control.key}`), byId(`p-${control.key}-number`)];
+      const value = state[control.key];
+      if (document.activeElement !== slider) slider.value = position(control, value);
+      number.value = value;
+      slider.setAttribute("aria-valuetext", Words.general(value, 4));
+    });
+  }
+
+  // The state in the link: only what differs from the first.
+  function writeLink() {
+    const given = new URLSearchParams();
+    CONTROLS.forEach(({ key, first }) => {
+      if (state[key] !== first) given.set(key, String(state[key]));
+    });
+    const hash = given.toString();
+    const { pathname, search } = window.location;
+    window.history.replaceState(null, "", hash ? `#${hash}` : pathname + search);
+  }
+
+  function readLink() {
+    const given = new URLSearchParams(window.location.hash.slice(1));
+    CONTROLS.forEach((control) => {
+      const value = Number(given.get(control.key));
+      const known = given.has(control.key) && Number.isFinite(value);
+      state[control.key] = known ? limited(control, value) : control.first;
+    });
+  }
+
+  function show(id, spec) {
+    if (charts[id]) charts[id].chart.update(spec);
+    else charts[id] = { chart: Charts.make(byId(id), spec) };
+    charts[id].spec = spec;
+  }
+
+  function showNumbers({ phase, cap, rows }) {
+    const numbers = [
+      ["phase", phase.name],
+      ["peak LR falls as T to the", `-${Words.general(phase.xi, 3)}`],
+      ["loss falls as T to the", `-${Words.general(phase.loss, 3)}`],
+      ["power of the annealing, delta", Words.general(phase.delta, 3)],
+      ["largest LR", Words.rate(cap)],
+      ["optimal loss", Words.loss(rows[0].loss)],
+    ];
+    byId("p-numbers").replaceChildren(
+      ...numbers.map(([name, value]) => {
+        const pair = element("div");
+        pair.append(element("dt", name), element("dd", value.replace(/^-0$/, "0")));
+        return pair;
+      }),
+    );
+    const away = Words.general(Math.abs(phase.distance), 3);
+    const how =
+      phase.name === "easy"
+        ? `${away} above the boundary: in the limit the whole run is annealed.`
+        : `${away} below the boundary: the annealed part of the run shrinks as T to the ` +
+          `-${Words.general(phase.annealed, 3)}.`;
+    byId("p-phase-text").textContent = `Your task is in the ${phase.name} phase, ${how}`;
+  }
+
+  // Rows of text into a table below its caption; the first cell of each is its head.
+  function fill(id, head, rows) {
+    const line = (cells, tags) => {
+      const made = element("tr");
+      made.append(...cells.map((cell, i) => element(tags(i), cell, tags(i) === "th" ? scope(i, tags) : {})));
+      return made;
+    };
+    const scope = (i, tags) => ({ scope: tags(1) === "th" ? "col" : "row" });
+    const [thead, tbody] = [element("thead"), element("tbody")];
+    thead.append(line(head, () => "th"));
+    tbody.append(...rows.map((row) => line(row, (i) => (i ? "td" : "th"))));
+    byId(id).replaceChildren(byId(id).querySelector("caption"), thead, tbody);
+  }
+
+  function showLosses({ rows, cap }) {
+    const power = (x, slow) => (x === 0 ? "constant" : `T^-${Words.general(x, 3)}${slow ? " log" : ""}`);
+    fill(
+      "p-table",
+      ["schedule", "best peak LR", "part of the largest", "final loss", "over the optimal", "loss", "peak LR"],
+      rows.map(({ name, schedule, loss, exponent }) => [
+        Drawings.NAMES[name],
+        Words.rate(schedule.peak),
+        Words.general(schedule.peak / cap, 3),
+        Words.loss(loss),
+        ratio(loss / rows[0].loss),
+        power(exponent.loss, exponent.slow),
+        power(exponent.peak, false),
+      ]),
+    );
+    const cooldown = rows.find(({ name }) => name === "wsd").document.cooldown;
+    byId("p-table-text").textContent =
+      `WSD cools down over the last ${Words.general(100 * cooldown, 3)}% of the run.`;
+  }
+
+  // The first turn.
+  let found;
+  function update() {
+    turn += 1;
+    const begun = performance.now();
+    try {
+      found = Families.solve(state);
+      showControls();
+      showNumbers(found);
+      showLosses(found);
+      show("p-phase", Drawings.phase(state));
+      show("p-schedule", Drawings.schedules(found));
+      show("p-to-go", Drawings.toGo(found));
+      byId("p-error").hidden = true;
+    } catch (error) {
+      byId("p-error").hidden = false;
+      byId("p-error").textContent = `These settings cannot be computed: ${error.message}.`;
+      return;
+    }
+    byId("p-controls").dataset.milliseconds = (performance.now() - begun).toFixed(1);
+    writeLink();
+    restThen(settle);
+  }
+
+  function momentumMoved() {
+    turn += 1;
+    showControls();
+    writeLink();
+    restThen(showMomentum);
+  }
+
+  function restThen(work) {
+    window.clearTimeout(later);
+    byId("p-momentum-text").textContent = "…";
+    const mine = turn;
+    const pause = async () => {
+      await new Promise((go) => {
+        window.setTimeout(go, 0);
+      });
+      return mine === turn;
+    };
+    later = window.setTimeout(() => work(pause), REST);
+  }
+
+  // The second turn: losses at wrong base LRs, then momentum.
+  async function settle(pause) {
+    const { spectrum, noise, batch, rows } = found;
+    const told = [...RHOS, ...TOLD];
+    const [model, bound] = [{}, {}];
+    for (const { name, schedule } of rows) {
+      const cells = Segments.cellsOf(Segments.grading(schedule, spectrum.largest), 128);
+      const at = (rho) => Segments.finalLoss(spectrum, noise, batch, cells, rho);
+      const best = at(1);
+      // A constant LR at which the feedback of noise is one has no loss in the limit.
+      model[name] = told.map((rho) => (at(rho) < 1e3 * best ? at(rho) / best : NaN));
+      if (!(await pause())) return;
+      bound[name] = Bound.inflation(schedule, told);
+      if (!(await pause())) return;
+    }
+    show("p-wrong", Drawings.wrong(rows, RHOS, model, "loss over the best, model"));
+    show("p-bound", Drawings.wrong(rows, RHOS, bound, "bound over the best"));
+    const heads = ["0.1", "1/3", "3", "10"];
+    fill(
+      "p-wrong-table",
+      ["schedule", ...heads.map((x) => `model, ${x} times`), ...heads.map((x) => `bound, ${x} times`)],
+      rows.map(({ name }) => [
+        Drawings.NAMES[name],
+        ...[model, bound].flatMap((values) => values[name].slice(RHOS.length).map(ratio)),
+      ]),
+    );
+    await showMomentum(pause);
+  }
+
+  // The optimal shape with momentum: its best factor, and what it changes.
+  async function showMomentum(pause) {
+    const { spectrum, noise, batch, rows, cap } = found;
+    const { momentum, horizon } = state;
+    const { schedule, loss } = rows[0];
+    const text = byId("p-momentum-text");
+    const done = () => {
+      byId("p-controls").dataset.settled = String(turn);
+    };
+    if (momentum === 0) {
+      text.textContent = "At mu = 0 this is plain SGD: move the slider.";
+      return done();
+    }
+    const fast = Spectra.powerLaw(state.capacity, state.source, horizon / (1 - momentum));
+    const graded = Segments.grading(schedule, spectrum.largest, 1 / (1 - momentum));
+    const [coarse, fine] = [64, 128].map((count) => Segments.cellsOf(graded, count));
+    const at = (cells, pace) =>
+      Momentum.finalLoss(fast, noise, batch, cells, momentum, pace * (1 - momentum));
+    const losses = [];
+    for (const pace of PACES) {
+      const value = at(coarse, pace);
+      losses.push(Number.isFinite(value) ? value : Infinity);
+      if (!(await pause())) return undefined;
+    }
+    const pace = PACES[losses.indexOf(Math.min(...losses))];
+    const [same, best] = [at(fine, 1), at(fine, pace)];
+    if (!(await pause())) return undefined;
+    const critical = Momentum.criticalRate(spectrum, batch, momentum);
+    const share = Words.rate(1 - momentum);
+    text.textContent =
+      `With momentum ${momentum} each step adds up to ${Words.rate(1 / (1 - momentum))} of itself: ` +
+      `the optimal schedule at ${share} times its LR moves as fast as before, and its loss is ` +
+      `${ratio(same / loss)} times that of plain SGD. Of seven factors from 0.5 to 4 of that LR the ` +
+      `best is ${pace}: the loss is then ${ratio(best / loss)} times that of plain SGD. A constant LR ` +
+      `is stable up to ${Words.rate(critical)}; the largest LR of plain SGD here is ` +
+      `${Words.rate(cap)}.`;
+    return done();
+  }
+
+  function start() {
+    CONTROLS.forEach(build);
+    readLink();
+    byId("p-keys").replaceChildren(
+      ...Object.entries(Drawings.NAMES).map(([key, name]) => {
+        const item = element("li");
+        item.append(element("i", "", { class: `p-key ${key}` }), name);
+        return item;
+      }),
+    );
+    document.querySelectorAll(".p-box").forEach((box) => {
+      box.tabIndex = 0; // so that the keyboard scrolls it
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", box.querySelector("caption").textContent);
+    });
+    byId("p-reset").addEventListener("click", () => {
+      CONTROLS.forEach(({ key, first }) => {
+        state[key] = first;
+      });
+      update();
+    });
+    window.addEventListener("hashchange", () => {
+      if (!window.location.hash.includes("=")) return; // a heading of the page
+      readLink();
+      update();
+    });
+    // The theme's switch between light and dark.
+    new MutationObserver(() => {
+      Object.values(charts).forEach(({ chart, spec }) => chart.update(spec));
+    }).observe(document.body, { attributeFilter: ["data-md-color-scheme"] });
+    update();
+  }
+
+  start();
+  return { state, found: () => found };
+})();
