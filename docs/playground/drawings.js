@@ -45,11 +45,12 @@ const Drawings = (() => {
     };
   }
 
-  const lines = (rows, x, y) => rows.map((row) => ({ name: NAMES[row.name], x, y: y(row), ...STYLES[row.name] }));
+  const lines = (rows, x, y) =>
+    rows.map((row) => ({ name: NAMES[row.name], x, y: y(row), ...STYLES[row.name] }));
 
   // Learning rates over the run.
   function schedules({ rows, horizon }) {
-    const kinks = rows.filter(({ name }) => name === "wsd").flatMap((row) => row.schedule.breakpoints);
+    const kinks = rows.find(({ name }) => name === "wsd").schedule.breakpoints;
     const steps = Segments.rising([...Segments.evenly(0, horizon, 161), ...kinks]);
     return {
       x: { label: "step [updates]", tight: true },
@@ -87,8 +88,14 @@ const Drawings = (() => {
       return { name: NAMES[name], x: kept, y, ...STYLES[name] };
     });
     return {
-      x: { label: "base LR over its best", log: true, range: [rhos[0], rhos[rhos.length - 1]],
-        format: "general3", tip: "general3", short: "factor" },
+      x: {
+        label: "base LR over its best",
+        log: true,
+        range: [rhos[0], rhos[rhos.length - 1]],
+        format: "general3",
+        tip: "general3",
+        short: "factor",
+      },
       y: { label, log: true, range: [0.9, 30], tip: "general3", format: "general3" },
       series: shown,
       height: 260,

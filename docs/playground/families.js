@@ -3,10 +3,13 @@
 "use strict";
 
 const Families = (() => {
-  const SEARCH = 48; // segments of the search,
-  const SEARCH_SHORT = 96; // in runs of up to SHORT updates,
-  const SHORT = 20000;
-  const FINAL = [128, 256]; // and of the loss that is shown, between which it is extrapolated;
+  // Segments of the search, by the updates up to which they do: a short run is less smooth.
+  const SEARCH = [
+    [500, 192],
+    [20000, 96],
+    [Infinity, 48],
+  ];
+  const FINAL = [128, 256]; // Of the loss that is shown, between which it is extrapolated;
   const FINAL_TABLE = [256, 512]; // a table has many kinks
   const NAMES = ["constant", "linear", "cosine", "wsd"];
   const POWER = { constant: 0, linear: 1, cosine: 2, wsd: 1 }; // of the fall at the end
@@ -73,23 +76,25 @@ const Families = (() => {
         high = Math.min(x + step, top);
       } else break;
     }
-    for (let i = 0; i < rounds; i++) {
+    for (let i = 0; i < rounds && high - low > 2e-3; i++) {
       if (high === x) {
         // At the top: nearer to it, until the minimum is between or is the top itself.
         const near = x - (x - low) / 4;
         if (at(near) < at(x)) [x, high] = [near, x];
-        else {
-          low = near;
-          continue;
-        }
+        else low = near;
+        continue;
       }
-      const next = vertex([low, x, high], [at(low), at(x), at(high)]);
-      if (Math.abs(next - x) < 1e-3 * first || next <= low || next >= high) break;
-      if (at(next) < at(x)) {
+      let next = vertex([low, x, high], [at(low), at(x), at(high)]);
+      // Where one side is much steeper a parabola creeps: halve the wider side now and then.
+      if (i % 3 === 2) next = high - x > x - low ? (x + high) / 2 : (x + low) / 2;
+      if (Math.abs(next - x) < 1e-3 || next <= low || next >= high) break;
+      const change = at(next) - at(x);
+      if (change < 0) {
         [low, high] = next < x ? [low, x] : [x, high];
         x = next;
       } else if (next < x) low = next;
       else high = next;
+      if (Math.abs(change) < 2e-5) break;
     }
     return { x, y: at(x) };
   }
@@ -106,39 +111,62 @@ const Families = (() => {
     return schedule.horizon <= counts[1] ? fine : fine + (fine - at(counts[0])) / 3;
   }
 
-  // The best peak LR of one shape, from a first guess: {peak, value}.
-  function bestPeak(task, name, guess, rounds, cooldown) {
-    const { spectrum, noise, batch, horizon, cap } = task;
-    const mesh = horizon <= SHORT ? SEARCH_SHORT : SEARCH;
-    const made = Schedules.make(document(name, guess, horizon, cooldown));
+  // The log of the final loss of one shape as a function of the log of its peak LR.
+  function lossAtPeak({ spectrum, noise, batch, horizon }, name, peak, cooldown) {
+    const [, mesh] = SEARCH.find(([most]) => horizon <= most);
+    const made = Schedules.make(document(name, peak, horizon, cooldown));
     const cells = Segments.cellsOf(Segments.grading(made, spectrum.largest), mesh);
-    const at = (log) =>
-      Math.log(Segments.finalLoss(spectrum, noise, batch, cells, Math.exp(log) / guess));
-    const { x, y } = least(at, Math.log(guess), Math.log(cap), 0.25, rounds);
-    return { peak: Math.exp(x), value: y };
+    return (log) =>
+      Math.log(Segments.finalLoss(spectrum, noise, batch, cells, Math.exp(log) / peak));
   }
 
-  // A family at its best peak LR, WSD with its best cooldown, 1 - sqrt. `mean` is the mean LR of the
-  // optimal schedule: at the same intrinsic time a shape is near its best.
+  // The best peak LR of one shape, from a first guess.
+  function bestPeak(task, name, guess, cooldown) {
+    const f = lossAtPeak(task, name, guess, cooldown);
+    return Math.exp(least(f, Math.log(guess), Math.log(task.cap), 0.25, 12).x);
+  }
+
+  // The lowest point of a parabola through three points near a guess: {x, y}.
+  function valley(f, guess, top) {
+    const step = 0.3;
+    const last = Math.min(guess + step, top);
+    const x = [last - 2 * step, last - step, last];
+    const y = x.map(f).map((value) => (Number.isFinite(value) ? value : 1e300));
+    const lowest = y.indexOf(Math.min(...y));
+    const at = vertex(x, y);
+    if (lowest !== 1 && (at <= x[0] || at >= x[2] || at === x[1])) {
+      return { x: x[lowest], y: y[lowest] };
+    }
+    const left = (y[1] - y[0]) / step;
+    const bend = ((y[2] - y[1]) / step - left) / (2 * step);
+    return { x: at, y: y[0] + (at - x[0]) * (left + bend * (at - x[1])) };
+  }
+
+  // A family at its best peak LR, WSD with its best cooldown, 1 - sqrt. `mean` is the mean LR of
+  // the optimal schedule: at the same intrinsic time a shape is near its best.
   function best(task, name, mean) {
     const { horizon, cap } = task;
-    const guess = Math.min(mean * { constant: 0.5, linear: 2, cosine: 2, wsd: 1.5 }[name], cap);
     if (name !== "wsd") {
-      const { peak } = bestPeak(task, name, guess, 3);
-      return { name, document: document(name, peak, horizon) };
+      const guess = Math.min(mean * (name === "constant" ? 0.4 : 1.9), cap);
+      return { name, document: document(name, bestPeak(task, name, guess), horizon) };
     }
-    let near = guess;
-    const fewest = Math.log(Math.min(1 / horizon, 0.5));
+    let time = mean; // the mean LR that is best, as far as is known
+    const meanOf = (cooldown) => 1 - (2 / 3) * cooldown;
+    const kept = (log) => Math.max(Math.min(Math.exp(log), 0.98), 1 / horizon);
+    const peakAt = (cooldown) => Math.min(time / meanOf(cooldown), cap);
     const inner = (log) => {
-      const cooldown = Math.max(Math.min(Math.exp(log), 0.98), 1 / horizon);
-      const found = bestPeak(task, name, near, 2, cooldown);
-      near = found.peak;
-      return found.value;
+      const cooldown = kept(log);
+      const f = lossAtPeak(task, name, peakAt(cooldown), cooldown);
+      const [guess, top] = [peakAt(cooldown), cap].map(Math.log);
+      // Near the cap the noise's feedback is steep, and no parabola.
+      const { x, y } = top - guess < 0.3 ? least(f, guess, top, 0.1, 4) : valley(f, guess, top);
+      time = Math.exp(x) * meanOf(cooldown);
+      return y;
     };
-    const start = task.phase.name === "easy" ? Math.log(0.5) : Math.log(0.1);
-    const { x } = least(inner, start, Math.log(0.98), 0.7, 3);
-    const cooldown = Number(Math.exp(Math.max(x, fewest)).toPrecision(4));
-    const { peak } = bestPeak(task, name, near, 2, cooldown);
+    const start = task.phase.name === "easy" ? 0.6 : 0.1;
+    const { x } = least(inner, Math.log(start), Math.log(0.98), 0.5, 3);
+    const cooldown = Number(kept(x).toPrecision(4));
+    const peak = bestPeak(task, name, peakAt(cooldown), cooldown);
     return { name, document: document(name, peak, horizon, cooldown) };
   }
 

@@ -6,6 +6,7 @@ const Optimum = (() => {
   const KNOTS = 49;
   const TABLE = 512;
   const SLOWEST = 1e-4;
+  const MOST = 1 - 1e-9;
   const HALF = 96;
   const GRID = 17;
   const TIME = 1e-3;
@@ -37,7 +38,7 @@ const Optimum = (() => {
         gain += (multiplicity[k] * rate * x) / room;
         slope += (multiplicity[k] * 2 * x) / (room * room);
       }
-      gain /= batch;
+      gain = Math.min(gain / batch, MOST);
       pressure.push(2 * log + Math.log((1 - gain + (rate * slope) / batch) / (1 - gain) ** 2));
       cost.push(-Math.log1p(-gain));
     });

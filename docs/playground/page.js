@@ -22,7 +22,7 @@ const Playground = (() => {
       says: "Updates of the whole run." },
     { key: "momentum", name: "Momentum mu", low: 0, high: 0.98, step: 0.01, first: 0.9,
       says: "The part of the last step that is added to each step of the optimal schedule." },
-  ]; // prettier-ignore
+  ];
   const POSITIONS = 1000; // of a logarithmic slider
 
   const byId = (id) => document.getElementById(id);
@@ -61,7 +61,7 @@ const Playground = (() => {
     const slider = element("input", "", { type: "range", id: `p-${key}`, ...span, ...about });
     const label = `${name}, exact value`;
     const number = element("input", "", { type: "number", id: `p-${key}-number`, step: "any",
-      min: low, max: high, "aria-label": label }); // prettier-ignore
+      min: low, max: high, "aria-label": label });
     row.append(
       element("label", name, { for: `p-${key}` }),
       slider,
@@ -146,10 +146,12 @@ const Playground = (() => {
   function fill(id, head, rows) {
     const line = (cells, tags) => {
       const made = element("tr");
-      made.append(...cells.map((cell, i) => element(tags(i), cell, tags(i) === "th" ? scope(i, tags) : {})));
+      const scope = { scope: tags(1) === "th" ? "col" : "row" };
+      cells.forEach((cell, i) => {
+        made.append(element(tags(i), cell, tags(i) === "th" ? scope : {}));
+      });
       return made;
     };
-    const scope = (i, tags) => ({ scope: tags(1) === "th" ? "col" : "row" });
     const [thead, tbody] = [element("thead"), element("tbody")];
     thead.append(line(head, () => "th"));
     tbody.append(...rows.map((row) => line(row, (i) => (i ? "td" : "th"))));
@@ -157,10 +159,19 @@ const Playground = (() => {
   }
 
   function showLosses({ rows, cap }) {
-    const power = (x, slow) => (x === 0 ? "constant" : `T^-${Words.general(x, 3)}${slow ? " log" : ""}`);
+    const power = (x, slow) =>
+      x === 0 ? "constant" : `T^-${Words.general(x, 3)}${slow ? " log" : ""}`;
     fill(
       "p-table",
-      ["schedule", "best peak LR", "part of the largest", "final loss", "over the optimal", "loss", "peak LR"],
+      [
+        "schedule",
+        "best peak LR",
+        "of the largest",
+        "final loss",
+        "over the optimal",
+        "loss as",
+        "peak as",
+      ],
       rows.map(({ name, schedule, loss, exponent }) => [
         Drawings.NAMES[name],
         Words.rate(schedule.peak),
@@ -240,7 +251,7 @@ const Playground = (() => {
     const heads = ["0.1", "1/3", "3", "10"];
     fill(
       "p-wrong-table",
-      ["schedule", ...heads.map((x) => `model, ${x} times`), ...heads.map((x) => `bound, ${x} times`)],
+      ["schedule", ...["model", "bound"].flatMap((of) => heads.map((x) => `${of}, ${x} ×`))],
       rows.map(({ name }) => [
         Drawings.NAMES[name],
         ...[model, bound].flatMap((values) => values[name].slice(RHOS.length).map(ratio)),
@@ -279,12 +290,12 @@ const Playground = (() => {
     const critical = Momentum.criticalRate(spectrum, batch, momentum);
     const share = Words.rate(1 - momentum);
     text.textContent =
-      `With momentum ${momentum} each step adds up to ${Words.rate(1 / (1 - momentum))} of itself: ` +
-      `the optimal schedule at ${share} times its LR moves as fast as before, and its loss is ` +
-      `${ratio(same / loss)} times that of plain SGD. Of seven factors from 0.5 to 4 of that LR the ` +
-      `best is ${pace}: the loss is then ${ratio(best / loss)} times that of plain SGD. A constant LR ` +
-      `is stable up to ${Words.rate(critical)}; the largest LR of plain SGD here is ` +
-      `${Words.rate(cap)}.`;
+      `With momentum ${momentum} a step adds up to ${Words.rate(1 / (1 - momentum))} times itself. ` +
+      `The optimal schedule at ${share} times its LR moves as fast as before; its loss is ` +
+      `${ratio(same / loss)} times that of plain SGD. Of seven factors of that LR, from 0.5 to 4, ` +
+      `the best is ${pace}: the loss is then ${ratio(best / loss)} times that of plain SGD. ` +
+      `A constant LR with this momentum is stable up to ${Words.rate(critical)}; the largest LR ` +
+      `of plain SGD on this page is ${Words.rate(cap)}.`;
     return done();
   }
 

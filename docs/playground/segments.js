@@ -71,13 +71,14 @@ const Segments = (() => {
   function ages(time, starts, shortest) {
     const last = time[time.length - 1];
     const whole = Math.log1p(last / shortest);
+    let [piece, before] = [0, 0];
+    const grown = (t, first) => Math.log1p(Math.max(t - first, 0) / shortest);
     return time.map((t) => {
-      let since = 0;
-      starts.forEach((first, i) => {
-        const stop = i + 1 < starts.length ? starts[i + 1] : last;
-        since += Math.log1p(Math.min(Math.max(t - first, 0), stop - first) / shortest);
-      });
-      return [whole - Math.log1p((last - t) / shortest), since];
+      while (piece + 1 < starts.length && t >= starts[piece + 1]) {
+        before += grown(starts[piece + 1], starts[piece]);
+        piece += 1;
+      }
+      return [whole - Math.log1p((last - t) / shortest), before + grown(t, starts[piece])];
     });
   }
 
@@ -108,7 +109,7 @@ const Segments = (() => {
       const inside = Math.min((step[i] + step[i - 1]) / 2, Math.max(end - 1, 0));
       time.push(time[i - 1] + (step[i] - step[i - 1]) * schedule.value(inside) * hasten);
     }
-    const starts = sharp.map((x) => time[step.indexOf(x)]);
+    const starts = sharp.map((x) => time[Schedules.lastAtMost(step, x)]);
     const inTime = ages(time, starts, FORGET / largest);
     const inSteps = ages(step, sharp, 1);
     const graded = inTime.map(([toGo, since]) => toGo + AFTER_JUMP * since);

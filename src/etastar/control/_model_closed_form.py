@@ -24,6 +24,9 @@ _TABLE = 512
 _SLOWEST = 1e-4
 """The smallest tabulated LR, in parts of the cap; below it noise hardly feeds itself."""
 
+_MOST = 1.0 - 1e-9
+"""The largest gain of the noise: with one mode it is 1 at the cap itself."""
+
 _HALF = 96
 _GRID = 17
 _TIME = 1e-3
@@ -59,7 +62,7 @@ def closed_form(model: Model, horizon: int) -> Member:
     >>> from etastar.model import PowerLaw
     >>> found = closed_form(PowerLaw(1.5, 1.0, 0.25, 8), 10**6)
     >>> f"{found.loss:.3e}", f"{found.schedule.peak:.3f}"
-    ('6.096e-05', '0.028')
+    ('6.096e-05', '0.039')
     """
     steps = whole("horizon", horizon, FEWEST)
     schedule = closed_form_schedule(model, steps)
@@ -167,6 +170,7 @@ def _responses(spectrum: Spectrum, batch: float, cap: float) -> tuple[_Tabulated
     room = 2.0 - rate * x * (1.0 + 1.0 / batch)
     missing = spectrum.trace - float(weight @ x)
     gain = ((rate * x / room) @ weight + rate[:, 0] * missing / 2.0) / batch
+    gain = np.minimum(gain, _MOST)
     slope = ((2.0 * x / room**2) @ weight + missing / 2.0) / batch
     pressure = 2.0 * log_rate + np.log((1.0 - gain + rate[:, 0] * slope) / (1.0 - gain) ** 2)
     even = np.linspace(pressure[0], pressure[-1], _TABLE)
