@@ -1,4 +1,4 @@
-// The playground: its controls, numbers, tables and charts.
+// The playground: its numbers, tables and charts.
 //
 // A moved slider is answered in two turns: at once the phase, the schedules and their losses; after
 // a short rest what a wrong base LR and momentum do, in pieces that a new move interrupts.
@@ -9,107 +9,11 @@ const Playground = (() => {
   const RHOS = Drawings.geometric(1 / 32, 32, 21);
   const TOLD = [1 / 10, 1 / 3, 3, 10];
   const PACES = [0.5, 0.71, 1, 1.41, 2, 2.83, 4];
-  const CONTROLS = [
-    { key: "capacity", name: "Capacity a", low: 1.05, high: 4, step: 0.01, first: 1.5,
-      says: "How fast the eigenvalues of the features fall: the k-th is k^-a." },
-    { key: "source", name: "Source s", low: 0.05, high: 3, step: 0.01, first: 1,
-      says: "How easy the target is: without noise the loss falls as the sum of LRs to the -s." },
-    { key: "noise", name: "Label noise", low: 1e-3, high: 10, log: true, first: 0.25,
-      says: "The variance of the noise in the labels, in the unit of the loss." },
-    { key: "batch", name: "Batch size", low: 1, high: 4096, log: true, whole: true, first: 8,
-      says: "Samples averaged in one update." },
-    { key: "horizon", name: "Horizon T", low: 100, high: 1e12, log: true, whole: true, first: 1e6,
-      says: "Updates of the whole run." },
-    { key: "momentum", name: "Momentum mu", low: 0, high: 0.98, step: 0.01, first: 0.9,
-      says: "The part of the last step that is added to each step of the optimal schedule." },
-  ];
-  const POSITIONS = 1000; // of a logarithmic slider
-
   const byId = (id) => document.getElementById(id);
-  const three = (x) => Number(x.toPrecision(3));
   const ratio = (x) => (Number.isFinite(x) ? Words.general(x, 4) : "diverges");
-  const state = {};
+  const { state, element } = Controls;
   const charts = {};
   let [later, turn] = [0, 0];
-
-  const element = (tag, text = "", attributes = {}) => {
-    const made = document.createElement(tag);
-    made.textContent = text;
-    Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
-    return made;
-  };
-
-  const position = ({ low, high, log }, value) =>
-    log ? (POSITIONS * Math.log(value / low)) / Math.log(high / low) : value;
-
-  function valueAt(control, at) {
-    const { low, high, log } = control;
-    return limited(control, log ? three(low * (high / low) ** (at / POSITIONS)) : at);
-  }
-
-  function limited({ low, high, whole }, value) {
-    const kept = Math.min(Math.max(value, low), high);
-    return whole ? Math.round(kept) : kept;
-  }
-
-  // A slider with a number beside it and a sentence below.
-  function build(control) {
-    const { key, name, low, high, log, step, says } = control;
-    const row = element("div", "", { class: "p-control" });
-    const span = log ? { min: 0, max: POSITIONS, step: 1 } : { min: low, max: high, step };
-    const about = { "aria-describedby": `p-${key}-says` };
-    const slider = element("input", "", { type: "range", id: `p-${key}`, ...span, ...about });
-    const label = `${name}, exact value`;
-    const number = element("input", "", { type: "number", id: `p-${key}-number`, step: "any",
-      min: low, max: high, "aria-label": label });
-    row.append(
-      element("label", name, { for: `p-${key}` }),
-      slider,
-      number,
-      element("small", says, { id: `p-${key}-says` }),
-    );
-    const change = (value) => {
-      state[key] = value;
-      if (key === "momentum") momentumMoved();
-      else update();
-    };
-    slider.addEventListener("input", () => change(valueAt(control, Number(slider.value))));
-    number.addEventListener("change", () => {
-      const value = Number(number.value);
-      change(Number.isFinite(value) && number.value ? limited(control, value) : state[key]);
-    });
-    byId(key === "momentum" ? "p-momentum-control" : "p-controls").append(row);
-  }
-
-  function showControls() {
-    CONTROLS.forEach((control) => {
-      const [slider, number] = [byId(`p-${control.key}`), byId(`p-${control.key}-number`)];
-      const value = state[control.key];
-      if (document.activeElement !== slider) slider.value = position(control, value);
-      number.value = value;
-      slider.setAttribute("aria-valuetext", Words.general(value, 4));
-    });
-  }
-
-  // The state in the link: only what differs from the first.
-  function writeLink() {
-    const given = new URLSearchParams();
-    CONTROLS.forEach(({ key, first }) => {
-      if (state[key] !== first) given.set(key, String(state[key]));
-    });
-    const hash = given.toString();
-    const { pathname, search } = window.location;
-    window.history.replaceState(null, "", hash ? `#${hash}` : pathname + search);
-  }
-
-  function readLink() {
-    const given = new URLSearchParams(window.location.hash.slice(1));
-    CONTROLS.forEach((control) => {
-      const value = Number(given.get(control.key));
-      const known = given.has(control.key) && Number.isFinite(value);
-      state[control.key] = known ? limited(control, value) : control.first;
-    });
-  }
 
   function show(id, spec) {
     if (charts[id]) charts[id].chart.update(spec);
@@ -124,7 +28,7 @@ const Playground = (() => {
       ["loss falls as T to the", `-${Words.general(phase.loss, 3)}`],
       ["power of the annealing, delta", Words.general(phase.delta, 3)],
       ["largest LR", Words.rate(cap)],
-      ["optimal loss", Words.loss(rows[0].loss)],
+      ["optimal loss", Words.loss4(rows[0].loss)],
     ];
     byId("p-numbers").replaceChildren(
       ...numbers.map(([name, value]) => {
@@ -165,19 +69,19 @@ const Playground = (() => {
       "p-table",
       [
         "schedule",
-        "best peak LR",
-        "of the largest",
         "final loss",
         "over the optimal",
+        "best peak LR",
+        "of the largest",
         "loss as",
         "peak as",
       ],
       rows.map(({ name, schedule, loss, exponent }) => [
         Drawings.NAMES[name],
+        Words.loss4(loss),
+        ratio(loss / rows[0].loss),
         Words.rate(schedule.peak),
         Words.general(schedule.peak / cap, 3),
-        Words.loss(loss),
-        ratio(loss / rows[0].loss),
         power(exponent.loss, exponent.slow),
         power(exponent.peak, false),
       ]),
@@ -194,7 +98,7 @@ const Playground = (() => {
     const begun = performance.now();
     try {
       found = Families.solve(state);
-      showControls();
+      Controls.show();
       showNumbers(found);
       showLosses(found);
       show("p-phase", Drawings.phase(state));
@@ -207,14 +111,14 @@ const Playground = (() => {
       return;
     }
     byId("p-controls").dataset.milliseconds = (performance.now() - begun).toFixed(1);
-    writeLink();
+    Controls.writeLink();
     restThen(settle);
   }
 
   function momentumMoved() {
     turn += 1;
-    showControls();
-    writeLink();
+    Controls.show();
+    Controls.writeLink();
     restThen(showMomentum);
   }
 
@@ -290,18 +194,18 @@ const Playground = (() => {
     const critical = Momentum.criticalRate(spectrum, batch, momentum);
     const share = Words.rate(1 - momentum);
     text.textContent =
-      `With momentum ${momentum} a step adds up to ${Words.rate(1 / (1 - momentum))} times itself. ` +
-      `The optimal schedule at ${share} times its LR moves as fast as before; its loss is ` +
-      `${ratio(same / loss)} times that of plain SGD. Of seven factors of that LR, from 0.5 to 4, ` +
-      `the best is ${pace}: the loss is then ${ratio(best / loss)} times that of plain SGD. ` +
-      `A constant LR with this momentum is stable up to ${Words.rate(critical)}; the largest LR ` +
-      `of plain SGD on this page is ${Words.rate(cap)}.`;
+      `With momentum ${momentum} a step adds up to ` +
+      `${Words.rate(1 / (1 - momentum))} times itself. The optimal schedule at ` +
+      `${share} times its LR moves as fast as before; its loss is ` +
+      `${ratio(same / loss)} times that of plain SGD. Of seven factors of that LR, from 0.5 to ` +
+      `4, the best is ${pace}: the loss is then ${ratio(best / loss)} times that of plain SGD. ` +
+      `A constant LR with this momentum is stable up to ${Words.rate(critical)}; the largest ` +
+      `LR of plain SGD on this page is ${Words.rate(cap)}.`;
     return done();
   }
 
   function start() {
-    CONTROLS.forEach(build);
-    readLink();
+    Controls.start((key) => (key === "momentum" ? momentumMoved() : update()));
     byId("p-keys").replaceChildren(
       ...Object.entries(Drawings.NAMES).map(([key, name]) => {
         const item = element("li");
@@ -315,14 +219,12 @@ const Playground = (() => {
       box.setAttribute("aria-label", box.querySelector("caption").textContent);
     });
     byId("p-reset").addEventListener("click", () => {
-      CONTROLS.forEach(({ key, first }) => {
-        state[key] = first;
-      });
+      Controls.reset();
       update();
     });
     window.addEventListener("hashchange", () => {
       if (!window.location.hash.includes("=")) return; // a heading of the page
-      readLink();
+      Controls.readLink();
       update();
     });
     // The theme's switch between light and dark.
