@@ -24,7 +24,8 @@ import torch
 from etastar.integrations.torch import RunLog, ScheduledLR, Watch
 from etastar.schedule import parse_schedule
 from etastar.train.corpus import load_corpus
-from etastar.train.gpt import GPT, Batches, Log, Settings, State, make_optimizer, update
+from etastar.train.gpt import GPT, Batches, Settings, make_optimizer, update
+from etastar.train.loop import Log, State
 
 PILOTS = Path(__file__).parents[1] / "examples/gpt/pilots"
 EVERY = 50

@@ -128,7 +128,12 @@ def test_integers_beyond_every_float_are_refused_wherever_numbers_are_taken():
         lambda: control_of("momentum", huge),
         lambda: control_of("batch size", huge),
         lambda: table([0, huge], [1.0, 1.0], horizon=10),
-        lambda: Run("a", [0, huge], [1.0, 2.0], parse_schedule("constant:peak=1,horizon=10")),
+        lambda: Run(
+            "a",
+            np.array([0, huge], dtype=object),
+            np.array([1.0, 2.0]),
+            parse_schedule("constant:peak=1,horizon=10"),
+        ),
         lambda: Spectrum(eigenvalue=[1.0, huge], target=[1.0, 1.0]),
     ):
         with pytest.raises(InputError):

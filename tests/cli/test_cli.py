@@ -232,6 +232,15 @@ def test_forecast_takes_the_file_that_plan_writes(capsys, fitting, logs, tmp_pat
     )
     _, from_spec, _ = run(capsys, "forecast", logs, "--schedule", SPEC, *words)
     assert from_file == from_spec
+    _, from_folder, _ = run(capsys, "forecast", logs, "--schedule", tmp_path, *words)
+    assert from_folder == from_spec
+
+
+def test_export_takes_the_folder_of_a_plan(capsys, tmp_path):
+    parse_schedule(SPEC).save(tmp_path / "schedule.json")
+    _, from_folder, _ = run(capsys, "export", tmp_path, "--to", "torch")
+    _, from_spec, _ = run(capsys, "export", SPEC, "--to", "torch")
+    assert from_folder == from_spec
 
 
 def test_forecast_hands_its_transient_on(capsys, monkeypatch, logs, plan_of):

@@ -112,7 +112,7 @@ def odd_wandb_records(draw: st.DrawFn) -> tuple[str, bytes]:
     content = bytearray(b":W&B\xe1\xbe\x00")
     for step, loss, lr in ROWS:
         record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
-        values = {"val/loss": loss, "lr": lr}
+        values: dict[str, Any] = {"val/loss": loss, "lr": lr}
         if draw(st.integers(0, 39)) == 0:
             key = draw(st.sampled_from(("val/loss", "lr", "_step")) | _sound_text)
             values[key] = draw(odd_values)

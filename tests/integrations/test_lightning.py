@@ -135,6 +135,28 @@ def test_the_loss_of_a_log_may_be_the_validations(tmp_path: Path) -> None:
         fit(Line(), RunLogCallback(tmp_path / "b.jsonl", loss="valid_loss"))
 
 
+def test_a_log_without_rows_is_a_warning(tmp_path: Path) -> None:
+    silent = RunLogCallback(tmp_path / "run.jsonl", loss="val_loss", batch_size=8)
+    with pytest.warns(UserWarning, match="no row was written, as no validation logged val_loss"):
+        fit(Line(), silent, limit_val_batches=0)
+
+
+def test_a_run_log_declares_the_ratios_of_named_groups(tmp_path: Path) -> None:
+    class Named(Line):
+        def configure_optimizers(self) -> Any:
+            groups = [
+                {"params": [self.layer.weight], "name": "weight"},
+                {"params": [self.layer.bias], "name": "bias"},
+            ]
+            source = {"weight": SPEC, "bias": 0.5}
+            return optimizer_config(torch.optim.SGD(groups, lr=1.0, momentum=0.1), source)
+
+    path = tmp_path / "run.jsonl"
+    fit(Named(), RunLogCallback(path, batch_size=8, every=4))
+    (run,) = read_runs(path)
+    assert run.groups == {"weight": 1.0, "bias": 0.5}
+
+
 def test_bad_input_is_refused_with_a_way_out(tmp_path: Path) -> None:
     log = RunLogCallback(tmp_path / "run.jsonl")
     with pytest.raises(

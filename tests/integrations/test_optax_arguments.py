@@ -186,3 +186,8 @@ def test_what_a_schedule_gives_is_not_given_twice() -> None:
         scheduled(optax.sgd, SPEC, learning_rate=0.1)
     with pytest.raises(InputError, match="b1 is given twice"):
         scheduled(optax.adam, SPEC, momentum=0.9, b1=0.8)
+
+
+def test_an_optimiser_that_is_made_already_is_refused():
+    with pytest.raises(InputError, match=r"such as optax\.adamw and not optax\.adamw\(\.\.\.\)"):
+        scheduled(optax.adamw(1e-3), SPEC)  # type: ignore[arg-type]

@@ -398,6 +398,40 @@ def saved_after(updates, spec=WSD, **keys):
     return optimizer.state_dict(), scheduler.state_dict()
 
 
+def test_an_optimisers_state_loaded_without_the_schedulers_is_a_warning_once():
+    saved = saved_after(50, WSD)
+    optimizer = sgd(momentum=0.9)
+    scheduler = ScheduledLR(optimizer, WSD)
+    optimizer.load_state_dict(saved[0])
+    with pytest.warns(UserWarning, match="call load_state_dict of the scheduler"):
+        advance(optimizer, scheduler)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        advance(optimizer, scheduler)
+        for order in ORDERS:
+            again = sgd(momentum=0.9)
+            advance(again, resumed(order, again, lambda each: ScheduledLR(each, WSD), saved))
+
+
+def test_what_a_refused_checkpoint_follows_is_told_in_few_words():
+    def planned(end):
+        knots = "/".join(f"{100 * t}:{0.1 / (1 + t) + end}" for t in range(30))
+        return f"table:knots={knots},horizon=3000"
+
+    def scheduler(end):
+        groups = {"a": planned(end), "b": "cosine:peak=0.1,horizon=3000"}
+        weights = torch.zeros(1, requires_grad=True)
+        return ScheduledLR(torch.optim.SGD([{"params": [weights], "name": "a"}]), groups)
+
+    with pytest.raises(InputError) as refused:
+        scheduler(0.02).load_state_dict(scheduler(0.01).state_dict())
+    message = str(refused.value)
+    assert "follows a: a table with horizon 3000, peak 0.11," in message
+    assert "this scheduler a: a table with horizon 3000, peak 0.12," in message
+    assert "b: cosine" not in message  # which is the same in both
+    assert message.endswith("or 'replace' to change")
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("on_change", [None, "keep", "replace"])
 def test_a_changed_schedule_is_followed_only_where_asked(order, on_change):

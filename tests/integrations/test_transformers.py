@@ -201,6 +201,22 @@ def test_a_log_without_rows_is_a_warning(tmp_path: Path) -> None:
         trainer(tmp_path, silent, max_steps=2).train()
 
 
+def test_a_run_log_declares_the_ratios_of_named_groups(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    made = trainer(tmp_path, RunLogCallback(path), source=None)
+    weights = list(made.model.parameters())
+    groups = [
+        {"params": weights[1:], "name": "rest", "lr": 1.0},
+        {"params": weights[:1], "name": "embedding", "lr": 1.0},
+    ]
+    made.optimizer = torch.optim.AdamW(groups)
+    source = {"rest": f"linear:peak=1e-3,horizon={UPDATES}", "embedding": 0.25}
+    made.lr_scheduler = ScheduledLR(made.optimizer, source)
+    made.train()
+    (run,) = read_runs(path)
+    assert run.groups == {"rest": 1.0, "embedding": 0.25}
+
+
 T, W, PEAK, FINAL = 300, 30, 0.3, 0.1
 OWN = {
     f"constant:peak={PEAK},horizon={T},warmup={W}": (

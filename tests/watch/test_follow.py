@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from etastar.integrations._log import RunLog
 from etastar.runs import Run
-from etastar.schedule import InputError
-from etastar.watch import LiveRun, follow
+from etastar.schedule import InputError, parse_schedule
+from etastar.watch import LiveRun, follow, report_on
 from etastar.watch import _follow as following
 from tests.helpers.laws import make_run
 
 SPEC = "cosine:peak=1e-3,horizon=4000,warmup=100"
 RUN = make_run(SPEC, seed=7)
+HORIZON = RUN.schedule.horizon
 
 
 def read(live: LiveRun) -> Run:
@@ -109,6 +111,35 @@ def test_a_divergence_is_reported_though_its_rows_have_no_loss(tmp_path):
         next(reports)
     assert [[alarm.kind for alarm in report.alarms] for report in found] == [[], ["divergence"]]
     assert found[1].final is None
+    assert found[1].alarms[0].message == ("divergence from step 1,050: the loss is NaN or infinite")
+    assert found[1].step == 1100
+    assert found[1].to_dict()["warnings"][0]["step"] == 1050
+
+
+def test_a_run_of_lost_losses_ends_at_its_horizon(tmp_path):
+    path = tmp_path / "long.csv"
+    rows = [f"{step},{3 if step <= 500 else 'nan'}\n" for step in range(50, HORIZON + 1, 50)]
+    path.write_text("step,loss\n" + "".join(rows))
+
+    def wait(_):
+        raise AssertionError("the watch waits for a run that has ended")
+
+    (report,) = follow(LiveRun(path, schedule=SPEC), wait=wait)
+    assert report.ended
+    assert report.step == HORIZON
+    assert report.alarms[0].step == 550
+
+
+def test_a_run_whose_losses_are_lost_is_not_on_its_plan(law):
+    schedule = parse_schedule(SPEC)
+    steps = np.arange(50.0, 501.0, 50.0)
+    loss = law.predict(schedule, steps).mean
+    run = Run("a", steps, loss, schedule)
+    assert report_on(run, law).on_plan
+    lost = replace(run, metadata={"diverged": True, "not_finite": (550.0, 900.0)})
+    report = report_on(lost, law)
+    assert report.on_plan is False
+    assert "plan" not in report.line
 
 
 def test_rotation_keeps_the_rows_before(tmp_path):

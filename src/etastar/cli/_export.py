@@ -15,7 +15,8 @@ from . import _options as option
 from ._terminal import note, print_json, working
 
 Source = Annotated[
-    str, typer.Argument(metavar="SCHEDULE", help="A schedule.json, or a spec string.")
+    str,
+    typer.Argument(metavar="SCHEDULE", help="A schedule.json, the folder of a plan, or a spec."),
 ]
 NAMES = (
     "torch",
@@ -71,8 +72,8 @@ def export_command(
             from etastar.law import fit
 
             law = fit(option.read_logs(runs))
-        elif schedule.lower().endswith(".json"):
-            plan = plan_beside(Path(schedule), wanted)
+        elif (file := option.schedule_file(schedule)) is not None:
+            plan = plan_beside(file, wanted)
         result = export_schedule(given, to, law=law, plan=plan)
         if out is not None:
             write_text(out, result.text)

@@ -14,7 +14,7 @@ import typer
 
 from etastar._checks import number_in, part, shown
 from etastar._errors import InputError, known_names
-from etastar._files import prepare_folder
+from etastar._files import is_folder, prepare_folder
 from etastar.schedule import (
     UNITS,
     GroupSchedules,
@@ -236,7 +236,7 @@ def numbers_of(name: str, text: str, above: float) -> list[float]:
 
 
 def parsed_schedule(text: str, unit: Unit | None = None) -> Schedule:
-    """A schedule from a spec string, or from the file that `plan --out` wrote, which has updates.
+    """A schedule from a spec string, or from the file or folder of `plan --out`, which has updates.
 
     Of a file of several parameter groups it is the first, which is the one that was planned. What
     the spec counts is in a unit, where it does not say its own.
@@ -247,12 +247,27 @@ def parsed_schedule(text: str, unit: Unit | None = None) -> Schedule:
 
 def parsed_schedules(text: str, unit: Unit | None = None) -> Schedule | GroupSchedules:
     """As `parsed_schedule`; of a file of several parameter groups, all of them."""
-    if text.lower().endswith(".json"):
-        return load_schedules(text)
+    if (file := schedule_file(text)) is not None:
+        return load_schedules(file)
     told = Unit() if unit is None else unit
     return parse_schedule(
         text, unit=told.name, batch_size=told.batch_size, epoch_size=told.epoch_size
     )
+
+
+def schedule_file(text: str) -> Path | None:
+    """The file that a text names a schedule by, or that lies in the folder of a plan; else None.
+
+    >>> schedule_file("plan/schedule.json").name, schedule_file("linear:peak=0.1,horizon=9")
+    ('schedule.json', None)
+    """
+    if text.lower().endswith(".json"):
+        return Path(text)
+    try:
+        folder = is_folder(Path(text).expanduser())
+    except (InputError, OSError, ValueError):  # a spec is no path
+        folder = False
+    return Path(text) / "schedule.json" if folder else None
 
 
 def read_logs(

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from etastar._checks import real_between
 from etastar._errors import InputError
-from etastar._files import is_folder
-from etastar.schedule import Schedule
 
 from . import _options as option
 from ._terminal import console, note, print_json, say_doubts, working
@@ -94,7 +91,7 @@ def watch_command(
     real_between("--level", level, 1e-6, 1 - 1e-6)
     real_between("--poll", poll, 0.01, 86_400.0)
     distance = None if every is None else option.count_of("--every", every)
-    planned = None if schedule is None else _schedule(schedule)
+    planned = None if schedule is None else option.parsed_schedule(schedule)
     size = None if runs_batch is None else option.positive_of("--runs-batch", runs_batch)
     with working("reading the pilots"):
         option.check_law(law_name)
@@ -145,16 +142,6 @@ def _report_once(log: str, live: LiveRun, law: Law | None, level: float, as_json
         from etastar.report import watch_view
 
         console().print(watch_view(report, report.alarms))
-
-
-def _schedule(text: str) -> Schedule:
-    """The schedule of a spec, of a file, or of the folder of a plan."""
-    path = Path(text).expanduser()
-    try:
-        folder = is_folder(path)
-    except (InputError, OSError, ValueError):  # a spec is no path
-        folder = False
-    return option.parsed_schedule(str(path / "schedule.json") if folder else text)
 
 
 @contextlib.contextmanager

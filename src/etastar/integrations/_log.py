@@ -124,6 +124,8 @@ class RunLog:
         controls = controls_of(schedule)
         self.schedule = controls.schedule
         self._header["schedule"] = self.schedule.spec
+        groups = controls.groups
+        self._header["lr_groups"] = None if groups is None else groups.ratios
         for name in ("momentum", "batch_size"):
             control = control_of(name, getattr(controls, name))
             if control is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from etastar._checks import at_least, real_between, shown, whole
 from etastar._errors import InputError
-from etastar.schedule import GroupSchedules, Schedule, parse_schedule
+from etastar.schedule import GroupSchedules, Schedule, join, parse_schedule
 
 from ._source import control_of
 from ._weight_decay import DecayRule, decay_rule
@@ -70,6 +70,39 @@ class Followed:
         if any(not rule.coupled for rule in self.rules):
             text += f" with weight decay {', '.join(rule.text for rule in self.rules)}"
         return text
+
+    def unlike(self, other: Followed) -> str:
+        """In few words what it has that another has not."""
+        mine, others = self._parts(), other._parts()
+        found = [name + _brief(what) for name, what in mine.items() if others.get(name) != what]
+        return ", ".join(found) or "nothing else"
+
+    def _parts(self) -> dict[str, object]:
+        parts: dict[str, object] = {"": self.schedule}
+        if self.groups is not None:
+            parts = {f"{name}: ": each for name, each in self.groups.items()}
+        decay = ", ".join(rule.text for rule in self.rules)
+        return {**parts, "momentum: ": self.momentum, "weight decay: ": decay}
+
+
+def _brief(what: object) -> str:
+    """A control for a message, where the many knots of a table would hide the rest.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> _brief(parse_schedule("linear:peak=0.1,horizon=9"))
+    'linear:peak=0.1,horizon=9'
+    >>> knots = "/".join(f"{step}:{0.1 / (1 + step)}" for step in range(50))
+    >>> _brief(parse_schedule(f"table:knots={knots},horizon=60"))
+    'a table with horizon 60, peak 0.1, half-way 0.003226, end 0.002'
+    """
+    if not isinstance(what, Schedule):
+        return "none" if what is None else str(what)
+    if len(spec := what.spec) <= 100:
+        return spec
+    return (
+        f"a {spec.partition(':')[0]} with horizon {what.horizon}, peak {what.peak:.4g}, "
+        f"half-way {what(what.horizon // 2):.4g}, end {what(what.horizon):.4g}"
+    )
 
 
 @dataclass(frozen=True)
@@ -250,3 +283,23 @@ def _change(value: Any) -> list[Any]:
     if not (isinstance(old, str) and isinstance(new, str)):
         raise InputError(f"a change of the state must name schedules, got {shown(value)}")
     return [whole("updates of a change of the state", updates), old, new]
+
+
+def joined(old: Schedule, new: Schedule, position: float) -> Schedule:
+    """One schedule up to an update, another that counts from there on.
+
+    Raises: InputError for a position between two updates.
+    """
+    if position == 0:
+        return new
+    if position != int(position):
+        raise InputError(
+            f"the run stands at {position:g} updates of its schedule, between two: give a new "
+            "schedule that counts from the start of the run, start='run'"
+        )
+    return join([(old, int(position)), (new, int(position) + new.horizon)])
+
+
+def spec_of(control: float | Schedule | None) -> float | str | None:
+    """A control as a state holds it."""
+    return control.spec if isinstance(control, Schedule) else control

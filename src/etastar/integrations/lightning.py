@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,14 +125,14 @@ class RunLogCallback(Callback):
         if updates is not None:
             option = "max_steps or max_epochs"
             check_horizon(scheduler.schedule.horizon, updates, self.on_mismatch, option)
-        self._at = scheduler.last_epoch
+        self._at, self._rows = scheduler.last_epoch, 0
         self._sum, self._count = None, 0
         declared = dict(self._declared)
         if declared["momentum"] is None:
             declared["momentum"] = scheduler.momentum
         self.run_log = RunLog(
             self.path,
-            scheduler.schedule,
+            scheduler,
             optimizer=type(scheduler.optimizer).__name__,
             from_step=self._at if scheduler.changes else None,
             rank=trainer.global_rank,
@@ -176,6 +177,14 @@ class RunLogCallback(Callback):
         """Write what is left and end the log."""
         if self.loss == "loss" and self._count and self._scheduler.last_epoch > self._at:
             self._row(self._scheduler.last_epoch, self._take_mean())
+        if self.run_log is not None and self._rows == 0:
+            warnings.warn(
+                f"{self.path}: no row was written, as no validation logged {self.loss}: give the"
+                " Trainer a validation loader, and validate within the training"
+                if self.loss != "loss"
+                else f"{self.path}: no row was written: training_step returned no loss",
+                stacklevel=2,
+            )
         self._close()
 
     def on_exception(
@@ -192,7 +201,7 @@ class RunLogCallback(Callback):
     def _row(self, update: int, loss: Any, **more: Any) -> None:
         assert self.run_log is not None
         self.run_log.add(update, loss, **more)
-        self._at = update
+        self._at, self._rows = update, self._rows + 1
 
     def _take_mean(self) -> float | None:
         mean = None if self._sum is None else float(self._sum) / self._count

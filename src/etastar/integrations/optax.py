@@ -67,8 +67,9 @@ def scheduled(
         dtype: as of `schedule`.
         arguments: further arguments of the optimiser.
 
-    Raises: InputError where no schedule of several is named, the optimiser takes no momentum or no
-    weight decay, a value is out of range, or what a schedule sets is among the arguments too.
+    Raises: InputError where no schedule of several is named, the optimiser is no function, takes no
+    momentum or no weight decay, a value is out of range, or what a schedule sets is among the
+    arguments too.
 
     >>> import optax
     >>> sgd = scheduled(optax.sgd, "linear:peak=0.1,horizon=10", momentum=0.9)
@@ -76,6 +77,11 @@ def scheduled(
     >>> sorted(state.hyperparams)
     ['learning_rate', 'momentum']
     """
+    if not callable(optimizer):
+        raise InputError(
+            f"optimizer is {shown(optimizer)}: give the function that makes it, such as optax.adamw"
+            " and not optax.adamw(...), with its further arguments beside it"
+        )
     controls = one_of_group(source, group)
     momentum = control_of("momentum", controls.momentum if momentum is None else momentum)
     known = inspect.signature(optimizer).parameters

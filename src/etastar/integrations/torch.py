@@ -28,14 +28,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from etastar._checks import one_of, shown, whole
 from etastar._errors import InputError
-from etastar.schedule import GroupSchedules, Schedule, join
+from etastar.schedule import GroupSchedules, Schedule
 
 from ._log import RunLog
 from ._source import PlannedControls, control_of, controls_of, schedule_of
 from ._torch_average import AveragedWeights
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_groups import Followers, momentum_in, momentum_key, put_decays, put_momentum
-from ._torch_state import DRIVEN, Followed, checked_state
+from ._torch_state import DRIVEN, Followed, checked_state, joined, spec_of
 from ._watch import Watch
 from ._weight_decay import DecayRule
 
@@ -150,7 +150,7 @@ class ScheduledLR(LRScheduler):
             weight_decay_rule = weight_decay_rule.get(group, "coupled")
         self._followers = Followers(optimizer, self.groups, base_lr, weight_decay_rule)
         self._first, self._count, self._rates, self._momenta = 0, 0, {}, None
-        self._warned = self._changed = False
+        self._warned = self._changed = self._alone = False
         if self.momentum is not None:
             for each in optimizer.param_groups:
                 momentum_key(optimizer, each)
@@ -186,6 +186,8 @@ class ScheduledLR(LRScheduler):
 
         A weight decay that a rule drives is set too.
         """
+        if self._alone:
+            self._warn_alone()
         self._followers.adopt()
         place, groups = self._place(), self.optimizer.param_groups
         if self._momenta is not None:
@@ -217,6 +219,15 @@ class ScheduledLR(LRScheduler):
     def _forget(self) -> None:
         """Compute rates and momenta again when they are next asked for."""
         self._count, self._rates, self._momenta = 0, {}, None
+
+    def _warn_alone(self) -> None:
+        self._alone = False
+        warnings.warn(
+            f"the optimiser's state was loaded and the scheduler's was not, so the schedule goes "
+            f"on after {max(self.last_epoch, 0)} updates: call load_state_dict of the scheduler "
+            "too, or, where a new schedule begins, make ScheduledLR after the state is loaded",
+            stacklevel=4,
+        )
 
     def _drives(self) -> bool:
         """Whether the LRs in the optimiser are those of the schedule.
@@ -252,9 +263,9 @@ class ScheduledLR(LRScheduler):
         changed = control_of("momentum", controls.momentum if momentum is None else momentum)
         if one_of("start", start, ("run", "now")) == "now":
             old = self._schedules()
-            new = {name: _joined(old[name], each, self.position) for name, each in new.items()}
+            new = {name: joined(old[name], each, self.position) for name, each in new.items()}
             if isinstance(changed, Schedule) and isinstance(self.momentum, Schedule):
-                changed = _joined(self.momentum, changed, self.position)
+                changed = joined(self.momentum, changed, self.position)
         self._follow(
             Followed.by_name(new, self.momentum if changed is None else changed, self._rules())
         )
@@ -275,7 +286,7 @@ class ScheduledLR(LRScheduler):
             if self.groups is None
             else {name: schedule.spec for name, schedule in self.groups.items()},
             "names": None if self.groups is None else [each.name for each in followers],
-            "momentum": _spec(self.momentum),
+            "momentum": spec_of(self.momentum),
             "unit": self.unit,
             "samples": self.samples,
             "planned_batch_size": self.planned_batch_size,
@@ -311,9 +322,10 @@ class ScheduledLR(LRScheduler):
         state.check_names([each.name for each in self._followers.each])
         given, kept = self._followed(), state.followed
         if given != kept and self.on_change is None:
+            before, now = kept.unlike(given), given.unlike(kept)
             raise InputError(
-                f"after {state.last_epoch} updates the checkpoint follows {kept.text} and this "
-                f"scheduler {given.text}: give on_change='keep' to go on with the checkpoint's or "
+                f"after {state.last_epoch} updates the checkpoint follows {before} and this "
+                f"scheduler {now}: give on_change='keep' to go on with the checkpoint's or "
                 "'replace' to change"
             )
         if state.momentum_now is not None:
@@ -322,6 +334,7 @@ class ScheduledLR(LRScheduler):
         state.check_rates(state.planned())
 
         # From here on nothing is refused, so a state is taken as a whole or not at all.
+        self._alone = False
         self._take(kept)
         self.last_epoch, self._step_count = state.last_epoch, state.step_count
         self.planned_batch_size = state.planned_batch_size
@@ -440,13 +453,22 @@ def _controls(source: Any, group: str | None, *, optional: bool = False) -> Plan
 
 
 def _watch_loading(scheduler: ScheduledLR) -> None:
-    """Keep a changed schedule's LR where the optimiser's old state is loaded after the change."""
+    """Keep a changed schedule's LR where the optimiser's old state is loaded after the change.
+
+    Without a change, note where a state is loaded that has other LRs than the scheduler set: its
+    own state must follow.
+    """
     seen = weakref.ref(scheduler)
 
-    def put_again(_: torch.optim.Optimizer) -> None:
+    def put_again(optimizer: torch.optim.Optimizer) -> None:
         scheduler = seen()
-        if scheduler is not None and scheduler._changed:
+        if scheduler is None:
+            return
+        if scheduler._changed:
             scheduler._put(scheduler.get_lr())
+        else:
+            rates = [float(group["lr"]) for group in optimizer.param_groups]
+            scheduler._alone = rates != [float(rate) for rate in scheduler._last_lr]
 
     # A wrapper around an optimiser, as Accelerate's, has no hooks; its inner one was not given.
     with contextlib.suppress(AttributeError):
@@ -472,18 +494,3 @@ def _watch_adding(scheduler: ScheduledLR) -> None:
             scheduler._put(scheduler.get_lr())
 
     scheduler.optimizer.add_param_group = add_and_schedule  # type: ignore[method-assign]
-
-
-def _joined(old: Schedule, new: Schedule, position: float) -> Schedule:
-    if position == 0:
-        return new
-    if position != int(position):
-        raise InputError(
-            f"the run stands at {position:g} updates of its schedule, between two: give a new "
-            "schedule that counts from the start of the run, start='run'"
-        )
-    return join([(old, int(position)), (new, int(position) + new.horizon)])
-
-
-def _spec(control: float | Schedule | None) -> float | str | None:
-    return control.spec if isinstance(control, Schedule) else control

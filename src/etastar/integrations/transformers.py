@@ -118,7 +118,7 @@ class RunLogCallback(TrainerCallback):
         changed = follows is not None and bool(follows.changes)
         self.run_log = RunLog(
             self.path,
-            schedule,
+            source,  # it may hold schedules of several groups
             optimizer=_name(kwargs.get("optimizer")),
             from_step=state.global_step if changed else None,
             rank=0 if state.is_world_process_zero else 1,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from etastar._errors import InputError
-from etastar.runs import Run
+from etastar.runs import Run, as_runs
 
 from ._fit import fit
 from ._forms import OWN, Form
@@ -129,11 +129,12 @@ def backtest(
     """
     if law is not None and transient is not None:
         raise InputError("transient is a choice of the fit: give it to `fit`, which made the law")
+    fit_runs, test_runs = as_runs(fit_runs, "fit_runs"), as_runs(test_runs, "test_runs")
     _check_held_out(fit_runs, test_runs)
     tell: Progress = (lambda *_: None) if progress is None else progress
     if law is None:
         tell("fitting the law", 0, 1)
-        law = fit(list(fit_runs), form, transient=transient)
+        law = fit(fit_runs, form, transient=transient)
         tell("fitting the law", 1, 1)
     tested, rows = _testable(test_runs, law), []
     for run, begin in tested:

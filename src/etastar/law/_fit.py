@@ -12,7 +12,7 @@ import numpy as np
 from etastar._checks import one_of, part
 from etastar._errors import InputError
 from etastar._threads import one_thread
-from etastar.runs import Run
+from etastar.runs import Run, as_runs
 
 from ._draws import Refit
 from ._ends import end_misfit, end_spread, hindcast
@@ -70,6 +70,7 @@ def fit(
     >>> bool(abs(law.predict(runs[0].schedule, at=[2000]).mean[0] / runs[0].final_loss - 1) < 0.01)
     True
     """
+    runs = as_runs(runs)
     form = form_named(form) if isinstance(form, str) else form
     one_of("optimiser", optimiser, OPTIMISERS)
     transient = form.transient if transient is None else part("transient", transient)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -202,9 +202,12 @@ class ClusterOfThisMachine:
         self._executor = submitit.LocalExecutor(folder=files)
         self._executor.update_parameters(timeout_min=525_600, gpus_per_node=gpus)
         self._jobs: dict[str, Any] = {}
+        self._errors = files / "submitit.err"
 
     def submit(self, name: str, work: Callable[..., None], *arguments: Any) -> str:
-        job = self._executor.submit(work, *arguments)
+        # Its process shares the terminal, and would print a traceback there at every Ctrl-C.
+        with _stderr_in(self._errors):
+            job = self._executor.submit(work, *arguments)
         self._jobs[job.job_id] = job
         return job.job_id
 
@@ -218,6 +221,20 @@ class ClusterOfThisMachine:
         if _is_job(number):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(int(number), signal.SIGINT)  # submitit's process ends its child
+
+
+@contextlib.contextmanager
+def _stderr_in(file: Path) -> Iterator[None]:
+    """Let processes that are started inside write their stderr to a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept = os.dup(2)
+    try:
+        with file.open("ab") as target:
+            os.dup2(target.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def slurm_options(words: tuple[str, ...]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from etastar._errors import InputError
 from etastar._threads import one_thread
 from etastar.control import BatchSolution, Budget, Limits, least_losses
 from etastar.law import AverageLaw, Form, Law, Progress, fit, form_named
-from etastar.runs import Run
+from etastar.runs import Run, as_runs
 from etastar.schedule import UNITS, Unit
 
 from ._batch import BatchSizes, Task, best_controls, sizes_asked
@@ -76,7 +76,7 @@ def plan(
     >>> decision.horizon, decision.comparison[0] is decision.nearest
     (56000, True)
     """
-    runs = _with(runs, continued)
+    runs = _with(as_runs(runs), continued)
     sizes = {"epoch_size": epoch_size, "sequence_length": _sequence_length(runs, unit)}
     horizon, samples = _counted(horizon, samples, unit, sizes)
     budget = _budget(horizon, samples, seconds, step_time)

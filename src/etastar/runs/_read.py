@@ -212,10 +212,11 @@ def _without_summarised(runs: list[Run]) -> list[Run]:
 
 def _run(source: Source, table: LogTable, options: _Options) -> Run:
     log = _chosen(source, table, options)
-    logged, order_notes = _logged_values.in_order(log.table, log.losses)
+    ordered, order_notes = _logged_values.in_order(log.table, log.losses)
     logged, finite_notes, diverged = _logged_values.finite_losses(
-        log.table, logged, log.loss_column
+        log.table, ordered, log.loss_column
     )
+    lost = ordered.step[ordered.step > logged.step[-1]]
     schedule, schedule_notes = _schedule(source, options, log, float(logged.step[-1]))
     logged, horizon_notes = _logged_values.within(log.table, logged, schedule.horizon)
     row = source.declaration
@@ -230,6 +231,8 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
         "loss_column": log.loss_column,
         "diverged": diverged,
     }
+    if diverged and len(lost):
+        metadata["not_finite"] = (float(lost[0]), float(lost[-1]))
     return Run(
         name=row.run if row else log.table.name,
         step=logged.step,

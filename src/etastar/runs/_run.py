@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from etastar._checks import shown
 from etastar._errors import InputError, legible
 from etastar.schedule import Schedule
 
@@ -85,7 +87,8 @@ class Run:
         batch_size: examples (or sequences, or tokens) an update; None if unknown.
         momentum: heavy-ball coefficient or Adam's first beta, in [0, 1); None if unknown.
         metadata: anything else; `read_runs` puts `file`, `loss_column` and the other columns of
-            `runs.csv` here, and `diverged`.
+            `runs.csv` here, and `diverged`; where the log ends with losses that are not finite,
+            `not_finite` holds the steps of the first and the last of these.
         caveats: one line each: what was left out or doubted on reading.
 
     Raises:
@@ -200,6 +203,25 @@ class Run:
         True
         """
         return bool(self.metadata.get("diverged", False)) or risen(self.loss)
+
+
+def as_runs(given: object, name: str = "runs") -> list[Run]:
+    """The runs of a list of them.
+
+    Raises: InputError for anything else, such as the path of the logs.
+
+    >>> try:
+    ...     as_runs("pilots")
+    ... except InputError as error:
+    ...     print(error)
+    runs is 'pilots': give a list of Run, such as read_runs('pilots')
+    """
+    is_path = isinstance(given, str | os.PathLike)
+    found = list(given) if isinstance(given, Iterable) and not is_path else [given]
+    if all(isinstance(each, Run) for each in found) and not isinstance(given, Run):
+        return found
+    example = f", such as read_runs({shown(os.fspath(given))})" if is_path else ""
+    raise InputError(f"{name} is {shown(given)}: give a list of Run{example}")
 
 
 def _problem(

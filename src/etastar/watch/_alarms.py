@@ -34,7 +34,8 @@ class Alarm:
     Attributes:
         kind: "spike", "divergence" or "plateau".
         step: updates done at the first row that is out of the band.
-        loss: the loss at the row that is farthest out, in the unit of the logs.
+        loss: the loss at the row that is farthest out, in the unit of the logs; NaN where the
+            losses from `step` on are not finite.
         expected: the loss expected at that row; NaN where there is no band.
 
     >>> Alarm("spike", 4000.0, 3.9, 3.0).message
@@ -52,7 +53,8 @@ class Alarm:
         known = np.isfinite(self.expected)
         expected = f", expected {self.expected:.4g}" if known else ""
         where = "at" if self.kind == SPIKE else "from"
-        return f"{self.kind} {where} step {self.step:,.0f}: the loss is {self.loss:.4g}{expected}"
+        loss = f"{self.loss:.4g}" if np.isfinite(self.loss) else "NaN or infinite"
+        return f"{self.kind} {where} step {self.step:,.0f}: the loss is {loss}{expected}"
 
 
 def find_alarms(run: Run, band: Forecast | None, level: float = 0.9) -> tuple[Alarm, ...]:
@@ -166,8 +168,18 @@ def _alarm(
     return Alarm(kind, float(band.step[first]), float(loss[farthest]), expected)
 
 
+def rows_not_finite(run: Run) -> tuple[float, float] | None:
+    """First and last step of the rows at the end of a log whose loss is not finite, if any."""
+    found = run.metadata.get("not_finite")
+    return (float(found[0]), float(found[1])) if isinstance(found, tuple | list) else None
+
+
 def _diverged(run: Run, band: Forecast | None) -> Alarm:
-    """Where a run that has diverged left for good: after its lowest loss."""
+    """Where a run that has diverged left for good: its first loss that is no number, or the row
+    after its lowest loss."""
+    lost = rows_not_finite(run)
+    if lost is not None:
+        return Alarm(DIVERGENCE, lost[0], float("nan"), float("nan"))
     lowest = int(np.argmin(run.loss))
     at = min(lowest + 1, len(run.loss) - 1)
     known = band is not None and len(band.step) > 0 and band.step[-1] == run.final_step

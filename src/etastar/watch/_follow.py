@@ -17,7 +17,7 @@ from etastar.law import Law
 from etastar.runs import Run, live_log, log_status, read_runs
 from etastar.schedule import Schedule
 
-from ._report import RunReport, report_on
+from ._report import RunReport, last_step, report_on
 
 POLL = 2.0
 """Seconds between two looks at a log."""
@@ -134,16 +134,16 @@ def follow(
         pause = poll
         if run is not None:
             now = time.monotonic()
-            if run.final_step != last:
-                last, changed = run.final_step, now
+            step = last_step(run)
+            if step != last:
+                last, changed = step, now
             ended = _is_over(run, now - changed)
             distance = max(run.schedule.horizon // PARTS, 1) if every is None else every
-            due = not told <= run.final_step < told + distance
-            # Rows that are not finite have no step of their own.
+            due = not told <= step < told + distance
             if ended or due or run.diverged != diverged:
                 spent = time.process_time()
                 report = replace(report_on(run, law, level), ended=ended)
-                told, diverged = run.final_step, run.diverged
+                told, diverged = step, run.diverged
                 spent = time.process_time() - spent
                 yield report
                 if ended:
@@ -153,11 +153,11 @@ def follow(
 
 
 def _is_over(run: Run, silent: float) -> bool:
-    horizon = run.schedule.horizon
-    if run.final_step >= horizon:
+    horizon, step = run.schedule.horizon, last_step(run)
+    if step >= horizon:
         return True
     gap = float(np.max(np.diff(run.step[-10:]))) if len(run.step) > 1 else run.final_step
-    return run.final_step + gap > horizon and silent >= SILENCE
+    return step + gap > horizon and silent >= SILENCE
 
 
 def _joined(before: Run | None, run: Run) -> Run:

@@ -11,7 +11,7 @@ from etastar._errors import InputError
 from etastar.law import Forecast, Law, forecast_running
 from etastar.runs import Run
 
-from ._alarms import Alarm, find_alarms, without_spikes
+from ._alarms import Alarm, find_alarms, rows_not_finite, without_spikes
 
 Interval = tuple[float, float, float]
 """A loss expected, and the ends of its interval."""
@@ -32,9 +32,9 @@ class RunReport:
 
     Attributes:
         run: its name.
-        step: updates done at its last row.
+        step: updates done at its last row, whether its loss is finite or not.
         horizon: updates of its schedule.
-        loss: mean of its last rows, at most five, in the unit of the logs.
+        loss: mean of its last finite rows, at most five, in the unit of the logs.
         final: the loss expected at the horizon by its own log and the pilots, with the ends of the
             interval; None where it has diverged or too little is known.
         alone: the same by the pilots alone; None without pilots.
@@ -69,15 +69,16 @@ class RunReport:
         if self.final is not None:
             mean, low, high = self.final
             parts.append(f"final loss {mean:.4f} ({self.level:.0%}: {low:.4f} to {high:.4f})")
-        if self.on_plan is not None:
+        if self.plan_words:
             parts.append(self.plan_words)
         parts += [f"WARNING: {alarm.message}" for alarm in self.alarms]
         return ", ".join(parts)
 
     @property
     def plan_words(self) -> str:
-        """Whether the run is on its plan; empty without pilots."""
-        if self.planned is None or self.on_plan is None:
+        """Whether the run is on its plan; empty without pilots, or where its loss is lost."""
+        lost = any(not np.isfinite(alarm.loss) for alarm in self.alarms)
+        if self.planned is None or self.on_plan is None or lost:
             return ""
         if self.on_plan:
             return "on its plan"
@@ -90,7 +91,7 @@ class RunReport:
             {
                 "kind": each.kind,
                 "step": each.step,
-                "loss": each.loss,
+                "loss": each.loss,  # JSON has no NaN: json_text writes null
                 "expected": each.expected,
                 "message": each.message,
             }
@@ -152,16 +153,32 @@ def report_on(run: Run, law: Law | None = None, level: float = 0.9) -> RunReport
         alone = law.predict(run.schedule, [run.schedule.horizon], level, run.batch_size).final
     return RunReport(
         run=run.name,
-        step=run.final_step,
+        step=last_step(run),
         horizon=run.schedule.horizon,
         loss=loss,
         final=None if run.diverged else _final(smooth, law, level),
         alone=alone,
         planned=planned,  # type: ignore[arg-type]
-        on_plan=None if planned is None else bool(planned[1] <= loss <= planned[2]),
+        on_plan=None if planned is None else _is_on(run, loss, planned),
         alarms=find_alarms(run, _band(run, law, level), level),
         level=level,
     )
+
+
+def _is_on(run: Run, loss: float, planned: Any) -> bool:
+    return rows_not_finite(run) is None and bool(planned[1] <= loss <= planned[2])
+
+
+def last_step(run: Run) -> float:
+    """Updates done at the last row of a log, whether its loss is finite or not.
+
+    >>> from etastar.schedule import parse_schedule
+    >>> constant = parse_schedule("constant:peak=1,horizon=40")
+    >>> last_step(Run("a", [10, 20], [4.0, 2.0], constant, metadata={"not_finite": (30, 40)}))
+    40.0
+    """
+    lost = rows_not_finite(run)
+    return run.final_step if lost is None else lost[1]
 
 
 def _final(run: Run, law: Law | None, level: float) -> Interval | None:
