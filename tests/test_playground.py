@@ -220,7 +220,7 @@ def test_standard_schedules_are_near_their_best(answers):
         for row in found["rows"][1:]:
             assert row["name"] in FAMILIES
             keys = {"decay": "sqrt"} if row["name"] == "wsd" else {}
-            own = best_member(PowerLaw(*task[:4]), row["name"], task[4], **keys)
+            own = best_member(PowerLaw(*task[:4]), row["name"], task[4], None, **keys)
             assert -2e-3 < row["loss"] / own.loss - 1.0 < 1e-2, (task, row["name"])
 
 
