@@ -498,11 +498,22 @@ def test_solve_prints_tables_and_draws(capsys, tmp_path):
         (("--capacity", 1.5, "--horizon", 0), "--horizon"),
         (("--capacity", 1.5, "--horizon", 1000, "--step-time", "1"), "--step-time"),
         (("--capacity", 1.5, "--horizon", 1000, "--controls", "lr,wd"), "controls"),
+        (("--capacity", 1.5, "--horizon", 1000, "--controls", "lr,batch"), "give samples"),
     ],
 )
 def test_solve_names_what_is_wrong(capsys, words, said):
     result = run(capsys, "solve", "--source", 1, "--noise", 0.25, "--batch", 8, *words)
     assert_wrong_input(result, said)
+
+
+@pytest.mark.slow
+def test_solve_takes_full_gradients(capsys):
+    words = ("--capacity", 1.5, "--source", 1, "--noise", 0.25, "--batch", "inf", "--horizon", 5)
+    code, out, _ = run(capsys, "solve", *words, "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert document["loss"] < 0.06  # five updates of gradient descent
+    assert document["loss"] <= min(each["loss"] for each in document["baselines"].values())
 
 
 def test_phase_prints_the_exponents(capsys, tmp_path):

@@ -23,6 +23,12 @@ def test_the_worked_examples():
     assert phase(1.5, 0.2).annealed_exponent == pytest.approx(0.1)
 
 
+def test_momentum_gains_a_logarithm_in_the_hard_phase_alone():
+    hard, easy = phase(1.5, 0.2), phase(1.5, 1.0)
+    assert (hard.momentum_loss_exponent, hard.momentum_log_exponent) == (0.2, 0.2)
+    assert (easy.momentum_loss_exponent, easy.momentum_log_exponent) == (easy.loss_exponent, 0.0)
+
+
 @pytest.mark.slow
 def test_without_noise_a_decay_alone_is_limited_by_early_noise():
     """Cubic decay at its best peak falls as T^-min(s, 2 - 1/a), its best peak a constant."""

@@ -50,13 +50,16 @@ def test_the_controls_that_were_solved_for_are_shown() -> None:
     drawn = {trace.name: trace for trace in figure.data}
     np.testing.assert_allclose(drawn["1 - momentum"].y, 0.1)
     assert figure.layout.yaxis2.title.text == "1 - momentum"
+    lines = [str(line) for line in summary.renderables[:-2]]
+    assert "LR and momentum optimised" in lines[0]
+    assert "left to gain" not in lines[1]
 
 
 @pytest.mark.parametrize(("bound", "said"), [(0.05, True), (0.2, False), (None, False)])
 def test_a_lower_bound_is_said_where_it_is_one(bound: float | None, said: bool) -> None:
     summary: Any = solution_summary(MODEL, solution(lower_bound=bound))
     words = [str(line) for line in summary.renderables[:-2]]
-    assert any("no schedule gains more than 0.5" in line for line in words) == said
+    assert any("no schedule below the cap gains more than 0.5" in line for line in words) == said
 
 
 def test_a_standard_schedule_of_another_length_is_not_drawn() -> None:

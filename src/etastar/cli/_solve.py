@@ -24,14 +24,18 @@ Batch = Annotated[
     typer.Option(
         parser=option.number,
         metavar="B",
-        help="Batch size; where it varies, that of the baselines.",
+        help="Batch size, inf for full gradients; where it varies, that of the baselines.",
     ),
 ]
 Horizon = Annotated[
     str | None, typer.Option(metavar="STEPS", help="Number of updates, such as 1e6.")
 ]
 Controls = Annotated[
-    str, typer.Option(metavar="NAMES", help="lr, with momentum and batch: lr,momentum.")
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="lr, lr,momentum or lr,batch; with batch give --samples or --seconds.",
+    ),
 ]
 Samples = Annotated[
     float | None,
@@ -85,10 +89,11 @@ def solve_command(
 ) -> None:
     """Solve for the optimal schedule of a power-law random feature model."""
     option.check_plot(plot)
-    counted = option.unit_of(unit, batch, epoch_size)
+    # Steps need no batch size, which may be infinite.
+    counted = option.unit_of(unit, None if unit == "steps" else batch, epoch_size)
     steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
     if unit != "steps" and steps is not None and "batch" in controls:
-        # The batch size is free, so that the data is what is given.
+        # The unit says that the horizon is data.
         of_samples = option.unit_of(unit, 1.0, epoch_size)
         steps, samples = None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
     features = None if width is None else option.count_of("--width", width)
@@ -133,22 +138,30 @@ def _solved(model: PowerLaw, steps: int | None, options: dict[str, Any]) -> Solu
 def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
     """What `--json` prints.
 
-    Keys: `phase {name, xi, delta, loss_exponent}`; `loss`, the excess loss at the end; `schedule`,
-    as knots [step, lr] to be joined by straight lines, or a spec; `baselines {constant, power,
-    linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative; `seconds`, for the LR alone without
-    compilation; and `momentum` and `batch_size`, schedules like the first, where they were
-    optimised.
+    Keys: `phase {name, xi, delta, loss_exponent}`, or with momentum `phase {name, loss_exponent,
+    log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
+    the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
+    spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
+    `seconds`, for the LR alone without compilation; and `momentum` and `batch_size`, schedules like
+    the first, where they were optimised.
     """
     from etastar.model import phase
 
     exponents = phase(model.capacity, model.source, model.noise > 0)
-    document = {
-        "phase": {
+    named: dict[str, Any] = {
+        "name": exponents.name,
+        "xi": exponents.xi,
+        "delta": exponents.delta,
+        "loss_exponent": exponents.loss_exponent,
+    }
+    if solution.momentum is not None:
+        named = {
             "name": exponents.name,
-            "xi": exponents.xi,
-            "delta": exponents.delta,
-            "loss_exponent": exponents.loss_exponent,
-        },
+            "loss_exponent": exponents.momentum_loss_exponent,
+            "log_exponent": exponents.momentum_log_exponent,
+        }
+    document = {
+        "phase": named,
         "loss": solution.loss,
         "schedule": solution.schedule.to_dict(),
         "baselines": {

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from etastar._errors import InputError
 
 from ._limits import FEWEST
@@ -72,6 +74,8 @@ class Budget:
 
     def cost(self, batch_size: Any) -> Any:
         """What an update of `batch_size` costs, a number or an array of them."""
+        if not self.per_sample:  # the batch size may be infinite
+            return np.full(np.shape(batch_size), self.per_update)[()]
         return self.per_update + self.per_sample * batch_size
 
     def updates(self, batch_size: Any) -> Any:

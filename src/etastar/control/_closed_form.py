@@ -93,8 +93,9 @@ def relaxed(
 
     At a given intrinsic time tau the noise is convex in eta(u) and the closed form is exact; tau
     follows by a scalar minimisation. With `noise` no larger than the one that acts, for instance
-    the label noise and the loss of gradient flow, the result is a lower bound of the loss at LRs
-    small against 1 / `eigenvalue`, the largest.
+    the label noise and the loss of gradient flow, and a `bias` and a `kernel` that fall no slower
+    than the modes do, the result is a lower bound of the loss: all three fall, so that the sum over
+    updates is at least the integral.
 
     Arguments: functions of intrinsic time; the number of updates; the largest LR.
     Source: section 2 of arXiv 2602.04774; the bound is weak duality at every tau.
@@ -111,7 +112,16 @@ def relaxed(
         return float(bias(time) + weight @ (closed.at(last) * left)), closed, last
 
     top = float(np.log(longest))
-    grid = np.linspace(top - 0.9 * max(np.log(steps), 1.0), top, 17)
+    # A run goes as far as the fastest mode takes, or where noise is loud as far as one constant LR
+    # would while the loss falls as at the start: the optimum lies above a part of that.
+    far = 1.0 / eigenvalue
+    first = 1e-3 / eigenvalue
+    fall = float(bias(np.zeros(1))[0] - bias(np.full(1, first))[0]) / first
+    loud = float(kernel(np.zeros(1))[0] * noise(np.zeros(1))[0])
+    if loud > 0 and fall > 0:
+        far = min(far, fall * steps / (2 * loud))
+    bottom = min(top - 0.9 * max(np.log(steps), 1.0), float(np.log(far)) - 3.0)
+    grid = np.linspace(bottom, top, max(17, int(np.ceil((top - bottom) / 1.5)) + 1))
     values = [form(point)[0] for point in grid]
     i = int(np.argmin(values))
     around = (grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)])

@@ -141,7 +141,11 @@ class _Search:
 
     def __init__(self, model: Model, horizon: int, limits: Limits) -> None:
         self.model, self.horizon, self.limits = model, horizon, limits
-        self.modes = Modes(*(jnp.asarray(x) for x in modes_of(model.spectrum_to(horizon))))
+        spectrum = model.spectrum_to(horizon)
+        self.modes = Modes(*(jnp.asarray(x) for x in modes_of(spectrum)))
+        # The best LRs are above cap / horizon, or, where noise is loud, a part of the quiet rate.
+        quiet = spectrum.quiet_rate(model.noise, model.batch_size)
+        self.lowest = min(limits.cap / min(max(horizon, 10.0), 1e15), 0.05 * quiet)
 
     def shape(self, family: _Family, keys: dict) -> tuple[float, Schedule]:
         """The lowest loss of a family and where it is."""
@@ -149,6 +153,8 @@ class _Search:
         if family.key is None or family.key in fixed:
             return self.peak(lambda peak: self._made(family.spec, peak, fixed), None)
         values = np.array(family.values)
+        if family.key == "cooldown" and self.horizon * values[-1] < 1:
+            values = np.ones(1)  # a run of one update cools down throughout
         known: dict[float, tuple[float, Schedule]] = {}
         ratio = 0.0
         for _ in range(5):
@@ -172,7 +178,7 @@ class _Search:
     def peak(self, make: Callable[[float], Schedule], near: float | None) -> tuple[float, Schedule]:
         """The best peak of one shape: grids of ever smaller ratio around the best so far."""
         top, bottom = self.limits.cap, max(self.limits.floor, 1e-300)
-        span = float(np.log(min(max(self.horizon, 10.0), 1e15))) if near is None else np.log(16.0)
+        span = float(np.log(top / self.lowest)) if near is None else np.log(16.0)
         center = np.log(top) - span / 2 if near is None else np.log(near)
         logs = center + span * np.linspace(-0.5, 0.5, _PEAKS)
         while True:

@@ -88,22 +88,6 @@ class KnotMesh:
         ramp = np.pad(ramp, padding, mode="edge")
         return cls(node, knot, np.pad(np.diff(node), padding), spread, ramp)
 
-    def steps(self) -> tuple[Array, Array, Array]:
-        """For every update the knot before it, the part of the way to the next, and its ramp.
-
-        Padded with updates of ramp 0 to the next power of four, 256 at least.
-        """
-        step = np.arange(self.knot[-1])
-        before = np.clip(np.searchsorted(self.knot, step, side="right") - 1, 0, len(self.knot) - 2)
-        gap = self.knot[before + 1] - self.knot[before]
-        part = np.clip((step - self.knot[before]) / gap, 0.0, 1.0)
-        ramp = np.minimum(step / self.knot[0], 1.0) if self.knot[0] else np.ones(len(step))
-        size = 256
-        while size < len(step):
-            size *= 4
-        padding = (0, size - len(step))
-        return np.pad(before, padding), np.pad(part, padding), np.pad(ramp, padding)
-
     def padded(self, values: Array) -> Array:
         """Values on the knots (n,) with the padding's, (KNOTS,)."""
         return np.pad(values, (0, KNOTS - len(self.knot)), mode="edge")

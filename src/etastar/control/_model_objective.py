@@ -1,4 +1,4 @@
-"""The final loss of the solvable model as a function of LR, momentum and batch size on knots."""
+"""The final loss of the solvable model as a function of LR and batch size on knots."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 
 import etastar._precision  # noqa: F401  # first: double precision
-from etastar.model import Cells, Drift, segment_losses, update_moments
+from etastar.model import Cells, Drift, segment_losses
 
 _ROUND = 6.0
-_PARTS = ((0.0, 1.0 / 6.0), (0.5, 4.0 / 6.0), (1.0, 1.0 / 6.0))  # Simpson's rule
 
 
 class Setting(NamedTuple):
@@ -39,14 +38,12 @@ class Setting(NamedTuple):
 class Logs(NamedTuple):
     """Variables: logs on the knots, and one number for the mix of LR and batch size.
 
-    Each (KNOTS,): `rate` log of the rate's part of its room; with `momentum`, log(1 - mu), that of
-    eta / (1 - mu), the pace of the slow modes, on which the loss depends far more than on mu; with
-    a `mix` that of eta / B in parts of its largest; `mix` the log of the part of the stable rate
-    that the LR may take before the batch size does the rest.
+    Each (KNOTS,): `rate` log of the rate's part of its room, or with a `mix` of eta / B in parts of
+    its largest; `mix` the log of the part of the stable rate that the LR may take before the batch
+    size does the rest.
     """
 
     rate: Any
-    momentum: Any = None
     mix: Any = None
 
 
@@ -72,43 +69,32 @@ def mixed(setting: Setting, ratio: Any, part: Any) -> tuple[Any, Any]:
     return ratio * batch, batch
 
 
-def controls_at_knots(setting: Setting, logs: Logs) -> tuple[Any, Any, Any]:
-    """Rate, 1 - mu and batch size on the knots; None for what is not varied."""
-    one_minus_mu = None if logs.momentum is None else jnp.exp(logs.momentum)
+def controls_at_knots(setting: Setting, logs: Logs) -> tuple[Any, Any]:
+    """Rate and batch size on the knots; None for a batch size that is not varied."""
     if logs.mix is None:
-        room = jnp.exp(logs.rate)
-        if one_minus_mu is not None:
-            fast = room * one_minus_mu
-            room = fast * (1.0 + fast**_ROUND) ** (-1.0 / _ROUND)
-        return setting.floor + (setting.cap - setting.floor) * room, one_minus_mu, None
-    rate, batch = mixed(setting, stable_rate(setting, 1.0) * jnp.exp(logs.rate), jnp.exp(logs.mix))
-    return rate, one_minus_mu, batch
+        return setting.floor + (setting.cap - setting.floor) * jnp.exp(logs.rate), None
+    return mixed(setting, stable_rate(setting, 1.0) * jnp.exp(logs.rate), jnp.exp(logs.mix))
 
 
 def cells_of(setting: Setting, logs: Logs) -> Cells:
     """The segments, with controls linear between the knots."""
-    rate, one_minus_mu, batch = controls_at_knots(setting, logs)
+    rate, batch = controls_at_knots(setting, logs)
     rate = setting.ramp * (setting.spread @ rate)
-    batch = jnp.full_like(rate, setting.batch_size) if batch is None else setting.spread @ batch
-    length = _lengths(setting, batch)
-    first, last, size0, size1 = rate[:-1], rate[1:], batch[:-1], batch[1:]
+    first, last = rate[:-1], rate[1:]
+    if batch is None:  # the budget is one of updates then, and the batch size may be infinite
+        length = setting.length
+        size = size0 = size1 = jnp.full_like(first, setting.batch_size)
+    else:
+        batch = setting.spread @ batch
+        length = _lengths(setting, batch)
+        size0, size1 = batch[:-1], batch[1:]
+        size = 1.0 / _mean_inverse(size0, size1)
     count = jnp.maximum(length, 1.0)
     # Over m updates the rate goes from `first` to one update before `last`.
     mean = first + (last - first) * (count - 1) / (2 * count)
     square = mean**2 + ((last - first) / count) ** 2 * (count**2 - 1) / 12
-    size = 1.0 / _mean_inverse(size0, size1)
-    if one_minus_mu is None:
-        none = jnp.zeros_like(mean)
-        return Cells(length, mean, size, None, Drift(square, first, last, size0, size1, none, none))
-    slow = setting.spread @ one_minus_mu
-    slow0, slow1 = slow[:-1], slow[1:]
-    hastened = sum(
-        w * (first + x * (last - first)) / (slow0 + x * (slow1 - slow0)) for x, w in _PARTS
-    )
-    middle = sum(w * (first + x * (last - first)) for x, w in _PARTS) / hastened
-    # With momentum the controls are constant in a segment: the optimum needs exact slopes more than
-    # the last percent of the loss, which `etastar.model.loss` then measures.
-    return Cells(length, mean, size, 1 - middle)
+    none = jnp.zeros_like(mean)
+    return Cells(length, mean, size, None, Drift(square, first, last, size0, size1, none, none))
 
 
 def _lengths(setting: Setting, batch: Any) -> Any:
@@ -124,44 +110,6 @@ def _mean_inverse(first: Any, last: Any) -> Any:
     far = jnp.abs(x) > 1e-4
     safe = jnp.where(far, x, 1.0)
     return jnp.where(far, jnp.log1p(safe) / safe, 1.0 - x / 2 + x * x / 3) / first
-
-
-class Steps(NamedTuple):
-    """Every update of a short run: the knot before it, how far it is to the next, and its ramp.
-
-    Padded to one of a few lengths with updates whose ramp is 0: they change nothing.
-    """
-
-    knot: Any
-    part: Any
-    ramp: Any
-
-
-@jax.jit
-def exact_log_loss(modes: Any, noise: Any, setting: Setting, logs: Logs, steps: Steps) -> Any:
-    """`log_loss` with momentum by the recursion of the three moments, update by update.
-
-    Segments are not cheaper for so few updates, and their loss is less smooth where modes ring.
-    """
-
-    def final(logs: Logs) -> Any:
-        rate, one_minus_mu, _ = controls_at_knots(setting, logs)
-
-        def along(values: Any) -> Any:
-            return values[steps.knot] * (1 - steps.part) + values[steps.knot + 1] * steps.part
-
-        def update(moments: Any, control: Any) -> Any:
-            eta, mu = control
-            return update_moments(modes, noise, moments, eta, setting.batch_size, mu), None
-
-        zero = jnp.zeros_like(modes.target)
-        controls = (steps.ramp * along(rate), 1.0 - along(one_minus_mu))
-        (share, _, _), _ = jax.lax.scan(
-            jax.checkpoint(update), (modes.target, zero, zero), controls
-        )
-        return jnp.log(share.sum())
-
-    return jax.value_and_grad(final)(logs)
 
 
 @partial(jax.jit, static_argnames="wanted")

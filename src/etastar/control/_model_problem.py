@@ -17,7 +17,7 @@ from etastar.model import Model, Modes, Spectrum, modes_of
 
 from ._budget import Budget
 from ._closed_form import Relaxed, relaxed
-from ._limits import FEWEST, Limits
+from ._limits import Limits
 from ._model_mesh import KnotMesh
 from ._model_objective import Setting
 
@@ -25,8 +25,19 @@ Array = NDArray[np.float64]
 Along = Callable[[Array], Array]
 """A control as a function of the place in the budget."""
 
-CONTROLS = {"lr": "rate", "momentum": "momentum", "batch": "mix"}
-"""What may be optimised, and the variable of `Logs` that stands for it."""
+CONTROLS = ("lr", "momentum", "batch")
+"""What may be optimised."""
+
+_CHANNELS = {"lr": "rate", "batch": "mix"}
+"""The variables of `Logs` that stand for controls."""
+
+
+_GRID = 256
+"""LRs at which the bound looks for the fastest decay of a mode."""
+
+_AT_ONCE = 1e6
+_ROUNDING = 3e-4
+"""What the bound leaves to its quadrature and to the losses that it is compared with."""
 
 
 class Ranges(NamedTuple):
@@ -37,10 +48,9 @@ class Ranges(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Controls along the budget: LR, 1 - mu, batch size, and how much of the stable LR is used."""
+    """Controls along the budget: LR, batch size, and how much of the stable LR is used."""
 
     rate: Along
-    one_minus_mu: Along
     batch_size: Along
     part: Along
 
@@ -76,17 +86,19 @@ class ControlProblem:
         """
         controls = _named(controls)
         batched = "batch" in controls
-        if batched and budget.in_updates:
-            # With the updates given the largest batch would be best: the data they take is given.
-            budget = Budget(budget.total * model.batch_size, 0.0, 1.0)
+        momentum = "momentum" in controls
+        _check_together(limits, budget, batched, momentum)
+        name, total = budget.name, budget.total
         if not batched:
-            budget = Budget(float(math.floor(budget.updates(model.batch_size))))
+            budget = Budget(float(budget.whole_updates(model.batch_size)))
         least = 1.0 if batched else model.batch_size
-        if budget.updates(least) < FEWEST:
-            raise InputError(f"the budget allows fewer than {FEWEST} updates: raise it")
-        _check(limits, ranges, budget, batched, "momentum" in controls)
+        if budget.updates(least) < 1:
+            raise InputError(
+                f"{name} {total:g} is less than one update of batch size {least:g}: raise it"
+            )
+        _check(limits, ranges, budget, batched)
         steps = budget.updates(least)
-        hastened = min(1.0 / (1.0 - ranges.max_momentum), steps) if "momentum" in controls else 1.0
+        hastened = min(1.0 / (1.0 - ranges.max_momentum), steps) if momentum else 1.0
         spectrum = model.spectrum_to(steps * hastened)
         limits = _capped(limits, spectrum, None if batched else model.batch_size)
         modes = Modes(*(jnp.asarray(values) for values in modes_of(spectrum)))
@@ -95,7 +107,7 @@ class ControlProblem:
     @property
     def channels(self) -> list[str]:
         """The variables of `Logs` in use, in order."""
-        return [CONTROLS[name] for name in self.controls]
+        return [_CHANNELS[name] for name in self.controls]
 
     @property
     def batched(self) -> bool:
@@ -109,6 +121,42 @@ class ControlProblem:
     def relaxation(self) -> Relaxed:
         """The optimum without the noise's own feedback, at the model's batch size."""
         return self.closed_form(self.budget.total, self.model.batch_size, self.limits.cap)
+
+    @property
+    def lower_bound(self) -> float:
+        """A final loss that no LRs up to the cap undercut, at the model's batch size.
+
+        An update leaves r = 1 - 2 x + x^2 (1 + 1/B) of a mode, x = eta lambda, which is at least
+        exp(-2 kappa x) with kappa the largest -log(r) / (2 x) up to the cap. With lambda kappa in
+        the exponents of bias and kernel the closed form bounds the exact recursion, whose noise is
+        at least that of the labels and of this bias. Less `_ROUNDING`.
+        """
+        values, batch = self.spectrum.eigenvalue, float(self.model.batch_size)
+        x = self.limits.cap * values[:, None] * np.linspace(1.0 / _GRID, 1.0, _GRID)
+        with np.errstate(divide="ignore", over="ignore"):
+            fastest = (-np.log1p(-2 * x + x * x * (1 + 1 / batch)) / (2 * x)).max(axis=1)
+        if math.isinf(batch):
+            # One update of 1 / lambda forgets a mode: it bounds nothing.
+            fastest[x[:, -1] >= 1] = _AT_ONCE
+        rate = 2.0 * values * np.minimum(fastest, _AT_ONCE)
+        target, floor, noise = self.spectrum.target, self.spectrum.floor, self.model.noise
+        square = self.spectrum.multiplicity * values**2
+
+        def bias(time: Array) -> Array:
+            return np.exp(-np.multiply.outer(time, rate)) @ target + floor
+
+        def kernel(time: Array) -> Array:
+            return np.exp(-np.multiply.outer(time, rate)) @ square
+
+        found = relaxed(
+            bias,
+            kernel,
+            lambda past: (noise + bias(past)) / batch,
+            self.budget.total,
+            self.limits.cap,
+            self.largest,
+        )
+        return found.loss * (1.0 - _ROUNDING)
 
     def closed_form(self, steps: float, batch: float, cap: float) -> Relaxed:
         """The optimal LR without the noise's own feedback, at one batch size."""
@@ -151,14 +199,24 @@ def _named(controls: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in CONTROLS if name in named)
 
 
-def _check(limits: Limits, ranges: Ranges, budget: Budget, batched: bool, momentum: bool) -> None:
-    if not 0 < ranges.max_momentum < 1:
-        raise InputError(f"max_momentum must be above 0 and below 1, got {ranges.max_momentum!r}")
+def _check_together(limits: Limits, budget: Budget, batched: bool, momentum: bool) -> None:
+    """Refuse controls and budgets that do not go with each other."""
+    if batched and budget.in_updates and not momentum:
+        raise InputError(
+            f"{budget.name}: where the batch size varies, the largest batch would be best, since"
+            " all updates cost the same; give samples, or seconds and a step_time whose second"
+            " number is above 0"
+        )
     if momentum and (batched or limits.monotone):
         raise InputError(
             "controls: momentum goes with a fixed batch size and a free LR; leave out "
             + ("batch" if batched else "monotone")
         )
+
+
+def _check(limits: Limits, ranges: Ranges, budget: Budget, batched: bool) -> None:
+    if not 0 < ranges.max_momentum < 1:
+        raise InputError(f"max_momentum must be above 0 and below 1, got {ranges.max_momentum!r}")
     if not 1 <= ranges.max_batch < math.inf:
         raise InputError(f"max_batch must be at least 1 and finite, got {ranges.max_batch!r}")
     if batched and (limits.floor or limits.warmup):
@@ -166,9 +224,9 @@ def _check(limits: Limits, ranges: Ranges, budget: Budget, batched: bool, moment
             "floor and warmup must be 0 where the batch size varies: a ramp of the batch size does "
             "what they are for"
         )
-    if not batched and not 0 <= limits.warmup <= budget.total - FEWEST:
+    if not batched and not 0 <= limits.warmup < budget.total:
         raise InputError(
-            f"warmup {limits.warmup} must leave at least {FEWEST} of the {budget.total:g} updates"
+            f"warmup {limits.warmup} must leave at least one of the {budget.total:g} updates"
         )
 
 

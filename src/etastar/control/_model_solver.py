@@ -18,31 +18,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from etastar._errors import InputError
-from etastar.model import Model, exact_losses, loss
+from etastar.model import Model, loss
 from etastar.schedule import Schedule, table
 
 from ._budget import Budget
-from ._engine import LOWEST, Rates, minimise
+from ._engine import Rates, minimise
 from ._limits import Limits
 from ._model_families import baselines
 from ._model_mesh import KnotMesh
-from ._model_objective import Logs, Steps, controls_at_knots, exact_log_loss, log_loss, stable_rate
+from ._model_objective import Logs, controls_at_knots, log_loss, stable_rate
 from ._model_problem import Along, Array, ControlProblem, Ranges, Start, constant
 from ._model_starts import starts
+from ._momentum_solver import solve_momentum
 from ._solution import Member, Solution
 
 _ROUNDS = 6
-_MOMENTUM = 250
-"""Iterations with momentum; what they leave then shows in the gap."""
-
-_EXACT = 65536.0
-"""Horizons up to which momentum is optimised through the exact recursion."""
-
 _SETTLED = 2e-5
 """The relative change of the loss from mesh to mesh at which a solve ends."""
 
@@ -56,7 +51,6 @@ stability gain about 1e-3 of the loss more, which is not worth a schedule that j
 _STIFFNESS = {"rate": 1.0, "mix": 0.3}
 """The curvature of the loss in each variable, as a part of that in the rate."""
 
-_SLOWEST = 1e-12
 _LEAST_MIX = -20.0
 
 
@@ -79,13 +73,15 @@ def solve(
     """The controls with the lowest final excess loss of the solvable model.
 
     Minimises the loss of `segment_losses` over the controls at 65 knots, as the head of this module
-    says. The cost does not depend on the horizon.
+    says; the cost does not depend on the horizon. With momentum it minimises the exact loss over
+    the controls at up to 512 knots, at a cost that grows with the horizon, to 1e6 updates at most;
+    the gap is then how far other ends were, not a bound.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
-        horizon: number of updates, or with "batch" the data that these take at the model's own
-            batch size; None where another budget is given.
-        controls: "lr", with "momentum" and "batch" where they are to be optimised too.
+        horizon: number of updates, at least 1; None where another budget is given, as it must be
+            with "batch".
+        controls: "lr", "lr,momentum" or "lr,batch".
         cap: largest LR; by default the largest stable one, which moves with the batch size.
         floor: smallest LR (0 with "batch").
         warmup: updates of linear warmup from 0 (0 with "batch").
@@ -126,21 +122,15 @@ def _solved(
 ) -> Solution:
     began = time.perf_counter()
     problem = ControlProblem.checked(model, controls, budget, limits, ranges)
-    ended = [_settle(problem, start) for start in starts(problem)]
-    ends = sorted((end for end in ended if np.isfinite(end.value)), key=lambda end: end.value)
-    if not ends:
-        raise InputError(f"cap {problem.limits.cap:.4g} leaves no stable start: lower it")
-    gap = ends[0].gap
-    if len(ends) > 1 and budget.per_update != 0:
-        gap = max(gap, ends[1].value - ends[0].value)
-    rate, momentum, batch = _schedules(problem, ends[0])
-    final = _measured(model, rate, momentum, batch)
-    if momentum is not None:
+    momentum, batch = None, None
+    if "momentum" in problem.controls:
+        rate, momentum, final, gap = solve_momentum(problem)
         steps = Budget(float(int(problem.budget.total)))
-        plain = _solved(model, "lr", steps, replace(limits, monotone=False), ranges, False)
+        plain = _solved(model, "lr", steps, limits, ranges, False)
         if plain.loss <= final:
-            zero = table([0, plain.schedule.horizon], [0.0, 0.0])
-            rate, momentum, final = plain.schedule, zero, plain.loss
+            rate, momentum, final = plain.schedule, None, plain.loss
+    else:
+        rate, batch, final, gap = _on_knots(problem)
     bound = _lower_bound(problem)
     took = time.perf_counter() - began
     members: tuple[Member, ...] = ()
@@ -154,15 +144,25 @@ def _solved(
     return Solution(rate, final, members, gap, momentum, batch, bound, took)
 
 
-def _measured(model: Model, rate: Schedule, momentum: Schedule | None, batch: Schedule | None):
-    """The final loss: exact with momentum, else to 1e-4, or 3e-3 where that is out of reach."""
-    mu = 0.0 if momentum is None else momentum
-    if momentum is not None and rate.horizon <= _EXACT:
-        return float(exact_losses(model, rate, momentum=mu)[0])
+def _on_knots(problem: ControlProblem) -> tuple[Schedule, Schedule | None, float, float]:
+    """LR, batch size, loss and gap of the best of all starts."""
+    ended = [_settle(problem, start) for start in starts(problem)]
+    ends = sorted((end for end in ended if np.isfinite(end.value)), key=lambda end: end.value)
+    if not ends:
+        raise InputError(f"cap {problem.limits.cap:.4g} leaves no stable start: lower it")
+    gap = ends[0].gap
+    if len(ends) > 1 and problem.budget.per_update != 0:
+        gap = max(gap, ends[1].value - ends[0].value)
+    rate, batch = _schedules(problem, ends[0])
+    return rate, batch, _measured(problem.model, rate, batch), gap
+
+
+def _measured(model: Model, rate: Schedule, batch: Schedule | None) -> float:
+    """The final loss to 1e-4, or to 3e-3 where that is out of reach."""
     try:
-        return loss(model, rate, momentum=mu, batch_size=batch)
+        return loss(model, rate, batch_size=batch)
     except InputError:
-        return loss(model, rate, momentum=mu, batch_size=batch, tolerance=3e-3)
+        return loss(model, rate, batch_size=batch, tolerance=3e-3)
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,7 @@ class _End:
 def _settle(problem: ControlProblem, start: Start) -> _End:
     """Minimise on a mesh around the start, then on one around the optimum, until it settles."""
     end = _minimised(problem, start)
-    # Through the exact recursion there is no mesh to settle, and with momentum no time for it.
-    rounds = 1 if "momentum" in problem.controls else _ROUNDS
-    for _ in range(rounds - 1 if np.isfinite(end.value) else 0):
+    for _ in range(_ROUNDS - 1 if np.isfinite(end.value) else 0):
         again = _minimised(problem, _as_start(problem, end))
         settled = abs(again.value - end.value) < _SETTLED
         end = again
@@ -193,8 +191,7 @@ def _minimised(problem: ControlProblem, start: Start) -> _End:
     budget, limits = problem.budget, problem.limits
 
     def pace(place: Array) -> Array:
-        hastened = start.rate(place) / np.maximum(start.one_minus_mu(place), _SLOWEST)
-        return hastened / budget.cost(start.batch_size(place))
+        return start.rate(place) / budget.cost(start.batch_size(place))
 
     mesh = KnotMesh.graded(
         pace, budget.total, problem.largest, float(limits.warmup), not problem.batched
@@ -203,8 +200,6 @@ def _minimised(problem: ControlProblem, start: Start) -> _End:
     rates = Rates(1.0, 0.0, limits.monotone)
     x, low, high = _variables(problem, start, mesh, rates)
     setting = problem.setting(mesh)
-    ringing = "momentum" in problem.controls
-    steps = Steps(*mesh.steps()) if ringing and budget.total <= _EXACT else None
 
     def split(flat: Array) -> Logs:
         named = dict(zip(problem.channels, flat.reshape(-1, knots), strict=True))
@@ -213,8 +208,7 @@ def _minimised(problem: ControlProblem, start: Start) -> _End:
 
     def objective(flat: Array) -> tuple[float, Array]:
         logs = split(flat)
-        where = (problem.modes, problem.model.noise, setting, logs)
-        value, slope = log_loss(*where) if steps is None else exact_log_loss(*where, steps)
+        value, slope = log_loss(problem.modes, problem.model.noise, setting, logs)
         value, rows = float(value), []
         for name in problem.channels:
             row = getattr(logs, name)[:knots]
@@ -229,14 +223,10 @@ def _minimised(problem: ControlProblem, start: Start) -> _End:
 
     if not np.isfinite(objective(np.clip(x, low, high))[0]):
         return _End(mesh, split(x), np.inf, np.inf)
-    if ringing:
-        # Where fast modes ring, the parts of the noise say little about the curvature.
-        found = minimise(objective, x, low, high, np.ones(len(x)), tolerance=1e-9, most=_MOMENTUM)
-    else:
-        weight = _noise_parts(problem, mesh, split(np.clip(x, low, high)))
-        curvature = [_STIFFNESS[name] * weight for name in problem.channels]
-        curvature[0] = rates.curvature(curvature[0])
-        found = minimise(objective, x, low, high, np.concatenate(curvature))
+    weight = _noise_parts(problem, mesh, split(np.clip(x, low, high)))
+    curvature = [_STIFFNESS[name] * weight for name in problem.channels]
+    curvature[0] = rates.curvature(curvature[0])
+    found = minimise(objective, x, low, high, np.concatenate(curvature))
     logs = split(found.x)
     alone = problem.controls == ("lr",)
     gap = rates.gap(found.slope, found.x) if alone else found.decrement
@@ -254,12 +244,6 @@ def _variables(
     else:
         room = (rate - limits.floor) / (limits.cap - limits.floor)
     columns = [(rates.variables(room), *rates.bounds(knots))]
-    if "momentum" in problem.controls:
-        least = np.log(max(1.0 - problem.ranges.max_momentum, _SLOWEST))
-        slow = np.clip(np.log(np.maximum(start.one_minus_mu(mesh.knot), _SLOWEST)), least, 0.0)
-        pace = np.log(np.clip(room, LOWEST, 0.95)) - slow
-        columns = [(pace, np.full(knots, np.log(LOWEST)), np.full(knots, 1.0 - least))]
-        columns.append((slow, np.full(knots, least), np.zeros(knots)))
     if problem.batched:
         part = np.log(start.part(mesh.knot))
         # Under a budget of samples all mixes are as good as each other: the start's is kept.
@@ -285,11 +269,9 @@ def _noise_parts(problem: ControlProblem, mesh: KnotMesh, logs: Logs) -> Array:
     setting, noise = problem.setting(mesh), problem.model.noise
     losses = np.asarray(log_loss(problem.modes, noise, setting, logs, "losses"))
     count = len(mesh.node) - 1
-    rate, one_minus_mu, batch = controls_at_knots(setting, logs)
+    rate, batch = controls_at_knots(setting, logs)
     spread = mesh.spread[: count + 1]
     pace = spread @ np.asarray(rate)
-    if one_minus_mu is not None:
-        pace = pace / (spread @ np.asarray(one_minus_mu))
     size = np.full(count + 1, float(problem.model.batch_size))
     if batch is not None:
         size = spread @ np.asarray(batch)
@@ -306,7 +288,7 @@ def _noise_parts(problem: ControlProblem, mesh: KnotMesh, logs: Logs) -> Array:
 def _as_start(problem: ControlProblem, end: _End) -> Start:
     """The controls of an end as functions along the budget."""
     knots = len(end.mesh.knot)
-    rate, one_minus_mu, batch = controls_at_knots(problem.setting(end.mesh), end.logs)
+    rate, batch = controls_at_knots(problem.setting(end.mesh), end.logs)
     part = None if end.logs.mix is None else np.exp(end.logs.mix)
 
     def along(values, other: float) -> Along:
@@ -317,16 +299,13 @@ def _as_start(problem: ControlProblem, end: _End) -> Start:
 
     return Start(
         along(rate, 0.0),
-        along(one_minus_mu, 1.0),
         along(batch, problem.model.batch_size),
         along(part, 1.0),
     )
 
 
-def _schedules(
-    problem: ControlProblem, end: _End
-) -> tuple[Schedule, Schedule | None, Schedule | None]:
-    """LR, momentum and batch size as schedules of whole updates."""
+def _schedules(problem: ControlProblem, end: _End) -> tuple[Schedule, Schedule | None]:
+    """LR and batch size as schedules of whole updates."""
     found, mesh = _as_start(problem, end), end.mesh
     step = mesh.knot
     if problem.batched:
@@ -342,13 +321,12 @@ def _schedules(
         lr = table(step, rate)
     return (
         lr,
-        table(step, 1.0 - found.one_minus_mu(knot)) if "momentum" in problem.controls else None,
         # Rounding of a smooth bound must not make it less than one sample.
         table(step, np.maximum(found.batch_size(knot), 1.0)) if problem.batched else None,
     )
 
 
 def _lower_bound(problem: ControlProblem) -> float | None:
-    """The optimum without the noise's own feedback, where the LR alone is free."""
+    """A loss that no LRs within the cap undercut, where the LR alone is free."""
     plain = problem.controls == ("lr",) and not (problem.limits.warmup or problem.limits.floor)
-    return problem.relaxation.loss if plain else None
+    return problem.lower_bound if plain else None

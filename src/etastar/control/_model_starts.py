@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._limits import FEWEST
 from ._model_objective import mixed
 from ._model_problem import Along, Array, ControlProblem, Start, constant
 
 _PART = 0.9
 """How much of the stable LR a start uses before it raises the batch size."""
 
-_DECAYS = (0.2, 0.4)
-"""Powers of time by which 1 - mu falls in the starts with growing momentum."""
-
 
 def starts(problem: ControlProblem) -> list[Start]:
     """Starts far from each other: that their ends agree is evidence of a global optimum."""
     if problem.batched:
-        begun = _batch_starts(problem)
-    else:
-        size = problem.model.batch_size
-        begun = [Start(problem.relaxation.rate, constant(1.0), constant(size), constant(1.0))]
-    if "momentum" not in problem.controls:
-        return begun
-    plain = begun[0]
-    falls = [constant(0.8), *(_falling(problem, power) for power in _DECAYS)]
-    # The slow modes move as in the closed form: stable, whatever the momentum.
-    return [
-        plain._replace(
-            rate=lambda place, slow=slow: plain.rate(place) * slow(place), one_minus_mu=slow
-        )
-        for slow in falls
-    ]
-
-
-def _falling(problem: ControlProblem, power: float) -> Along:
-    """1 - mu that falls as a power of time and returns to one at the end."""
-    total = problem.budget.total
-    least = max(1.0 - problem.ranges.max_momentum, 0.02)
-    return lambda place: np.clip((1.0 + place) ** -power + (place / total) ** 8, least, 0.98)
+        return _batch_starts(problem)
+    size = problem.model.batch_size
+    return [Start(problem.relaxation.rate, constant(size), constant(1.0))]
 
 
 def _batch_starts(problem: ControlProblem) -> list[Start]:
@@ -47,7 +24,7 @@ def _batch_starts(problem: ControlProblem) -> list[Start]:
     forms = []
     for size in np.geomspace(1.0, problem.ranges.max_batch, 9):
         steps = problem.budget.updates(size)
-        if steps >= FEWEST:
+        if steps >= 1:
             top = min(problem.limits.cap, problem.spectrum.max_rate(float(size)))
             forms.append((problem.closed_form(steps, float(size), top), float(size), steps))
     # Where sizes are as good as each other, as under a budget of samples, the smallest.
@@ -58,7 +35,7 @@ def _batch_starts(problem: ControlProblem) -> list[Start]:
         return form.rate(place * (steps / problem.budget.total))
 
     used = float(decayed(np.zeros(1))[0]) / problem.spectrum.max_rate(size)
-    decay = Start(decayed, constant(1.0), constant(size), constant(min(used, _PART)))
+    decay = Start(decayed, constant(size), constant(min(used, _PART)))
     return [_ramped(problem, decayed, size), decay]
 
 
@@ -74,7 +51,6 @@ def _ramped(problem: ControlProblem, rate: Along, size: float) -> Start:
     total *= problem.budget.total / total[-1]
     return Start(
         lambda at: np.interp(at, total, eta),
-        constant(1.0),
         lambda at: np.interp(at, total, batch),
         constant(_PART),
     )

@@ -34,10 +34,9 @@ class Solution(Displayed):
         baselines: the best member of each standard family, where these were asked for.
         gap: the relative loss still to be gained to first order within the limits, and at least
             that by which independent starts ended apart.
-        momentum: mu of every update, where it was optimised too, else None.
+        momentum: mu of every update, where it was optimised too and gains something, else None.
         batch_size: samples of every update, where it was optimised too, else None.
-        lower_bound: where there is one, a loss that no schedule undercuts, in the limit of LRs
-            small against 1 / eigenvalue.
+        lower_bound: where there is one, a loss that no schedule within the cap undercuts.
         seconds: the time of the solve.
 
     >>> from etastar.control import solve

@@ -103,14 +103,19 @@ def _edges(controls: Controls, end: float) -> tuple[NDArray[np.float64], NDArray
     # A table has a kink at every knot; only the sharp ones make the loss change quickly.
     width = end / (4.0 * len(points))
     sides = [np.clip(np.floor(points + shift), 0, end) for shift in (-width, 0.0, width)]
-    before, here, after = (np.array(controls.at(step)) for step in sides)
+    before, here, after = (_finite(controls.at(step)) for step in sides)
     scale = np.abs([before, here, after]).max(axis=(0, 2))[:, None] + 1e-300
     kink = (np.abs(after - 2 * here + before) / scale).max(axis=0)
-    jump = (np.abs(here - np.array(controls.at(np.maximum(points - 1, 0)))) / scale).max(axis=0)
+    jump = (np.abs(here - _finite(controls.at(np.maximum(points - 1, 0)))) / scale).max(axis=0)
     size = np.maximum(kink, jump)
     size[0] = np.inf
     sharpest = np.argsort(size)[-_MOST_GRADED:]
     return points, np.sort(points[sharpest[size[sharpest] > _SHARP]])
+
+
+def _finite(values: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
+    """Controls with 0 for an infinite batch size, which never changes."""
+    return np.nan_to_num(np.array(values), posinf=0.0)
 
 
 def make_cells(controls: Controls, nodes: NDArray[np.float64], cells: int) -> Cells:

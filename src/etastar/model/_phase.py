@@ -18,6 +18,8 @@ class Phase:
         loss_exponent: the final excess loss falls as T^-loss_exponent.
         annealed_exponent: the annealed part of the run is T^-annealed_exponent of it.
         distance: the source exponent less its value at the boundary, above 0 in the easy phase.
+        momentum_loss_exponent: that of the loss where momentum is optimised too.
+        momentum_log_exponent: the most that momentum gains there is (log T)^-momentum_log_exponent.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Phase:
     loss_exponent: float
     annealed_exponent: float
     distance: float
+    momentum_loss_exponent: float
+    momentum_log_exponent: float
 
 
 def phase(capacity: float, source: float, noise: bool = True) -> Phase:
@@ -47,6 +51,10 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
     LRs that never rise get no further than T^-min(s, 2 - 1/a), which a constant LR attains.
     Measured from T = 1e6 to 1e8 by bench/zero_noise.py at a = 2, s = 2.5, 3, 3.5, 4.5: slopes
     2.49, 2.50, 2.49, 2.50 with a free LR, and 1.50 with WSD.
+
+    With momentum optimised too the loss gains no power of T, and in the hard phase at most a factor
+    (log T)^-s: an update multiplies the determinant of every mode's covariance of weight and
+    velocity by mu^2, so that nothing but mu < 1 damps noise (derived in docs/controls.md).
 
     Arguments:
         capacity: a, above 1.
@@ -72,9 +80,12 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
         boundary = 3.0 - inverse
         name = "easy" if source >= boundary else "hard"
         annealed = (1.0 - inverse) / (2.0 - inverse)
-        return Phase(name, 0.0, delta, min(source, boundary), annealed, source - boundary)
+        power, logarithm = min(source, boundary), source if source < boundary else 0.0
+        return Phase(name, 0.0, delta, power, annealed, source - boundary, power, logarithm)
     distance = source - (1.0 - inverse)
     if distance >= 0:
         total = source + inverse
-        return Phase("easy", distance / total, delta, source / total, 0.0, distance)
-    return Phase("hard", 0.0, delta, source, -distance / (2.0 - inverse), distance)
+        power = source / total
+        return Phase("easy", distance / total, delta, power, 0.0, distance, power, 0.0)
+    annealed = -distance / (2.0 - inverse)
+    return Phase("hard", 0.0, delta, source, annealed, distance, source, source)

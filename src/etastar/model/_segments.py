@@ -222,8 +222,11 @@ def _balance(modes: Modes, cells: Cells) -> tuple[jax.Array, jax.Array]:
 
     def at(rate, mu, batch):
         strength = _ratio(rate * (1 + mu), cells.rate * (1 + momentum)) / batch
-        # Bounded, since at an unstable rate there is no balance.
-        stiff = jnp.clip(middle / denominator(rate, mu, batch), 0.1, 10.0)
+        # Bounded, since at an unstable rate there is no balance, and none at 2 / eigenvalue
+        # without noise.
+        here = denominator(rate, mu, batch)
+        some = jnp.abs(here) > 1e-12
+        stiff = jnp.where(some, jnp.clip(middle / jnp.where(some, here, 1.0), 0.1, 10.0), 1.0)
         return strength[:, None] * stiff
 
     return (

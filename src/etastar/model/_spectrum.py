@@ -150,6 +150,20 @@ class Spectrum:
 
         return float(brentq(excess, 0.0, top * (1 - 1e-15), xtol=1e-300, rtol=1e-14))  # type: ignore[arg-type]
 
+    def quiet_rate(self, noise: float, batch_size: float) -> float:
+        """The LR whose first update lowers the loss most, if it were small and labels the noise.
+
+        It lowers the loss by 2 eta sum_j lambda_j target_j and adds eta^2 sigma^2 / B sum_k
+        lambda_k^2 to it: the difference is largest at the ratio of the two sums. At far larger LRs
+        noise drowns what is learned, however short the run. `noise` sigma^2 is in the unit of the
+        loss, `batch_size` B in samples; infinite where there is no noise.
+
+        >>> Spectrum([1.0], [2.0]).quiet_rate(4.0, 1.0)
+        0.5
+        """
+        loud = float(self.kernel(0.0)) * noise / batch_size
+        return float(self.eigenvalue @ self.target) / loud if loud > 0 else math.inf
+
     @classmethod
     def power_law(
         cls,

@@ -21,15 +21,37 @@ def phase_summary(found: Phase) -> Text:
     Arguments:
         found: the exponents of a task, from `etastar.model.phase`.
 
-    Returns: a rich `Text` of one or two lines; T stands for the horizon in updates.
+    Returns: a rich `Text` of two or three lines; T stands for the horizon in updates.
 
-    >>> print(phase_summary(phase(1.5, 0.2)).plain.splitlines()[-1])
+    >>> for line in phase_summary(phase(1.5, 0.2)).plain.splitlines()[1:]:
+    ...     print(line)
     the annealed part of the run shrinks as T^-0.1
+    with momentum optimised too: loss between T^-0.2 and (T log T)^-0.2
     """
     lines = [phase_line(found)]
     if found.annealed_exponent > 0:
         lines.append(f"the annealed part of the run shrinks as T^-{found.annealed_exponent:.3g}")
+    lines.append(f"with momentum optimised too: {_with_momentum(found)}")
     return Text("\n".join(lines))
+
+
+def momentum_line(found: Phase) -> str:
+    """The phase, and how the loss goes where LR and momentum are optimised together.
+
+    >>> momentum_line(phase(1.5, 1.0))
+    'easy phase (+0.667 from the boundary in s), LR and momentum optimised: loss ~ T^-0.6'
+    """
+    return (
+        f"{found.name} phase ({found.distance:+.3g} from the boundary in s), LR and momentum"
+        f" optimised: {_with_momentum(found)}"
+    )
+
+
+def _with_momentum(found: Phase) -> str:
+    power = f"{found.momentum_loss_exponent:.3g}"
+    if found.momentum_log_exponent == 0:
+        return f"loss ~ T^-{power}"
+    return f"loss between T^-{power} and (T log T)^-{power}"
 
 
 def phase_line(found: Phase) -> str:

@@ -17,7 +17,7 @@ from etastar.schedule import Schedule
 
 from ._charts import Axis, Chart, Line
 from ._notebook import Shown
-from ._phase import phase_line
+from ._phase import momentum_line, phase_line
 from ._schedule import rate_axis
 from ._style import STEP, standard_style
 
@@ -47,16 +47,23 @@ def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
     >>> [list(column.cells) for column in families.columns]
     [['linear'], ['1'], ['0.2'], ['2']]
     """
+    line = phase_line if solution.momentum is None else momentum_line
     lines = [
-        phase_line(phase(model.capacity, model.source, model.noise > 0)),
+        line(phase(model.capacity, model.source, model.noise > 0)),
         f"loss {solution.loss:.5g} after {solution.schedule.horizon:,} updates, peak LR "
-        f"{solution.schedule.peak:.4g}; at most {solution.gap:.1g} of it left to gain, solved in "
-        f"{solution.seconds:.2g} s",
+        f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in {solution.seconds:.2g} s",
     ]
     if solution.lower_bound is not None and solution.lower_bound < solution.loss:
         part = 1.0 - solution.lower_bound / solution.loss
-        lines.append(f"no schedule gains more than {part:.2g} where LRs are small: lower bound")
+        lines.append(f"no schedule below the cap gains more than {part:.2g}: lower bound")
     return Group(*(Text(line) for line in lines), _families(solution), _controls(solution))
+
+
+def _left(solution: Solution) -> str:
+    """What the gap says: with momentum it is no bound."""
+    if solution.momentum is not None:
+        return f"other starts and coarser knots ended within {solution.gap:.1g} of it"
+    return f"at most {solution.gap:.1g} of it left to gain"
 
 
 def _families(solution: Solution) -> Table:
@@ -130,7 +137,7 @@ def shown(solution: Solution) -> Shown:
         ("peak LR", f"{schedule.peak:.4g}"),
         ("updates", f"{schedule.horizon:,}"),
         ("loss", f"{solution.loss:.5g}"),
-        ("left to gain", f"at most {solution.gap:.1g} of it"),
+        ("gap", _left(solution)),
     ]
     if solution.baselines:
         near = solution.nearest
