@@ -277,10 +277,12 @@ def test_a_checkpoint_brings_back_every_group_and_weight_decay(scheduler_first: 
 def test_other_schedules_or_rules_are_refused_unless_the_user_says_which():
     _, state = saved(10)
     longer = GROUPS.stretched(horizon=2 * H)
-    with pytest.raises(InputError, match=r"follows matrices wsd.*; rest linear.* give on_change"):
+    with pytest.raises(
+        InputError, match=r"follows matrices: wsd.*, and 2 more and .* give on_change"
+    ):
         ScheduledLR(named(*ORDER), longer).load_state_dict(state)
     other = ScheduledLR(named(*ORDER), GROUPS, weight_decay_rule={"matrices": "timescale=9"})
-    with pytest.raises(InputError, match="with weight decay coupled, timescale=9, coupled"):
+    with pytest.raises(InputError, match="scheduler weight decay: coupled, timescale=9, coupled"):
         other.load_state_dict(state)
     optimizer = named(*ORDER)
     scheduler = ScheduledLR(optimizer, longer, on_change="replace")

@@ -11,6 +11,7 @@ from ._limits import Limits, Past, last_piece
 from ._solution import Member, Solution
 
 if TYPE_CHECKING:
+    from ._model_closed_form import closed_form
     from ._model_families import FAMILIES, baselines, best_member
     from ._model_solver import solve
     from ._model_transfer import Allocation, Transfer, compute_optimal, transfer
@@ -22,6 +23,7 @@ _FILES = {
     "Transfer": "_model_transfer",
     "baselines": "_model_families",
     "best_member": "_model_families",
+    "closed_form": "_model_closed_form",
     "compute_optimal": "_model_transfer",
     "solve": "_model_solver",
     "transfer": "_model_transfer",
@@ -40,6 +42,7 @@ __all__ = [
     "baselines",
     "best_member",
     "best_members",
+    "closed_form",
     "compute_optimal",
     "last_piece",
     "least_losses",

@@ -75,7 +75,8 @@ class Followed:
         """In few words what it has that another has not."""
         mine, others = self._parts(), other._parts()
         found = [name + _brief(what) for name, what in mine.items() if others.get(name) != what]
-        return ", ".join(found) or "nothing else"
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        return found[0] + more if found else "nothing else"
 
     def _parts(self) -> dict[str, object]:
         parts: dict[str, object] = {"": self.schedule}

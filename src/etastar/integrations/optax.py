@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 try:
@@ -67,9 +67,8 @@ def scheduled(
         dtype: as of `schedule`.
         arguments: further arguments of the optimiser.
 
-    Raises: InputError where no schedule of several is named, the optimiser is no function, takes no
-    momentum or no weight decay, a value is out of range, or what a schedule sets is among the
-    arguments too.
+    Raises: InputError where no schedule of several is named, the optimiser is no function or takes
+    no momentum or weight decay, a value is out of range, or what a schedule sets is given too.
 
     >>> import optax
     >>> sgd = scheduled(optax.sgd, "linear:peak=0.1,horizon=10", momentum=0.9)
@@ -77,19 +76,14 @@ def scheduled(
     >>> sorted(state.hyperparams)
     ['learning_rate', 'momentum']
     """
-    if not callable(optimizer):
-        raise InputError(
-            f"optimizer is {shown(optimizer)}: give the function that makes it, such as optax.adamw"
-            " and not optax.adamw(...), with its further arguments beside it"
-        )
     controls = one_of_group(source, group)
     momentum = control_of("momentum", controls.momentum if momentum is None else momentum)
-    known = inspect.signature(optimizer).parameters
+    known = _parameters(optimizer)
     followed: dict[str, Any] = {"learning_rate": schedule(controls.schedule, dtype=dtype)}
     if momentum is not None:
         varies = isinstance(momentum, Schedule)
         value = schedule(momentum, dtype=dtype) if varies else momentum
-        followed[_momentum_name(optimizer)] = value
+        followed[_momentum_name(optimizer, known)] = value
     if weight_decay_rule != "coupled":
         own = arguments.pop("weight_decay", None)
         followed["weight_decay"] = _decay(optimizer, controls.schedule, weight_decay_rule, own)
@@ -100,9 +94,8 @@ def scheduled(
     return optax.inject_hyperparams(optimizer, static_args=others)(**followed, **arguments)
 
 
-def _momentum_name(optimizer: Callable[..., optax.GradientTransformation]) -> str:
+def _momentum_name(optimizer: Any, known: Mapping[str, inspect.Parameter]) -> str:
     """What an optimiser calls its momentum."""
-    known = inspect.signature(optimizer).parameters
     name = next((name for name in ("momentum", "b1") if name in known), None)
     if name is None:
         raise InputError(
@@ -110,6 +103,16 @@ def _momentum_name(optimizer: Callable[..., optax.GradientTransformation]) -> st
             " out, or take an optimiser that has one"
         )
     return name
+
+
+def _parameters(optimizer: Any) -> Mapping[str, inspect.Parameter]:
+    """What the function that makes an optimiser takes."""
+    if not callable(optimizer):
+        raise InputError(
+            f"optimizer is {shown(optimizer)}: give the function that makes it, such as optax.adamw"
+            " and not optax.adamw(...), with its further arguments beside it"
+        )
+    return inspect.signature(optimizer).parameters
 
 
 def _decay(
@@ -123,7 +126,7 @@ def _decay(
     Arguments:
         own: the weight decay given; None for that of the optimiser.
     """
-    known = inspect.signature(optimizer).parameters
+    known = _parameters(optimizer)
     if own is None and "weight_decay" in known:
         own = known["weight_decay"].default
     if not isinstance(own, numbers.Real) or isinstance(own, bool):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import numpy as np
 
@@ -238,6 +239,8 @@ def _check_answers(address: str, uri: str) -> None:
     """Refuse a server that nothing answers for, which MLflow's client would ask for minutes."""
     server = urlsplit(uri)
     if server.scheme not in ("http", "https") or server.hostname is None:
+        return
+    if getproxies() and not proxy_bypass(server.hostname):
         return
     try:
         port = server.port or (443 if server.scheme == "https" else 80)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -217,7 +218,7 @@ def as_runs(given: object, name: str = "runs") -> list[Run]:
     runs is 'pilots': give a list of Run, such as read_runs('pilots')
     """
     is_path = isinstance(given, str | os.PathLike)
-    found = list(given) if isinstance(given, Iterable) and not is_path else [given]
+    found: list[Any] = list(given) if isinstance(given, Iterable) and not is_path else [given]
     if all(isinstance(each, Run) for each in found) and not isinstance(given, Run):
         return found
     example = f", such as read_runs({shown(os.fspath(given))})" if is_path else ""
