@@ -83,3 +83,11 @@ def test_a_step_that_is_no_number_is_refused(folder: Path, tmp_path: Path):
         database.execute("UPDATE metrics SET step = x'ff'")
     with pytest.raises(InputError, match="step"):
         read_runs(copy)
+
+
+def test_a_name_that_no_file_can_have_is_shown_as_escapes(folder: Path, tmp_path: Path):
+    copy = tmp_path / "pilots.db"
+    copy.write_bytes((folder / "pilots.db").read_bytes())
+    with contextlib.closing(sqlite3.connect(copy)) as database, database:
+        database.execute("UPDATE metrics SET run_name = ? WHERE run_name = 'amber'", ("a\0b",))
+    assert "a\\x00b" in [run.name for run in read_runs(copy)]

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 
 from ._log_table import LogTable, table_of_records
 from ._nested import flattened
@@ -116,7 +116,11 @@ def plain(config: Mapping[str, object]) -> dict[str, object]:
 
 
 def distinct(names: Sequence[tuple[str, str]]) -> list[str]:
-    """Names of runs, given as (name, identifier): with the identifier where two are alike."""
+    """Names of runs, given as (name, identifier): with the identifier where two are alike.
+
+    What a database holds may be no name of a file: a NUL, a character that steers a terminal.
+    """
+    names = [(legible(name), legible(identifier)) for name, identifier in names]
     told = [name for name, _ in names]
     return [
         name if name and told.count(name) == 1 else f"{name} {identifier}".strip()
