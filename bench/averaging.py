@@ -146,12 +146,15 @@ def losses_of(spec: str, seed: int) -> dict[str, float]:
     from etastar.integrations.torch import AveragedWeights, ScheduledLR
     from etastar.schedule import parse_schedule
     from etastar.train import gpt
+    from etastar.train.loop import Log
 
     torch.set_num_threads(1)
     schedule = parse_schedule(spec)
     settings = gpt.Settings(schedule=schedule, seed=seed)
     corpus = gpt.load_corpus(allow_missing=True)
-    state = gpt.initial_state(settings, gpt.Log(Path("/nowhere")))
+    torch.manual_seed(seed)
+    model = gpt.GPT(settings.layers, settings.width, settings.heads, settings.context)
+    state = gpt.State(model, gpt.make_optimizer(model, settings), Log(RUNS))  # nothing is logged
     batches = gpt.Batches(corpus.train, settings)
     scheduler = ScheduledLR(state.optimizer, schedule)
     averages = {text: AveragedWeights(state.model, scheduler, text) for text in AVERAGES}
