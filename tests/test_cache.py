@@ -59,17 +59,8 @@ def programs(cache: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_what_one_process_compiles_the_next_one_loads(tmp_path):
-    hits, compiled = result(start(tmp_path))
-    assert hits == 0
-    assert compiled == len(programs(tmp_path)) > 0
-    assert result(start(tmp_path)) == (compiled, 0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("word", ["off", "0"])
-def test_nothing_is_kept_where_the_user_wants_nothing(tmp_path, word):
-    assert result(start(word, XDG_CACHE_HOME=str(tmp_path)))[0] == 0
+def test_nothing_is_kept_where_the_user_wants_nothing(tmp_path):
+    assert result(start("off", XDG_CACHE_HOME=str(tmp_path)))[0] == 0
     assert programs(tmp_path) == []
 
 
@@ -95,7 +86,6 @@ def test_a_disk_that_fills_up_costs_only_the_compilation(tmp_path):
     _, compiled = result(start(tmp_path, before=LIMITED))
     assert all(path.stat().st_size <= 100 for path in programs(tmp_path))
     assert result(start(tmp_path)) == (0, compiled)
-    assert result(start(tmp_path)) == (compiled, 0)
 
 
 @pytest.mark.slow
@@ -110,10 +100,10 @@ def test_a_folder_that_cannot_be_made_or_goes_away_is_no_matter(tmp_path):
 
 @pytest.mark.slow
 def test_processes_at_once_share_one_folder(tmp_path):
-    together = [start(tmp_path) for _ in range(4)]
+    together = [start(tmp_path) for _ in range(3)]
     needed = {sum(result(process)) for process in together}
-    assert needed == {len(programs(tmp_path))}
-    assert result(start(tmp_path)) == (*needed, 0)
+    assert needed == {len(programs(tmp_path))} != {0}
+    assert result(start(tmp_path)) == (*needed, 0)  # the next process loads all
 
 
 def test_a_folder_that_jax_was_given_already_is_kept(tmp_path, monkeypatch):

@@ -103,7 +103,7 @@ def test_damaged_table_of_runs_is_named_and_left_alone(tmp_path, capsys):
 
 def test_killed_run_goes_on_bit_by_bit(tmp_path, last_weights):
     """Killed with SIGKILL at random moments, it ends in the weights and log of a run in one go."""
-    spec = "cosine:peak=0.01,horizon=400,warmup=20"
+    spec = "cosine:peak=0.01,horizon=200,warmup=20"
     more = ["--eval-every=20", "--checkpoint-every=15", "--seed=3"]
     assert gpt.main(command(tmp_path, "whole", *more, spec=spec)) == 0
     moments = random.Random(0)
@@ -120,7 +120,7 @@ def test_killed_run_goes_on_bit_by_bit(tmp_path, last_weights):
         assert process.wait() == -signal.SIGKILL
         process.stdout.close()
     with open(tmp_path / "killed.csv", "a") as file:
-        file.write("399,0.0")  # what a kill in the middle of a write leaves
+        file.write("199,0.0")  # what a kill in the middle of a write leaves
     assert gpt.main(command(tmp_path, "killed", *more, spec=spec)) == 0
     assert last_weights[0] == last_weights[1]
     assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

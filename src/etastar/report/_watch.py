@@ -17,21 +17,19 @@ from ._words import loss_text, steps_text
 MOST_ALARMS = 5
 
 
-def watch_view(report: RunReport, alarms: Sequence[Alarm]) -> RenderableType:
+def watch_view(report: RunReport, alarms: Sequence[Alarm]) -> Group:
     """A run under way for a terminal: how far it is, its losses with intervals, its alarms.
 
     Arguments:
         report: from `etastar.watch.report_on`.
         alarms: those to show, the latest last; of more than five the latest.
 
-    Returns: a rich renderable; steps in updates, losses in the unit of the logs.
+    Returns: a group of what rich prints; steps in updates, losses in the unit of the logs.
 
     >>> report = RunReport("a", 5e2, 1000, 3.1, (2.8, 2.7, 2.9), None, None, None, (), 0.9)
-    >>> from rich.console import Console
-    >>> console = Console(width=60, record=True, quiet=True)
-    >>> console.print(watch_view(report, ()))
-    >>> "final loss   2.8000     2.7000   2.9000" in console.export_text()
-    True
+    >>> _, _, rows = watch_view(report, ()).renderables
+    >>> [list(column.cells) for column in rows.columns[:2]]
+    [['so far', 'final loss'], ['3.1000', '2.8000']]
     """
     title = Text.assemble(
         (report.run, "bold"),
