@@ -41,6 +41,7 @@ def test_no_worse_than_a_search_over_every_update(model, loss):
     """Losses at T = 250 of L-BFGS over all 500 controls, from four starts."""
     found = solve(model, 250, controls="lr,momentum", compare=False)
     assert found.loss < 1.001 * loss
+    assert found.momentum is not None
     exact = exact_losses(model, found.schedule, momentum=found.momentum)[0]
     assert found.loss == pytest.approx(exact, rel=1e-9)
     assert found.schedule.peak <= model.max_rate * (1 + 1e-12)

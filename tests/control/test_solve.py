@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_loud_noise_leaves_small_learning_rates():
         rate = math.exp(log_rate)
         return exact_losses(model, parse_schedule(f"constant:peak={rate},horizon=20"))[0]
 
-    best = minimize_scalar(after, bounds=(-10.0, 0.0), method="bounded")
+    best: Any = minimize_scalar(after, bounds=(-10.0, 0.0), method="bounded")
     member = best_member(model, "constant", 20)
     assert member.loss == pytest.approx(best.fun, rel=1e-5)
     assert member.schedule.peak < 0.01 * model.max_rate
