@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 # and keeps the result for the next process, also where the environment says that it should not.
 export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS)
-# A file of tests is run by one process, as its tests share what was fitted and compiled.
-TESTS := $(BIN)/pytest -n 2 --dist loadfile
+# A file of tests is run by one process, as its tests share what was fitted and compiled. Three
+# processes keep two cores busy: many tests wait for others.
+TESTS := $(BIN)/pytest -n 3 --dist loadfile
 
 .PHONY: demo test test-all test-versions test-lowest check examples docs format clean
 
