@@ -13,7 +13,10 @@ import pytest
 import etastar
 
 ROOT = Path(__file__).parents[1]
-COMMAND = "import tests.helpers.windows, sys; from etastar.cli import main; main(sys.argv[1:])"
+COMMAND = (
+    "import tests.helpers.windows as w, sys; w.hide()\n"
+    "from etastar.cli import main; main(sys.argv[1:])"
+)
 
 
 def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +38,7 @@ def test_every_file_can_be_imported():
     names = [each.name for each in found if not each.name.startswith(needs)]
     names += ["etastar.integrations._log", "etastar.integrations._source"]
     done = python(
-        "import tests.helpers.windows, sys, importlib\n"
+        "import tests.helpers.windows as w, sys, importlib; w.hide()\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\nprint('all')",
         *names,
     )
@@ -44,9 +47,10 @@ def test_every_file_can_be_imported():
 
 
 def test_the_stand_in_takes_away_what_it_says():
-    code = "import tests.helpers.windows as w; print(hasattr(w._views['os'], 'killpg'))"
+    code = "import tests.helpers.windows as w; w.hide(); print(hasattr(w._views['os'], 'killpg'))"
     assert python(code).stdout == "False\n"
-    asks = "import tests.helpers.windows; exec('import fcntl', {'__name__': 'etastar.x'})"
+    asks = "exec('import fcntl', {'__name__': 'etastar.x'})"
+    asks = f"import tests.helpers.windows as w; w.hide(); {asks}"
     assert "No module named 'fcntl'" in python(asks).stderr
 
 
@@ -64,7 +68,7 @@ def test_running_pilots_is_refused_in_one_line(tmp_path):
 def test_a_reference_training_is_refused_in_one_line(tmp_path):
     pytest.importorskip("torch")
     code = (
-        "import tests.helpers.windows, sys; from etastar.train.gpt import main\n"
+        "import tests.helpers.windows as w, sys; w.hide(); from etastar.train.gpt import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     words = ["--schedule", "constant:peak=0.001,horizon=4", "--name", "a"]
@@ -77,7 +81,8 @@ def test_a_reference_training_is_refused_in_one_line(tmp_path):
 
 def test_a_training_writes_its_log(tmp_path):
     code = (
-        "import tests.helpers.windows, sys; from etastar.integrations._log import RunLog\n"
+        "import tests.helpers.windows as w, sys; w.hide()\n"
+        "from etastar.integrations._log import RunLog\n"
         "with RunLog(sys.argv[1], 'linear:peak=0.1,horizon=4') as log: log.add(1, 2.5)"
     )
     done = python(code, str(tmp_path / "run.jsonl"))

@@ -1,7 +1,7 @@
 """What Windows lacks, taken away from etastar in this process; other packages keep it.
 
-Import this before etastar. It stands in for a machine with Windows: it shows that nothing of POSIX
-is asked for, not that Windows does all the rest alike.
+Call `hide` before etastar is imported, in a process of its own. It stands in for a machine with
+Windows: it shows that nothing of POSIX is asked for, not that Windows does all the rest alike.
 """
 
 from __future__ import annotations
@@ -71,4 +71,6 @@ def _windows_import(name: str, globals: Any = None, *rest: Any, **more: Any) -> 
     return _import(name, globals, *rest, **more)
 
 
-builtins.__import__ = _windows_import
+def hide() -> None:
+    """From here on etastar finds nothing of POSIX in this process."""
+    builtins.__import__ = _windows_import
