@@ -11,18 +11,8 @@ const Spectra = (() => {
   const BIN = 0.6;
   const TOLERANCE = 1e-6;
   const GAUSS = [-Math.sqrt(0.6), 0, Math.sqrt(0.6)];
-  // Bernoulli numbers B_2k over (2k)!, of the Euler-Maclaurin formula.
-  const BERNOULLI = [
-    1 / 12,
-    -1 / 720,
-    1 / 30240,
-    -1 / 1209600,
-    1 / 47900160,
-    -691 / 1307674368000,
-    1 / 74724249600,
-  ];
-
-  // Hurwitz zeta, sum of (q + k)^-s over k = 0, 1, ..., for s > 1 and q >= 1.
+  // Hurwitz zeta, sum of (q + k)^-s over k = 0, 1, ..., for s > 1 and q >= 1: Euler-Maclaurin
+  // after the first terms.
   function zeta(s, q) {
     let sum = 0;
     let x = q;
@@ -31,7 +21,7 @@ const Spectra = (() => {
     const end = x ** -s;
     let term = (s * end) / x;
     let tail = (end * x) / (s - 1) + end / 2;
-    BERNOULLI.forEach((b, k) => {
+    Sums.BERNOULLI.forEach((b, k) => {
       tail += b * term;
       term *= ((s + 2 * k + 1) * (s + 2 * k + 2)) / (x * x);
     });

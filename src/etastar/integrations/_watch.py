@@ -47,7 +47,7 @@ class Watch:
 
     Every report is printed as a line on stderr, and its numbers go to `writer`: final_loss with
     final_low and final_high (the interval), planned_loss (expected now by the pilots), on_plan (1
-    or 0) and warnings (how many), all under `etastar/`. A warning is told once.
+    or 0) and warnings (how many), all under `etastar/`. A warning is given once.
 
     Arguments:
         log: the run's own log, any that `etastar.runs.read_runs` reads, or the `RunLog` itself.

@@ -48,7 +48,7 @@ def group_caveats(runs: Sequence[Run]) -> Iterator[str]:
     kept = ", ".join(f"{other} {np.median(each):.4g}" for other, each in ratios.items())
     yield (
         f"the runs log the LRs of several parameter groups: planned is that of {name}; the others"
-        f" keep their ratios to it ({kept}), whose best values no law tells"
+        f" keep their ratios to it ({kept}); the law does not say which ratios are best"
     )
     for other, each in ratios.items():
         if max(each) > SAME * min(each):

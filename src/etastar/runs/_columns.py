@@ -224,10 +224,10 @@ def calls_note(table: LogTable, step: str) -> str | None:
         return None
     return (
         f"{table.path}: the steps are those of {CALLS}, which goes up by 1 a row. Where these are"
-        " updates all is well. But a tracker that is told no step counts the calls of log, and with"
-        " one call every N updates all steps are N times too small: log the updates done, as"
-        " log(..., step=updates), name a column that counts them, or give the updates in an epoch"
-        " to a log of epochs"
+        " updates, nothing is wrong. But where log is called without a step, a tracker counts the"
+        " calls of log, and with one call every N updates all steps are N times too small: log the"
+        " updates done, as log(..., step=updates), name a column that counts them, or give the"
+        " updates in an epoch to a log of epochs"
     )
 
 

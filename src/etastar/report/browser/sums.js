@@ -76,5 +76,5 @@ const Sums = (() => {
     return body + (atFirst - atLast) / 2 + ends;
   }
 
-  return { risingPowerSum, fallingPowerSum };
+  return { BERNOULLI, risingPowerSum, fallingPowerSum };
 })();
