@@ -207,7 +207,11 @@ class Run:
 
 
 def as_runs(given: object, name: str = "runs") -> list[Run]:
-    """The runs of a list of them.
+    """The runs that were given to a function, after a check that they are a list of `Run`.
+
+    Arguments:
+        given: the list.
+        name: of the argument, for the error.
 
     Raises: InputError for anything else, such as the path of the logs.
 

@@ -154,6 +154,10 @@ class GroupSchedules(Mapping[str, Schedule]):
     def save(self, path: str | os.PathLike[str], *, batch_size: Schedule | None = None) -> None:
         """Write the JSON to `path`: to a temporary name beside it first, then renamed over it.
 
+        Arguments:
+            path: of the file.
+            batch_size: of every update, where it is written too, in samples.
+
         Raises: InputError where the file cannot be written; an old file then stays as it was.
 
         >>> import tempfile, pathlib
