@@ -5,14 +5,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import Array
-
-from etastar.train.gpt import GPT
+from torch import nn
 
 Weights = dict[str, Array]
 HEADS = 2
 
 
-def weights_of(model: GPT) -> Weights:
+def weights_of(model: nn.Module) -> Weights:
     return {name: jnp.asarray(p.detach().numpy()) for name, p in model.named_parameters()}
 
 
