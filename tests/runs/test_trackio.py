@@ -80,7 +80,7 @@ def test_a_damaged_description_of_a_table_is_refused(folder: Path, tmp_path: Pat
     # SQLite quotes the word that it cannot read, which here is no UTF-8.
     damaged = (folder / "pilots.db").read_bytes().replace(b"CREATE TABLE", b"CREATE TA\x88LE")
     (tmp_path / "pilots.db").write_bytes(damaged)
-    with pytest.raises(InputError, match="pilots.db"):
+    with pytest.raises(InputError, match=r"pilots\.db"):
         read_runs(tmp_path / "pilots.db")
 
 
