@@ -22,8 +22,8 @@ asked = parser.parse_args()
 # The task: 256 inputs of very different sizes, and what is to be predicted from them, with noise.
 torch.set_num_threads(1)
 torch.manual_seed(1234)
-sizes = torch.arange(1.0, 257.0) ** -0.75
-weights = torch.randn(256, 1).sign() * torch.arange(1.0, 257.0)[:, None] ** 0.2
+sizes = torch.arange(1.0, 257.0) ** -1.0
+weights = torch.randn(256, 1).sign() * torch.arange(1.0, 257.0)[:, None] ** 0.25
 weights /= (sizes[:, None] * weights).norm()
 
 
