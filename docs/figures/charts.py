@@ -40,7 +40,11 @@ def words() -> Drawing:
     x, top = axes.at(410, 1)
     d.text(x, top - 12, "peak: the highest learning rate", anchor="middle", bold=True)
     _, bottom = axes.at(0, 0)
-    for start, end, word in ((0, 120, "warmup"), (120, 700, "stable part"), (700, 1000, "cooldown")):
+    for start, end, word in (
+        (0, 120, "warmup"),
+        (120, 700, "stable part"),
+        (700, 1000, "cooldown"),
+    ):
         left, right = axes.at(start, 0)[0], axes.at(end, 0)[0]
         d.path([(left + 2, bottom + 12), (right - 2, bottom + 12)], color="grey", width=2)
         d.text((left + right) / 2, bottom + 30, word, size=13, anchor="middle")

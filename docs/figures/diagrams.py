@@ -12,7 +12,9 @@ def flow() -> Drawing:
     d.box(20, 20, 400, 62, "pilots", "a few short runs of your training, and their logs",
           fill="plain", stroke="grey")  # fmt: skip
     d.arrow((220, 82), (220, 118), words="etastar plan")
-    d.box(20, 118, 400, 62, "loss law", "a formula, fitted to the logs: the loss under any schedule")
+    d.box(
+        20, 118, 400, 62, "loss law", "a formula, fitted to the logs: the loss under any schedule"
+    )
     d.arrow((220, 180), (220, 216), words="lowest predicted loss")
     d.box(20, 216, 400, 62, "plan", "a schedule, the loss to expect, and what is doubtful")
     d.arrow((220, 278), (220, 314), words="schedule.json")
@@ -26,8 +28,8 @@ def install() -> Drawing:
     d.box(20, 40, 180, 120, "pip install .", "reads logs, fits, plans,", "runs pilots;",
           "needs no GPU and", "no framework")  # fmt: skip
     d.text(330, 26, "where you train", anchor="middle", bold=True)
-    d.box(240, 40, 180, 120, "pip install '.[torch]'", "follows the schedule;", "or [optax], [keras],",
-          "[lightning],", "[transformers]", fill="plain", stroke="grey")  # fmt: skip
+    d.box(240, 40, 180, 120, "pip install '.[torch]'", "follows the schedule;",
+          "or [optax], [keras],", "[lightning],", "[transformers]", fill="plain", stroke="grey")  # fmt: skip
     d.arrow((110, 160), (110, 190), (330, 190), (330, 164))
     d.text(220, 212, "schedule.json", anchor="middle", size=13)
     d.text(220, 232, "one machine can be both", anchor="middle", size=13, color="soft")
@@ -38,7 +40,11 @@ def alternatives() -> Drawing:
     d = Drawing("Which way to choose a learning rate", 470)
     asked = (
         ("Is a full run cheap, and made only once?", "grid search or Optuna", "at full length"),
-        ("Is its length open, or can you not tune at all?", "schedule-free, Prodigy", "no schedule"),
+        (
+            "Is its length open, or can you not tune at all?",
+            "schedule-free, Prodigy",
+            "no schedule",
+        ),
         ("Do you know the best LR of a smaller model?", "muP", "then plan the length and shape"),
         ("Can you pay for 4 to 10 short runs?", "etastar", "plan from pilots"),
     )
@@ -111,7 +117,9 @@ def logs() -> Drawing:
         d.box(290, y, 130, 66, "Run", "steps, losses,", "schedule")
     d.text(20, 246, "No runs.csv? The schedule is then found from", size=13, color="soft")
     d.text(20, 264, "the column lr, or given with --runs-schedule.", size=13, color="soft")
-    d.text(20, 290, "No column lr either? Then one of the two must be there:", size=13, color="soft")
+    d.text(
+        20, 290, "No column lr either? Then one of the two must be there:", size=13, color="soft"
+    )
     d.text(20, 308, "a loss without its learning rates says nothing.", size=13, color="soft")
     return d
 
@@ -119,7 +127,8 @@ def logs() -> Drawing:
 def trackers() -> Drawing:
     d = Drawing("Where logs may come from", 300)
     sources = (
-        ("wandb, *.wandb", "Weights & Biases"), ("mlflow:URI", "MLflow"), ("trackio:NAME", "Trackio"),
+        ("wandb, *.wandb", "Weights & Biases"), ("mlflow:URI", "MLflow"),
+        ("trackio:NAME", "Trackio"),
         ("events.out.tfevents*", "TensorBoard"), ("trainer_state.json", "Transformers, TRL"),
         ("metrics.csv", "Lightning"), ("train.log", "what was printed"),
     )  # fmt: skip
@@ -163,7 +172,9 @@ def cluster() -> Drawing:
         x = 226 + 66 * number
         d.box(x, 148, 60, 46, f"job {number + 1}", "a pilot", fill="plain", stroke="grey")
         d.path([(335, 102), (x + 30, 148)], color="soft", width=1.6, arrow=True)
-        d.path([(x + 30, 194), (x + 30 - 18 * (number - 1), 240)], color="soft", width=1.6, arrow=True)
+        d.path(
+            [(x + 30, 194), (x + 30 - 18 * (number - 1), 240)], color="soft", width=1.6, arrow=True
+        )
     d.box(20, 240, 400, 54, "folder pilots", "on a file system that all of them see")
     d.arrow((105, 102), (105, 240), words="reads the logs")
     return d

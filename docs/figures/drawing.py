@@ -2,7 +2,7 @@
 
 A drawing is 440 units wide, so that its text keeps a readable size on a screen of 390 pixels. Its
 colours are names; the style sheet in each file gives them values for light and for dark.
-`docs/hooks/figures.py` makes the site's pictures follow the theme that the reader chose.
+`docs/hooks/appearance.py` makes the site's pictures follow the theme that the reader chose.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Drawing:
         self.rect(x, y, width, height, fill=fill, stroke=stroke, dashed=dashed)
         middle = y + height / 2 - 8.5 * len(says) + 5
         if mono:
-            self.add('<g font-family="ui-monospace, \'DejaVu Sans Mono\', monospace">')
+            self.add("<g font-family=\"ui-monospace, 'DejaVu Sans Mono', monospace\">")
         self.text(x + width / 2, middle, name, anchor="middle", bold=True, size=14.5)
         if mono:
             self.add("</g>")

@@ -23,7 +23,8 @@ MADE = {
         diagrams.flow, diagrams.install, diagrams.alternatives, diagrams.planning, diagrams.pilots,
         diagrams.logs, diagrams.trackers, diagrams.troubleshooting, diagrams.cluster,
         diagrams.pytorch, diagrams.optax, diagrams.transformers, diagrams.lightning, diagrams.keras,
-        charts.index, charts.words, charts.shapes, charts.groups, charts.export, charts.plan, charts.bundled,
+        charts.index, charts.words, charts.shapes, charts.groups, charts.export, charts.plan,
+        charts.bundled,
         charts.watch, charts.first_plan, charts.designed, charts.affordable,
     )
 }  # fmt: skip

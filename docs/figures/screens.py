@@ -1,7 +1,7 @@
 """Screenshots of a report and of what a notebook shows, in light and in dark.
 
-A screenshot holds what stands under one heading of the report. They are taken as wide as a phone, so
-that their text can be read on one.
+A screenshot holds what stands under one heading of the report. They are taken as wide as a phone,
+so that their text can be read on one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def main(folder: Path) -> None:
                 save(page, tops, first, end, folder / f"report_{name}{ending}.png")
             page.set_viewport_size({"width": 660, "height": 400})
             page.goto(shown.as_uri())
-            page.screenshot(path=str(folder / f"notebook{ending}.png"), full_page=True)
+            below = page.evaluate("document.querySelector('table').getBoundingClientRect().bottom")
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            clip = {"x": 0, "y": below, "width": 660, "height": tall - below}
+            page.screenshot(path=str(folder / f"notebook{ending}.png"), full_page=True, clip=clip)
             page.close()
         browser.close()
 

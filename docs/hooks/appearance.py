@@ -1,4 +1,4 @@
-"""The pictures of the site follow the theme that the reader chose, light or dark.
+"""What the site shows: pictures follow the theme, and short code is not broken at its hyphens.
 
 A drawing of `docs/figures/make.py` holds its colours for both, and as an image by itself it follows
 the system. For the site each becomes two files, one a theme, and so does a screenshot `NAME.png`
@@ -14,6 +14,7 @@ from typing import Any
 
 FIGURES = Path(__file__).parents[1] / "figures"
 QUERY = "@media (prefers-color-scheme: dark)"
+CODE = re.compile(r"<code>([^<\n]{1,26})</code>")
 IMAGE = re.compile(r'<img ([^>]*?)src="([^"]*figures/)([\w-]+)\.(svg|png)"([^>]*)>')
 
 
@@ -36,8 +37,11 @@ def on_files(files: Any, *, config: Any) -> Any:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Show each picture that has two forms in both, of which the theme hides one."""
-    return IMAGE.sub(_both, html)
+    """Show each picture that has two forms in both, of which the theme hides one.
+
+    Without the class a browser breaks `--horizon` after its hyphens.
+    """
+    return CODE.sub(r'<code class="unbroken">\1</code>', IMAGE.sub(_both, html))
 
 
 def _both(image: re.Match[str]) -> str:
