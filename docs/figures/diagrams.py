@@ -29,7 +29,8 @@ def install() -> Drawing:
           "needs no GPU and", "no framework")  # fmt: skip
     d.text(330, 26, "where you train", anchor="middle", bold=True)
     d.box(240, 40, 180, 120, "pip install '.[torch]'", "follows the schedule;",
-          "or [optax], [keras],", "[lightning],", "[transformers]", fill="plain", stroke="grey")  # fmt: skip
+          "or [optax], [keras],", "[lightning],", "[transformers]", fill="plain",
+          stroke="grey")  # fmt: skip
     d.arrow((110, 160), (110, 190), (330, 190), (330, 164))
     d.text(220, 212, "schedule.json", anchor="middle", size=13)
     d.text(220, 232, "one machine can be both", anchor="middle", size=13, color="soft")
