@@ -250,8 +250,10 @@ def affordable() -> Drawing:
     for part in parts:
         budget = int(part * horizon)
         designer = make_designer(horizon, budget, peaks=(1e-4, 1e-2), warmup=200)
-        half.append(designer.propose([], [], budget).expected[-1])
-        print(f"budget {budget}: expected half width {half[-1]:.1%}")
+        proposal = designer.propose([], [], budget)
+        half.append(proposal.expected[-1])
+        longest = max(pilot.steps for pilot in proposal.pilots)
+        print(f"budget {budget}: {len(proposal.pilots)} pilots, longest {longest}, {half[-1]:.1%}")
     d = Drawing("The interval that a budget is expected to buy", 286)
     axes = Axes(d, (0.05, 2.4), (0, 0.4), log_x=True)
     axes.frame(parts, (0, 0.1, 0.2, 0.3, 0.4), x_name="budget of the pilots / horizon",
