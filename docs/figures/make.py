@@ -4,7 +4,7 @@
 
 writes `docs/figures/use_NAME.svg` for each drawing of `diagrams.py` and `charts.py`, or for those
 that are named; about a minute for all. `--screenshots` takes those of a report and of a notebook in
-their place; it needs playwright and Chromium.
+their place; it needs playwright, Pillow and Chromium.
 """
 
 from __future__ import annotations

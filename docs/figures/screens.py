@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import charts
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from etastar.report import write_plan
@@ -17,6 +19,7 @@ from etastar.report import write_plan
 CHROMIUM = "/usr/bin/chromium"
 WIDTH = 460
 SCALE = 1.25
+COLORS = 96
 LARGEST = 1100
 """Height in pixels at which a screenshot ends, however long its section is."""
 
@@ -64,7 +67,7 @@ def main(folder: Path) -> None:
             below = page.evaluate("document.querySelector('table').getBoundingClientRect().bottom")
             tall = page.evaluate("document.documentElement.scrollHeight")
             clip = {"x": 0, "y": below, "width": 660, "height": tall - below}
-            page.screenshot(path=str(folder / f"notebook{ending}.png"), full_page=True, clip=clip)
+            shot(page, clip, folder / f"notebook{ending}.png")
             page.close()
         browser.close()
 
@@ -90,5 +93,11 @@ def save(page: Page, tops: list[tuple[str, float]], first: str, end: str, path: 
     after = after or [top for _, top in tops[starts[0] + 1 :]]
     bottom = after[0] - 8 if after else page.evaluate("document.documentElement.scrollHeight")
     clip = {"x": 0, "y": max(begin, 0), "width": WIDTH, "height": min(bottom - begin, LARGEST)}
+    shot(page, clip, path)
+
+
+def shot(page: Page, clip: Any, path: Path) -> None:
+    """A part of the page as a file of few colours, which takes a third of the place."""
     page.screenshot(path=str(path), full_page=True, clip=clip)
+    Image.open(path).convert("RGB").quantize(COLORS).save(path, optimize=True)
     print(f"{path.name}  {path.stat().st_size / 1000:.0f} kB")
