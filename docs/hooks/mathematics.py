@@ -106,9 +106,17 @@ def _spaced(text: str) -> str:
     # Brackets of a given size are brackets wherever they stand.
     text = re.sub(r'<mo (stretchy="true" fence="true" minsize[^>]*)>([^<])</mo>', _bracket, text)
     text = text.replace("<mo>/</mo>", '<mo lspace="0" rspace="0">/</mo>')
+    text = re.sub("<m[io]>~</m[io]>", "<mo>∼</mo>", text)
+    # The font's prime and hat are made to stand beside and above a letter as they are.
+    text = re.sub(r"<msup>(<m[io]>[^<]*</m[io]>)<mi>(′+)</mi></msup>", _prime, text)
+    text = text.replace("<mo>^</mo>", '<mo stretchy="false">ˆ</mo>')
     text = text.replace("<mo>‖</mo>", '<mi mathvariant="normal">‖</mi>')
     # Names of operators, such as tr: a thin space after them.
     return re.sub(r"<mo>(tr|Var|Pr)</mo>", r'<mi>\1</mi><mspace width="0.167em" />', text)
+
+
+def _prime(found: re.Match[str]) -> str:
+    return f'<mrow>{found[1]}<mo lspace="0" rspace="0">{found[2]}</mo></mrow>'
 
 
 def _bracket(found: re.Match[str]) -> str:
