@@ -18,6 +18,7 @@ MARKED = re.compile(
     r"(?P<latex>.*?)\\[)\]]\s*</(?P=tag)>",
     re.DOTALL,
 )
+THIN = '<mspace width="0.167em" />'
 OPENING, CLOSING = "([{⟨⌊⌈", ")]}⟩⌋⌉"
 
 
@@ -111,8 +112,10 @@ def _spaced(text: str) -> str:
     text = re.sub(r"<msup>(<m[io]>[^<]*</m[io]>)<mi>(′+)</mi></msup>", _prime, text)
     text = text.replace("<mo>^</mo>", '<mo stretchy="false">ˆ</mo>')
     text = text.replace("<mo>‖</mo>", '<mi mathvariant="normal">‖</mi>')
-    # Names of operators, such as tr: a thin space after them.
-    return re.sub(r"<mo>(tr|Var|Pr)</mo>", r'<mi>\1</mi><mspace width="0.167em" />', text)
+    # A name of an operator, such as tr, is no sign between two terms.
+    text = re.sub(r"<mo>(min|max)</mo>(?=<mo [^>]*>\()", r"<mi>\1</mi>", text)
+    text = re.sub(r"<mo>((?!max|min|lim)[a-zA-Z]{2,})</mo>", r"<mi>\1</mi>", text)
+    return re.sub(r"(<mi>(?:exp|ln|log|sin)</mi>)(?=<m[in]|<ms)", rf"\1{THIN}", text)
 
 
 def _prime(found: re.Match[str]) -> str:
