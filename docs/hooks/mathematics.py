@@ -10,16 +10,21 @@ import re
 from html import unescape
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 HERE = Path(__file__).parent
 FILES = ("mathematics.css", "mathematics.woff2", "mathematics_font.txt")
 MARKED = re.compile(
-    r'<(?P<tag>span|div) class="arithmatex">\s*\\(?P<open>[(\[])'
-    r"(?P<latex>.*?)\\[)\]]\s*</(?P=tag)>",
+    r'(?P<before>\(?)<(?P<tag>span|div) class="arithmatex">\s*\\(?P<open>[(\[])'
+    r"(?P<latex>.*?)\\[)\]]\s*</(?P=tag)>(?P<after>[^\s<]{0,3})",
     re.DOTALL,
 )
-THIN = '<mspace width="0.167em" />'
+NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'
 OPENING, CLOSING = "([{⟨⌊⌈", ")]}⟩⌋⌉"
+FUNCTIONS = ("exp", "ln", "log", "sin")
+LIMITS = ("∑", "∏", "min", "max", "lim")
+BESIDE = {"msub": "munder", "msubsup": "munderover"}
 
 
 def on_config(config: Any) -> Any:
@@ -59,8 +64,13 @@ def with_mathml(html: str) -> str:
 def _formula(found: re.Match[str]) -> str:
     display = found["open"] == "["
     math = mathml(unescape(found["latex"]), display)
-    # A long equation scrolls in a box of its own.
-    return f'<div class="mathematics">{math}</div>' if display else math
+    before, after = found["before"], found["after"]
+    if display:  # a long equation scrolls in a box of its own
+        return f'{before}<div class="mathematics">{math}</div>{after}'
+    if not before + after:
+        return math
+    # No line begins with the comma after a formula.
+    return f'<span class="mathematics-word">{before}{math}{after}</span>'
 
 
 def mathml(latex: str, display: bool = False) -> str:
@@ -79,52 +89,52 @@ def mathml(latex: str, display: bool = False) -> str:
 
     try:
         text = convert(latex.strip(), display="block" if display else "inline")
+        root = ElementTree.fromstring(text.replace(NAMESPACE, ""))
     except Exception as error:
         raise ValueError(f"LaTeX that cannot be converted: {latex} ({error!r})") from error
-    if re.search(r"\\|<m[io]>&</m[io]>", text):
+    if any("\\" in (part.text or "") for part in root.iter()):
         raise ValueError(f"LaTeX that cannot be converted: {latex}")
-    return _spaced(_readable(text))
+    root.attrib = {"display": "block"} if display else {}
+    if len(root) == 1 and root[0].tag == "mrow":
+        root[:] = root[0]
+    for part in list(root.iter()):
+        _arrange(part, display)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def _readable(text: str) -> str:
-    """Characters in the place of their codes, and no wrapper around the whole."""
-    text = re.sub(r"&#x([0-9A-Fa-f]+);", _character, text)
-    text = text.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
-    return re.sub(r'^<math( display="block")?[^>]*><mrow>(.*)</mrow></math>$', _math, text)
+def _arrange(part: Element, display: bool) -> None:
+    """Spaces and limits as TeX sets them, where a browser would set others."""
+    name = part.text or ""
+    if part.tag in ("mo", "mi") and name:
+        _sign(part, name)
+    first = part[0] if len(part) else None
+    if part.tag in BESIDE and first is not None and first.text in LIMITS and display:
+        part.tag = BESIDE[part.tag]
+    elif part.tag == "msup" and (part[1].text or "").strip("′") == "" and part[1].text:
+        # The font's prime is made to stand beside a letter as it is.
+        part.tag = "mrow"
+        part[1].tag, part[1].attrib = "mo", {"lspace": "0", "rspace": "0"}
+    for i, child in reversed(list(enumerate(part))):
+        after = part[i + 1] if i + 1 < len(part) else None
+        is_bracket = after is not None and (after.text or "") in tuple(OPENING)
+        if child.text in FUNCTIONS and part.tag in ("mrow", "math") and not is_bracket:
+            part.insert(i + 1, Element("mspace", width="0.167em"))
 
 
-def _math(found: re.Match[str]) -> str:
-    return f"<math{found[1] or ''}>{found[2]}</math>"
-
-
-def _character(found: re.Match[str]) -> str:
-    character = chr(int(found[1], 16))
-    return found[0] if character in "<>&" else character
-
-
-def _spaced(text: str) -> str:
-    """The spaces that TeX leaves, where a browser would leave others."""
-    # Brackets of a given size are brackets wherever they stand.
-    text = re.sub(r'<mo (stretchy="true" fence="true" minsize[^>]*)>([^<])</mo>', _bracket, text)
-    text = text.replace("<mo>/</mo>", '<mo lspace="0" rspace="0">/</mo>')
-    text = re.sub("<m[io]>~</m[io]>", "<mo>∼</mo>", text)
-    # The font's prime and hat are made to stand beside and above a letter as they are.
-    text = re.sub(r"<msup>(<m[io]>[^<]*</m[io]>)<mi>(′+)</mi></msup>", _prime, text)
-    text = text.replace("<mo>^</mo>", '<mo stretchy="false">ˆ</mo>')
-    text = text.replace("<mo>‖</mo>", '<mi mathvariant="normal">‖</mi>')
-    # A name of an operator, such as tr, is no sign between two terms.
-    text = re.sub(r"<mo>(min|max)</mo>(?=<mo [^>]*>\()", r"<mi>\1</mi>", text)
-    text = re.sub(r"<mo>((?!max|min|lim)[a-zA-Z]{2,})</mo>", r"<mi>\1</mi>", text)
-    return re.sub(r"(<mi>(?:exp|ln|log|sin)</mi>)(?=<m[in]|<ms)", rf"\1{THIN}", text)
-
-
-def _prime(found: re.Match[str]) -> str:
-    return f'<mrow>{found[1]}<mo lspace="0" rspace="0">{found[2]}</mo></mrow>'
-
-
-def _bracket(found: re.Match[str]) -> str:
-    character = found[2]
-    if character not in OPENING + CLOSING:
-        return f'<mo {found[1]} lspace="0" rspace="0">{character}</mo>'
-    form = "prefix" if character in OPENING else "postfix"
-    return f'<mo form="{form}" {found[1]}>{character}</mo>'
+def _sign(part: Element, name: str) -> None:
+    """A sign's form and spaces."""
+    sized = "minsize" in part.attrib
+    if name in ("⟨", "⟩") or (sized and name in OPENING + CLOSING):
+        part.tag = "mo"
+        part.attrib["form"] = "prefix" if name in OPENING else "postfix"
+        part.attrib.setdefault("stretchy", "false")
+    elif name in ("|", "/", "*") or sized:
+        part.text = "∗" if name == "*" else name
+        part.attrib.update(lspace="0", rspace="0")
+    elif name == "~":
+        part.tag, part.text = "mo", "∼"
+    elif name == "^":
+        part.text, part.attrib["stretchy"] = "ˆ", "false"
+    elif name == "‖" or (part.tag == "mo" and re.fullmatch("[A-Za-z]{2,}", name)):
+        # A norm's bars do not stretch; a name, such as tr, is no sign between two terms.
+        part.tag, part.attrib = "mi", {}
