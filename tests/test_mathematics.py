@@ -159,7 +159,7 @@ def test_formulas_fit_the_window_and_ask_no_network(site, width):
             page.evaluate("document.fonts.ready")
             assert page.evaluate("document.fonts.check('16px \"etastar Math\"')"), name
             # The theme puts wide tables into boxes that scroll, once its script has run.
-            fits = "(width) => document.documentElement.scrollWidth <= width"
+            fits = "(width) => document.querySelector('.md-content').scrollWidth <= width"
             page.wait_for_function(fits, arg=width, timeout=20_000)
             assert page.evaluate(wide, width) == [], name
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
