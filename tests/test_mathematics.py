@@ -121,6 +121,7 @@ def test_a_command_that_is_not_known_stops_the_build(tmp_path, caplog):
         ("w^*", '<msup><mi>w</mi><mo lspace="0" rspace="0">∗</mo></msup>'),
         (r"\operatorname{tr}/B", '<mi>tr</mi><mo lspace="0" rspace="0">/</mo>'),
         (r"a \sim b", "<mo>∼</mo>"),
+        (r"1 \pm 0.1", "<mo>±</mo>"),
         (r"\log T", '<mi>log</mi><mspace width="0.167em" /><mi>T</mi>'),
     ],
 )

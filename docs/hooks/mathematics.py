@@ -131,8 +131,8 @@ def _sign(part: Element, name: str) -> None:
     elif name in ("|", "/", "*") or sized:
         part.text = "∗" if name == "*" else name
         part.attrib.update(lspace="0", rspace="0")
-    elif name == "~":
-        part.tag, part.text = "mo", "∼"
+    elif name in ("~", "±"):
+        part.tag, part.text = "mo", name.replace("~", "∼")
     elif name == "^":
         part.text, part.attrib["stretchy"] = "ˆ", "false"
     elif name == "‖" or (part.tag == "mo" and re.fullmatch("[A-Za-z]{2,}", name)):
