@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from importlib.util import module_from_spec, spec_from_file_location
@@ -44,35 +43,18 @@ def hook() -> Any:
     return module
 
 
-def built(folder: Path, **settings: Any) -> Path:
-    """The site of the pages in `folder`/docs, with the hook and the extensions of ours."""
+def built(folder: Path) -> Path:
+    """The site of the pages in `folder`/docs, by our mkdocs.yml without its plugins."""
     pytest.importorskip("latex2mathml", reason="latex2mathml is not installed")
     pytest.importorskip("mkdocs", reason="MkDocs is not installed")
     pytest.importorskip("material", reason="the theme Material is not installed")
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 
-    config = {
-        "site_name": "etastar",
-        "use_directory_urls": False,
-        "exclude_docs": "hooks/",
-        "hooks": [str(DOCS / "hooks" / name) for name in ("mathematics.py", "playground.py")],
-        "theme": {"name": "material", "font": False, "palette": {"scheme": "default"}},
-        "markdown_extensions": [
-            "admonition",
-            "tables",
-            {"toc": {"permalink": True}},
-            "pymdownx.superfences",
-            "pymdownx.highlight",
-            {"pymdownx.arithmatex": {"generic": True}},
-        ],
-        "plugins": [],
-        **settings,
-    }
-    path = folder / "mkdocs.yml"
-    path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-    build(load_config(str(path), site_dir=str(folder / "site")))
-    return folder / "site"
+    site, pages = folder / "site", folder / "docs"
+    settings = {"docs_dir": str(pages), "site_dir": str(site), "plugins": [], "nav": None}
+    build(load_config(str(DOCS.parent / "mkdocs.yml"), **settings))
+    return site
 
 
 @pytest.fixture(scope="module")
