@@ -52,7 +52,7 @@ def built(folder: Path) -> Path:
     from mkdocs.config import load_config
 
     site, pages = folder / "site", folder / "docs"
-    settings = {"docs_dir": str(pages), "site_dir": str(site), "plugins": [], "nav": None}
+    settings = {"docs_dir": str(pages), "site_dir": str(site), "plugins": []}
     build(load_config(str(DOCS.parent / "mkdocs.yml"), **settings))
     return site
 
@@ -72,8 +72,7 @@ def test_formulas_become_mathml_and_code_stays_as_it_is(tmp_path):
     assert html.count("<math") == 3
     assert '<div class="mathematics"><math display="block"><munderover><mo>∑</mo>' in html
     assert "<mo>&lt;</mo>" in html
-    assert "<code>$HOME</code>" in html
-    assert "<code>$$</code>" in html
+    assert re.search(r"<code[^>]*>\$HOME</code>.*<code[^>]*>\$\$</code>", html)
     assert "costs $5," in html
     assert "Prices of $6 and $7 are no formula." in html
     block = re.sub("<[^>]*>", "", html.split('<div class="highlight">')[1].split("</div>")[0])
