@@ -2,6 +2,7 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -124,7 +125,8 @@ def test_only_momentum_below_one_shrinks_the_covariance_of_error_and_velocity():
     c[:2], m[:2], u[:2] = (0.9, 0.2), (-0.3, 0.1), (0.8, 0.5)
     added = (c.sum() + noise + c) * c / batch * np.asarray(modes.eigenvalue) ** 2
     for rate in (0.01, 0.4, 1.5):
-        after = update_moments(modes, noise, (c, m, u), rate, batch, momentum)
+        moments = jnp.asarray(c), jnp.asarray(m), jnp.asarray(u)
+        after = update_moments(modes, noise, moments, rate, batch, momentum)
         found = after[0] * after[2] - after[1] ** 2
         assert np.allclose(found, momentum**2 * (c * u - m**2) + added, rtol=1e-12)
 
