@@ -65,8 +65,7 @@ def simulate(
     (3, 2)
     """
     spectrum = _single_features(model)
-    batch = whole("batch_size", model.batch_size, 1)
-    seeds = whole("seeds", seeds, 1)
+    batch, seeds = whole("batch_size", model.batch_size, 1), whole("seeds", seeds, 1)
     controls = Controls.make(model, schedule, momentum, None, velocity)
     asked = steps_asked(at, schedule.horizon)
     root = jnp.sqrt(jnp.asarray(spectrum.eigenvalue))
