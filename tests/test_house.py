@@ -56,6 +56,7 @@ GROUND = {
     "_display",
     "_locks",
     "_precision",
+    "_provenance",
     "_threads",
 }
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60

@@ -85,12 +85,21 @@ CountUnit = Annotated[
         metavar="NAME",
         autocompletion=lambda: list(UNITS),
         help="What horizons and other counts are given in: steps (updates), samples, tokens or"
-        " epochs. Samples and tokens are what batch sizes count.",
+        " epochs. Samples and tokens are what batch sizes count. Counts may end in k, M, B or T.",
     ),
 ]
 EpochSize = Annotated[
     str | None,
     typer.Option(metavar="N", help="Samples or tokens of an epoch, where epochs are counted."),
+]
+SequenceLength = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Tokens of a sample, where the logs do not say; needed to count tokens where batch"
+        " sizes count sequences.",
+        show_default=False,
+    ),
 ]
 OPTIMISERS = ("auto", "sgd", "normalised")
 """Those of `etastar.law.fit`, which is slow to import."""
@@ -141,7 +150,11 @@ Optimiser = Annotated[
     ),
 ]
 Plot = Annotated[
-    Path | None, typer.Option(metavar="FILE.html", help="Draw the figure to this page.")
+    Path | None,
+    typer.Option(
+        metavar="FILE.html",
+        help="Write the result to this page: figures, tables, and how it was made.",
+    ),
 ]
 
 
@@ -162,14 +175,21 @@ def count_of(name: str, text: str, *, least: int = 1, unit: Unit | None = None) 
         number = number_in(text)
     except ValueError:
         raise InputError(
-            f"{name} {shown(text)} is not a number; give steps, such as 40000 or 40k"
+            f"{name} {shown(text)} is not a number; give {unit.name if unit else 'steps'}, such as"
+            " 40000, 40k or 20B (k, M, B and T are known endings)"
         ) from None
     if unit is not None and math.isfinite(number):
         number = unit.whole(name, number, within=name in ("--horizon", "--budget"))
     if not least <= number < 1e15 or number != int(number):
+        if unit is not None and unit.name != "steps":
+            raise InputError(
+                f"{name} {shown(text)} must be at least {least * unit.update:g} {unit.name}, what"
+                f" {least} update{'' if least == 1 else 's'} of the batch size take, and fewer than"
+                " 1e15 updates"
+            )
         raise InputError(
-            f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15;"
-            " count optimiser updates, or say what is counted with --unit"
+            f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15, such"
+            " as 40000 or 40k; count optimiser updates, or say what is counted with --unit"
         )
     return int(number)
 
@@ -180,7 +200,10 @@ def number(value: object) -> float:
 
 
 def unit_of(
-    name: str, batch: float | None, epoch_size: str | None, sequence_length: float | None = None
+    name: str,
+    batch: float | None,
+    epoch_size: str | None,
+    sequence_length: float | str | None = None,
 ) -> Unit:
     """What `--unit` says, by the batch size.
 
@@ -195,12 +218,19 @@ def unit_of(
         raise InputError(f"--unit {name} needs --batch B, the samples or tokens of an update")
     if name == "epochs" and epoch_size is None:
         raise InputError("--unit epochs needs --epoch-size N, the samples or tokens of an epoch")
+    if isinstance(sequence_length, str):
+        sequence_length = length_of(sequence_length)
     return Unit(name, batch, epoch_of(epoch_size), sequence_length)
 
 
 def epoch_of(text: str | None) -> float | None:
     """What `--epoch-size` says."""
     return None if text is None else positive_of("--epoch-size", text)
+
+
+def length_of(text: str | None) -> float | None:
+    """What `--sequence-length` says."""
+    return None if text is None else positive_of("--sequence-length", text)
 
 
 def pair_of(name: str, text: str) -> tuple[float, float]:
@@ -280,6 +310,7 @@ def read_logs(
     steps_per_epoch: float | None = None,
     batch: str | None = None,
     epoch_size: str | None = None,
+    sequence_length: str | None = None,
 ) -> list[Run]:
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
@@ -296,6 +327,7 @@ def read_logs(
         steps_per_epoch=steps_per_epoch,
         batch_size=size,
         epoch_size=epoch_of(epoch_size),
+        sequence_length=length_of(sequence_length),
     )
 
 
@@ -348,7 +380,10 @@ def positive_of(name: str, text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < 1e15:
-        raise InputError(f"{name} {text[:80]!r} must be a number above 0 and below 1e15")
+        raise InputError(
+            f"{name} {text[:80]!r} must be a number above 0 and below 1e15, such as 64, 40k or 20B"
+            " (k, M, B and T are known endings)"
+        )
     return number
 
 

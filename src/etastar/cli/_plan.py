@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +11,21 @@ import typer
 
 from etastar._errors import InputError, legible
 from etastar._files import prepare_folder
+from etastar._provenance import provenance
 
 from . import _options as option
+from ._open import open_page
 from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
     from etastar.planning import Plan
     from etastar.runs import Run
+
+EXAMPLES = (
+    "etastar plan pilots --horizon 40k --out plan --open",
+    "etastar plan pilots --horizon 5.12M --unit tokens --warmup 25.6k",
+    'etastar plan "pilots/wsd*.csv" --horizon 20k --law power --json',
+)
 
 Horizon = Annotated[
     str | None,
@@ -51,6 +60,7 @@ Out = Annotated[
         metavar="DIR", help="Write schedule.json, plan.json and report.html to this folder."
     ),
 ]
+Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser; with --out.")]
 PeakCap = Annotated[
     float | None,
     typer.Option(metavar="LR", help="Highest LR allowed; by default the highest of the runs."),
@@ -85,6 +95,7 @@ def plan_command(
     batch: Batch = None,
     optimiser: option.Optimiser = "auto",
     out: Out = None,
+    opened: Open = False,
     as_json: option.AsJson = False,
     peak_cap: PeakCap = None,
     floor: Floor = 0.0,
@@ -99,8 +110,11 @@ def plan_command(
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
+    sequence_length: option.SequenceLength = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
+    if opened and out is None:
+        raise InputError("--open needs --out DIR: without it no report is written")
     asked = _asked(horizon, samples, seconds, step_time, batch)
     asked |= _counts(unit, epoch_size, horizon, warmup)
     option.check_optimiser(optimiser)
@@ -110,6 +124,7 @@ def plan_command(
         from etastar import planning
 
         columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
+        columns = (*columns, sequence_length)
         logs, continued = _read(runs, going_on, columns)
     if out is not None:
         prepare_folder(out)
@@ -127,24 +142,27 @@ def plan_command(
             transient=transient,
             progress=progress,
         )
+        result = replace(result, provenance=provenance())
         report = None
         if out is not None:
             progress(WRITING, 0, 1)
             from etastar.report import write_plan
 
             report = write_plan(result, out)
-    _print(result, report, as_json)
+    _print(result, report, as_json, opened)
 
 
-def _print(result: Plan, report: Path | None, as_json: bool) -> None:
+def _print(result: Plan, report: Path | None, as_json: bool, opened: bool) -> None:
     if as_json:
         print_json(result.to_dict())
-        return
-    from etastar.report import plan_summary
+    else:
+        from etastar.report import plan_summary
 
-    show(plan_summary(result))
-    if report is not None:
-        print(f"\nreport: {legible(str(report))}")
+        show(plan_summary(result))
+        if report is not None:
+            print(f"\nreport: {legible(str(report))}")
+    if opened and report is not None:
+        open_page(report)
 
 
 def _read(

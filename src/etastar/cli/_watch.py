@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from etastar.schedule import Schedule
     from etastar.watch import LiveRun, RunReport
 
+EXAMPLES = (
+    "etastar watch pilots/wsd_1e-3_14000.csv --once",
+    "etastar watch run.csv --pilots pilots --schedule plan",
+)
+
 Log = Annotated[
     str,
     typer.Argument(
@@ -86,6 +91,8 @@ def watch_command(
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
+    epoch_size: option.EpochSize = None,
+    sequence_length: option.SequenceLength = None,
 ) -> None:
     """Forecast the final loss of a run while it trains, and warn when it leaves its band."""
     option.check_optimiser(optimiser)
@@ -97,7 +104,8 @@ def watch_command(
     size = None if runs_batch is None else option.positive_of("--runs-batch", runs_batch)
     with working("reading the pilots"):
         option.check_law(law_name)
-        columns = (step, loss, lr, None, pattern, per_epoch, runs_batch)
+        columns = (step, loss, lr, None, pattern, per_epoch, runs_batch, epoch_size)
+        columns = (*columns, sequence_length)
         logs = option.read_logs(pilots, *columns) if pilots else []
         from etastar import law, watch
 
@@ -116,6 +124,8 @@ def watch_command(
         pattern=pattern or (),
         steps_per_epoch=per_epoch,
         batch_size=size,
+        epoch_size=option.epoch_of(epoch_size),
+        sequence_length=option.length_of(sequence_length),
     )
     if once:
         _report_once(log, live, law_of_pilots, level, as_json, planned)

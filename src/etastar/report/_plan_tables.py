@@ -10,26 +10,28 @@ from rich.text import Text
 
 from etastar.planning import Estimate, Plan
 
-from ._words import (
+from ._numbers import (
     UNKNOWN,
-    batch_text,
-    budget_text,
     count_text,
-    difference_text,
-    done_steps,
     exponent_text,
-    groups_text,
-    interval_text,
     loss_text,
     multiple_text,
-    phase_text,
     rate_text,
     regret_text,
+    size_text,
+    steps_text,
+)
+from ._words import (
+    batch_text,
+    budget_text,
+    difference_text,
+    done_steps,
+    groups_text,
+    interval_text,
+    phase_text,
     shape_in_words,
     size_interval,
-    size_text,
     spec_of_the_rest,
-    steps_text,
     within_label,
     within_text,
 )
@@ -49,7 +51,7 @@ def plan_summary(plan: Plan) -> RenderableType:
 
     >>> from rich import print
     >>> print(plan_summary(plan).renderables[0])
-    Plan for 8,000 steps from 3 runs
+    Plan for 8k steps from 3 runs
     """
     title = f"Plan for {steps_text(plan.horizon)} steps from {count_text(len(plan.runs), 'run')}"
     return Group(

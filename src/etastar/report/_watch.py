@@ -12,7 +12,7 @@ from rich.text import Text
 
 from etastar.watch import Alarm, RunReport
 
-from ._words import loss_text, steps_text
+from ._numbers import loss_text, steps_text
 
 MOST_ALARMS = 5
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from etastar._errors import InputError
 from etastar._files import entries, is_file, is_folder, matching, place_of
+from etastar._provenance import note_address, note_file
 
 from ._console import SUFFIXES as PRINTED
 from ._console import is_console
@@ -144,7 +145,9 @@ def _of_tracker(name: str) -> list[Source]:
     tracker = next((tracker for tracker in TRACKERS if tracker.prefix == prefix), None)
     if tracker is None or not colon or os.path.exists(name):
         return []
-    return [Source(table.path, None, table=table) for table in tracker.tables(address)]
+    tables = tracker.tables(address)
+    note_address(name)
+    return [Source(table.path, None, table=table) for table in tables]
 
 
 def _paths(name: str | os.PathLike[str]) -> list[Path]:
@@ -193,6 +196,7 @@ def _of_file(path: Path, folders: _Folders) -> list[Source]:
                 f"{path}: a database of neither Trackio nor MLflow; write the log as a table"
             )
     if tables:
+        note_file(path)
         return [
             Source(table.path, folders.declaration(table.path), table=table) for table in tables
         ]
