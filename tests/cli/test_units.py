@@ -70,7 +70,7 @@ def test_a_count_is_read_in_its_unit(text: str, unit: str, updates: int) -> None
     [
         (["--horizon", "1k", "--unit", "tokns"], "did you mean 'tokens'"),
         (["--horizon", "3", "--unit", "epochs"], "needs --epoch-size"),
-        (["--horizon", "5", "--unit", "tokens"], "--horizon '5' must be a whole number"),
+        (["--horizon", "5", "--unit", "tokens"], "--horizon '5' must be at least 8 tokens"),
         (["--horizon", "1G"], "--horizon '1G' is not a number"),
     ],
 )

@@ -233,6 +233,17 @@ def length_of(text: str | None) -> float | None:
     return None if text is None else positive_of("--sequence-length", text)
 
 
+def sizes_of(
+    batch: str | None, epoch_size: str | None, sequence_length: str | None
+) -> dict[str, float | None]:
+    """What the logs do not say themselves, as `read_runs` takes it."""
+    return {
+        "batch_size": None if batch is None else positive_of("--runs-batch", batch),
+        "epoch_size": epoch_of(epoch_size),
+        "sequence_length": length_of(sequence_length),
+    }
+
+
 def pair_of(name: str, text: str) -> tuple[float, float]:
     """Two numbers separated by a comma.
 
@@ -315,7 +326,6 @@ def read_logs(
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
 
-    size = None if batch is None else positive_of("--runs-batch", batch)
     declared = None if schedule is None else _declared(schedule)
     return read_runs(
         sources,
@@ -325,9 +335,7 @@ def read_logs(
         schedule=declared,
         pattern=patterns or (),
         steps_per_epoch=steps_per_epoch,
-        batch_size=size,
-        epoch_size=epoch_of(epoch_size),
-        sequence_length=length_of(sequence_length),
+        **sizes_of(batch, epoch_size, sequence_length),
     )
 
 

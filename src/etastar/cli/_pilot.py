@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     """What to print, as JSON and as text, and what makes the page."""
 
 EXAMPLES = (
-    "etastar pilot --horizon 40k --budget 60k --dry-run -- ./train {schedule} {out}.csv",
-    "etastar pilot --horizon 40k --budget 60k -- ./train {schedule} {out}.csv",
+    "etastar pilot --horizon 40k --budget 60k --dry-run -- python train.py {schedule} {out}.csv",
+    "etastar pilot --horizon 40k --budget 60k -- python train.py {schedule} {out}.csv",
 )
 
 Words = Annotated[

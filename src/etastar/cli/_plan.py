@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ from ._open import open_page
 from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
+    from etastar.law import Progress
     from etastar.planning import Plan
     from etastar.runs import Run
 
@@ -113,24 +115,21 @@ def plan_command(
     sequence_length: option.SequenceLength = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
-    if opened and out is None:
-        raise InputError("--open needs --out DIR: without it no report is written")
     asked = _asked(horizon, samples, seconds, step_time, batch)
     asked |= _counts(unit, epoch_size, horizon, warmup)
     option.check_optimiser(optimiser)
     option.check_transient(transient)
+    _check_open(opened, out)
     with working("reading the logs"):
         option.check_law(law_name)
         from etastar import planning
 
-        columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
-        columns = (*columns, sequence_length)
-        logs, continued = _read(runs, going_on, columns)
+        columns = (step, loss, lr, runs_schedule, pattern, per_epoch)
+        sizes = (runs_batch, epoch_size, sequence_length)
+        logs, continued = _read(runs, going_on, (*columns, *sizes))
     if out is not None:
         prepare_folder(out)
-    stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
-    # The seconds of other laws are divided in other ways.
-    with working(stages if law_name == "etastar" else dict.fromkeys(stages, 0.0)) as progress:
+    with working(_stages(planning.STAGES, law_name, out)) as progress:
         result = planning.plan(
             logs,
             **asked,
@@ -143,13 +142,28 @@ def plan_command(
             progress=progress,
         )
         result = replace(result, provenance=provenance())
-        report = None
-        if out is not None:
-            progress(WRITING, 0, 1)
-            from etastar.report import write_plan
-
-            report = write_plan(result, out)
+        report = None if out is None else _written(result, out, progress)
     _print(result, report, as_json, opened)
+
+
+def _check_open(opened: bool, out: Path | None) -> None:
+    if opened and out is None:
+        raise InputError("--open needs --out DIR: without it no report is written")
+
+
+def _stages(planning: Mapping[str, float], law_name: str, out: Path | None) -> dict[str, float]:
+    """The stages of a command with their weights, from those of the planning."""
+    stages = {**planning, **({} if out is None else {WRITING: WRITING_WEIGHT})}
+    # The seconds of other laws are divided in other ways.
+    return stages if law_name == "etastar" else dict.fromkeys(stages, 0.0)
+
+
+def _written(plan: Plan, out: Path, progress: Progress) -> Path:
+    """The report of a plan, whose files are written."""
+    progress(WRITING, 0, 1)
+    from etastar.report import write_plan
+
+    return write_plan(plan, out)
 
 
 def _print(result: Plan, report: Path | None, as_json: bool, opened: bool) -> None:

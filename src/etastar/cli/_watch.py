@@ -101,12 +101,11 @@ def watch_command(
     real_between("--poll", poll, 0.01, 86_400.0)
     distance = None if every is None else option.count_of("--every", every)
     planned = None if schedule is None else option.parsed_schedule(schedule)
-    size = None if runs_batch is None else option.positive_of("--runs-batch", runs_batch)
+    counted = option.sizes_of(runs_batch, epoch_size, sequence_length)
     with working("reading the pilots"):
         option.check_law(law_name)
         columns = (step, loss, lr, None, pattern, per_epoch, runs_batch, epoch_size)
-        columns = (*columns, sequence_length)
-        logs = option.read_logs(pilots, *columns) if pilots else []
+        logs = option.read_logs(pilots, *columns, sequence_length) if pilots else []
         from etastar import law, watch
 
         law_of_pilots = None
@@ -123,9 +122,7 @@ def watch_command(
         lr=lr,
         pattern=pattern or (),
         steps_per_epoch=per_epoch,
-        batch_size=size,
-        epoch_size=option.epoch_of(epoch_size),
-        sequence_length=option.length_of(sequence_length),
+        **counted,
     )
     if once:
         _report_once(log, live, law_of_pilots, level, as_json, planned)

@@ -285,5 +285,6 @@ def _title(result: Backtest) -> str:
 def _colors(count: int) -> list[str]:
     from plotly.colors import sample_colorscale
 
-    at = [0.9 * i / max(count - 1, 1) for i in range(count)]
-    return [str(color) for color in sample_colorscale("Viridis", at)]
+    # The ends of the scale vanish on a dark and on a white page.
+    at = [0.3 + 0.56 * i / max(count - 1, 1) for i in range(count)]
+    return [str(color) for color in sample_colorscale("Plasma", at)]

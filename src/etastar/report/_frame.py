@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -95,7 +96,11 @@ def table_html(table: Table, *, tall: bool = False) -> str:
     True
     """
     columns = [[_plain(cell) for cell in column.cells] for column in table.columns]
-    rows = [[escape(cell) for cell in row] for row in zip(*columns, strict=True)]
+    rows = [
+        # Names and specs are long words: they may break on a phone.
+        [re.sub("([,:_])", r"\1<wbr>", escape(first)), *map(escape, rest)]
+        for first, *rest in zip(*columns, strict=True)
+    ]
     return html_table([escape(_plain(column.header)) for column in table.columns], rows, tall=tall)
 
 

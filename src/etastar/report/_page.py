@@ -90,7 +90,7 @@ pre.short { max-height: 15rem; overflow-y: auto; }
 ul.caveats { padding-left: 1.15rem; max-width: 42rem; }
 ul.caveats li { margin: .4rem 0; }
 ul.caveats li::marker { color: var(--accent); }
-.command code { font-size: .82rem; }
+.command { margin: -1rem 0 1.5rem; } .command code { font-size: .82rem; }
 .inputs td { font-size: .8rem; white-space: normal; overflow-wrap: anywhere; text-align: left; }
 .inputs th { text-align: left; }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); font-size: .9rem; }

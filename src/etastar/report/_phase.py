@@ -75,7 +75,7 @@ def phase_line(found: Phase) -> str:
 _COLORS = ("#e8f1f0", "#c9e2df", "#a9d2cd", "#88c1ba", "#66aea6", "#459a91", "#2a847b", "#136b62")
 """Loss exponents from the lowest to the highest; the boundary and the task can be seen on each."""
 
-_EDGE = "#17212b"
+_EDGE = "#c2410c"
 
 
 def phase_page(capacity: float, source: float, noise: bool, made: Provenance | None = None) -> str:

@@ -144,8 +144,7 @@ def progress_table(progress: SweepProgress) -> RenderableType:
         )
     whole = Table.grid()
     whole.add_row(rows)
-    paid = f"{progress.ended} runs ended, {steps_text(progress.steps)} of"
-    paid += f" {steps_text(progress.budget)} steps paid"
+    paid = f"{progress.ended} runs ended, {progress.steps:,} of {progress.budget:,} steps paid"
     whole.add_row(Text(paid + (", choosing the next" if progress.choosing else ""), "dim"))
     if progress.outlook_text:
         whole.add_row(Text(progress.outlook_text))

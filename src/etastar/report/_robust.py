@@ -18,7 +18,6 @@ from etastar.schedule import parse_schedule
 
 from ._charts import Axis, Chart, Line
 from ._frame import line_keys, result_page, table_html
-from ._numbers import steps_text
 from ._page import section
 from ._schedule import schedule_name
 from ._style import GREY, OWN_LINE, on_its_own
@@ -128,8 +127,7 @@ def robust_page(
             table_html(_grids(curve, accepted)),
         ),
     ]
-    schedule = curve.schedule
-    words = [f"{schedule_name(schedule)} over {steps_text(schedule.horizon)} updates."]
+    words = [f"The schedule: {schedule_name(curve.schedule)}."]
     title = "What a wrong base learning rate costs"
     return result_page(title, numbers, words, sections, made)
 
@@ -140,7 +138,9 @@ def _chart(curve: LastIterate) -> Chart:
     lines = []
     for name, dash, other in _references(curve):
         lines.append(Line(name, rho, other.inflation(rho), "grey", 1.6, dash))
-    lines.append(Line(curve.schedule.shape.name, rho, curve.inflation(rho), "accent", 3.0))
+    own = curve.schedule.shape.name
+    own = "the schedule" if own == "table" else own
+    lines.append(Line(own, rho, curve.inflation(rho), "accent", 3.0))
     across = Axis(
         "base LR over the best base LR",
         log=True, range=(1e-2, 1e3), format="times", tip="times", short="rho",

@@ -19,7 +19,7 @@ from etastar.schedule import Schedule
 from ._charts import Axis, Chart, Line
 from ._frame import line_keys, result_page, table_html
 from ._notebook import Shown
-from ._numbers import steps_text
+from ._numbers import duration_text, steps_text
 from ._page import section
 from ._phase import momentum_line, phase_line
 from ._schedule import rate_axis, schedule_name
@@ -61,7 +61,8 @@ def _words(model: PowerLaw, solution: Solution) -> list[str]:
     lines = [
         line(phase(model.capacity, model.source, model.noise > 0)),
         f"loss {solution.loss:.5g} after {steps_text(solution.schedule.horizon)} updates, peak LR "
-        f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in {solution.seconds:.2g} s",
+        f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in"
+        f" {duration_text(solution.seconds)}",
     ]
     if solution.lower_bound is not None and solution.lower_bound < solution.loss:
         part = 1.0 - solution.lower_bound / solution.loss
