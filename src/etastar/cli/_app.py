@@ -15,6 +15,7 @@ from . import (
     _backtest,
     _export,
     _forecast,
+    _local_page,
     _open,
     _phase,
     _pilot,
@@ -42,6 +43,7 @@ COMMANDS = {
     "robust": (_robust.robust_command, _robust.EXAMPLES),
     "export": (_export.export_command, _export.EXAMPLES),
     "pilot": (_pilot.pilot_command, _pilot.EXAMPLES),
+    "app": (_local_page.app_command, _local_page.EXAMPLES),
 }
 """Name, function, and commands to try that the end of its --help shows."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._checks import number_in, part, shown
+from etastar._checks import number_in, part, positive_of, shown
 from etastar._errors import InputError, known_names
 from etastar._files import is_folder, prepare_folder
 from etastar.schedule import (
@@ -373,26 +373,6 @@ def check_optimiser(name: str) -> None:
         raise InputError(
             f"--optimiser {name!r} is not known; choose one of {', '.join(OPTIMISERS)}"
         )
-
-
-def positive_of(name: str, text: str) -> float:
-    """A number above 0 from an option, such as 64 or 1e9.
-
-    Raises: InputError naming the option.
-
-    >>> positive_of("--samples", "1e9"), positive_of("--samples", "20B")
-    (1000000000.0, 20000000000.0)
-    """
-    try:
-        number = number_in(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < 1e15:
-        raise InputError(
-            f"{name} {text[:80]!r} must be a number above 0 and below 1e15, such as 64, 40k or 20B"
-            " (k, M, B and T are known endings)"
-        )
-    return number
 
 
 def batch_of(text: str) -> float | tuple[float, float]:

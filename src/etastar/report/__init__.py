@@ -7,8 +7,8 @@ Where to change what is shown:
   figures in it: `_plan_figures.py`, what a figure can be there: `_charts.py`, its style sheet and
   skeleton: `_page.py`, the part that moves: `_explorer.py` and the scripts in `browser/`;
 - what another command shows, table, figure and page: the file named after what it shows
-  (`_backtest.py`, `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_solution.py`,
-  `_watch.py`); what their pages share, from the title to the foot: `_frame.py`;
+  (`_backtest.py`, `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_runs.py`,
+  `_solution.py`, `_watch.py`); what their pages share, from the title to the foot: `_frame.py`;
 - what a result shows in a notebook, and the figure of its `plot()`: the function `shown` in
   `_schedule.py`, `_law.py`, `_plan_notebook.py` and `_solution.py`; how that becomes HTML
   `_notebook.py`, an SVG drawing `_sketch.py`, a plotly figure `_plotly.py`;
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._plan_page import plan_report, write_plan
     from ._plan_tables import plan_summary
     from ._robust import robust_figure, robust_page, robust_summary
+    from ._runs import runs_figure, runs_summary
     from ._solution import solution_figure, solution_page, solution_summary
     from ._watch import watch_view
 
@@ -53,6 +54,8 @@ _FILES = {
     "robust_figure": "_robust",
     "robust_page": "_robust",
     "robust_summary": "_robust",
+    "runs_figure": "_runs",
+    "runs_summary": "_runs",
     "solution_figure": "_solution",
     "solution_page": "_solution",
     "solution_summary": "_solution",
@@ -80,6 +83,8 @@ __all__ = [
     "robust_figure",
     "robust_page",
     "robust_summary",
+    "runs_figure",
+    "runs_summary",
     "solution_figure",
     "solution_page",
     "solution_summary",
