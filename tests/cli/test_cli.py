@@ -15,6 +15,7 @@ import pytest
 import etastar.law
 import etastar.planning
 from etastar import cli
+from etastar.integrations.torch import schedule_of
 from etastar.schedule import InputError, Schedule, parse_schedule
 
 SPEC = "cosine:peak=0.02,horizon=4000,warmup=20"
@@ -179,6 +180,47 @@ def test_plan_writes_its_files(capsys, planning, logs, tmp_path, plan_of):
     assert Schedule.load(folder / "schedule.json") == plan_of().schedule
     code, out, _ = run(capsys, "plan", logs, "--horizon", 8000, "--out", folder, "--json")
     assert json.loads(out) == json.loads((folder / "plan.json").read_text())
+
+
+def test_plan_says_how_it_was_made(capsys, monkeypatch, planning, logs, tmp_path):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    words = ["plan", logs, "--horizon", 8000, "--out", tmp_path / "plan", "--json"]
+    _, out, _ = run(capsys, *words)
+    made = json.loads(out)["provenance"]
+    assert made["command"] == " ".join(["etastar", *map(str, words)])
+    assert made["date"] == "2023-11-14T22:13:20+00:00"
+    assert [Path(each["name"]).name for each in made["inputs"]] == [
+        "runs.csv",
+        "low.csv",
+        "high.csv",
+        "cooled.csv",
+    ]
+    page = (tmp_path / "plan" / "report.html").read_text()
+    assert made["inputs"][1]["sha256"] in page.split("<footer")[1]
+    # With it and without it the plan is read.
+    document = json.loads((tmp_path / "plan" / "plan.json").read_text())
+    _, with_it, _ = run(capsys, "export", tmp_path / "plan", "--to", "megatron")
+    del document["provenance"]
+    (tmp_path / "plan" / "plan.json").write_text(json.dumps(document))
+    _, without, _ = run(capsys, "export", tmp_path / "plan", "--to", "megatron")
+    assert with_it == without
+    assert "--lr-decay-style WSD" in without
+    assert schedule_of(tmp_path / "plan" / "plan.json") == schedule_of(tmp_path / "plan")
+
+
+def test_no_table_prints_the_knots_of_a_schedule(
+    capsys, planning, fitting, logs, tmp_path, plan_of
+):
+    plan_of().save(tmp_path)
+    for words in (
+        ["plan", logs, "--horizon", 8000],
+        ["forecast", logs, "--schedule", tmp_path],
+        ["robust", tmp_path],
+    ):
+        code, out, _ = run(capsys, *words)
+        assert code == 0
+        assert "knots=" not in out
+        assert ("piecewise (4 knots), peak 0.015, 8k steps" in out) == (words[0] != "plan")
 
 
 def test_plan_goes_on_from_a_run_that_is_read_once(capsys, planning, logs):

@@ -156,6 +156,8 @@ def _report_once(
     for _ in range(PERSISTENT):
         run = run or live.read()
     if run is None:
+        if live.problem is not None:
+            raise live.problem
         raise InputError(
             f"{log}: no log with two rows yet; leave out --once to wait for it, or correct the path"
         )
