@@ -22,11 +22,10 @@ QUICK = ("etastar phase", "etastar robust cosine", "etastar export wsd")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_ends_with_commands_to_try(capsys, name, monkeypatch):
-    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+def test_help_ends_with_commands_to_try(capsys, name):
     code, out, _ = run(capsys, name, "--help")
     assert code == 0
-    shown = out.split("Examples:")[1]
+    shown = " ".join(out.split("Examples:")[1].split())
     examples = COMMANDS[name][1]
     assert 2 <= len(examples) <= 3
     for example in examples:
