@@ -176,7 +176,10 @@ def test_plan_writes_its_files(capsys, planning, logs, tmp_path, plan_of):
     folder = tmp_path / "new" / "folder"
     code, out, _ = run(capsys, "plan", logs, "--horizon", 8000, "--out", folder)
     assert code == 0
-    assert out.splitlines()[-1] == f"report: {folder / 'report.html'}"
+    assert out.splitlines()[-2:] == [
+        f"report: {folder / 'report.html'}",
+        f"next: etastar open {folder}",
+    ]
     assert Schedule.load(folder / "schedule.json") == plan_of().schedule
     code, out, _ = run(capsys, "plan", logs, "--horizon", 8000, "--out", folder, "--json")
     assert json.loads(out) == json.loads((folder / "plan.json").read_text())

@@ -14,7 +14,7 @@ import typer
 
 from etastar._checks import number_in, part, positive_of, shown
 from etastar._errors import InputError, known_names
-from etastar._files import is_folder, prepare_folder
+from etastar._files import is_file, is_folder, prepare_folder
 from etastar.schedule import (
     UNITS,
     GroupSchedules,
@@ -195,8 +195,18 @@ def count_of(name: str, text: str, *, least: int = 1, unit: Unit | None = None) 
 
 
 def number(value: object) -> float:
-    """The number of an option that typer reads, which may end in k, M, B or T."""
-    return number_in(str(value))
+    """The number of an option that typer reads, which may end in k, M, B or T.
+
+    >>> number("20k")
+    20000.0
+    """
+    try:
+        return number_in(str(value))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{shown(value)} is not a number, such as 64, 40k or 20B (k, M, B and T are known"
+            " endings)"
+        ) from None
 
 
 def unit_of(
@@ -303,7 +313,10 @@ def schedule_file(text: str) -> Path | None:
     ('schedule.json', None)
     """
     if text.lower().endswith(".json"):
-        return Path(text)
+        path = Path(text)
+        beside = path.with_name("schedule.json")
+        # Of a plan's two files one means the same.
+        return beside if path.name == "plan.json" and is_file(beside) else path
     try:
         folder = is_folder(Path(text).expanduser())
     except (InputError, OSError, ValueError):  # a spec is no path
@@ -364,15 +377,13 @@ def check_law(name: str) -> None:
     from etastar.law import FORMS
 
     if name not in FORMS:
-        raise InputError(f"--law {name!r} is not known; choose one of {', '.join(FORMS)}")
+        raise InputError(f"--law {name!r} is not known: {known_names(name, FORMS)}")
 
 
 def check_optimiser(name: str) -> None:
     """Refuse an optimiser that there is not, before any long work."""
     if name not in OPTIMISERS:
-        raise InputError(
-            f"--optimiser {name!r} is not known; choose one of {', '.join(OPTIMISERS)}"
-        )
+        raise InputError(f"--optimiser {name!r} is not known: {known_names(name, OPTIMISERS)}")
 
 
 def batch_of(text: str) -> float | tuple[float, float]:

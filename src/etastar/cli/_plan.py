@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,8 @@ def _print(result: Plan, report: Path | None, as_json: bool, opened: bool) -> No
         show(plan_summary(result))
         if report is not None:
             print(f"\nreport: {legible(str(report))}")
+            if not opened:
+                print(f"next: etastar open {legible(shlex.quote(str(report.parent)))}")
     if opened and report is not None:
         open_page(report)
 
@@ -200,7 +203,9 @@ def _asked(
     given = {"--horizon": horizon, "--samples": samples, "--seconds": seconds}
     named = [name for name, text in given.items() if text is not None]
     if not named:
-        raise InputError("Missing option: give --horizon, --samples or --seconds")
+        raise InputError(
+            "Missing option: give --horizon, --samples or --seconds, such as --horizon 40k"
+        )
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)}: give one of --horizon, --samples and --seconds")
     if seconds is not None and step_time is None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etastar.planning import Estimate, Plan
+from etastar.schedule import Schedule
 
 from ._numbers import (
     UNKNOWN,
@@ -135,7 +136,7 @@ def _comparison(plan: Plan) -> Table:
     for other in plan.comparison:
         size = ["" if other.batch_size is None else size_text(other.batch_size)] if sized else []
         rows.add_row(
-            Text(spec_of_the_rest(other.schedule)),
+            Text(_shape(plan, other.schedule)),
             *size,
             loss_text(other.loss),
             regret_text(other.regret),
@@ -143,6 +144,15 @@ def _comparison(plan: Plan) -> Table:
             multiple_text(other.steps_to_match, other.schedule.horizon),
         )
     return rows
+
+
+def _shape(plan: Plan, schedule: Schedule) -> str:
+    """What a schedule is called without what it shares with the plan, which the title says."""
+    shared = {f"horizon={plan.horizon}"}
+    if plan.schedule.rise == schedule.warmup:
+        shared.add(f"warmup={schedule.warmup}")
+    name, colon, keys = spec_of_the_rest(schedule).rpartition(":")
+    return f"{name}{colon}{','.join(key for key in keys.split(',') if key not in shared)}"
 
 
 def _other_horizons(plan: Plan) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import glob
 import os
@@ -160,7 +161,16 @@ def _paths(name: str | os.PathLike[str]) -> list[Path]:
         if not matches:
             raise InputError(f"{text}: the pattern matches no file; check it")
         return [match for match in matches if match.name != FILE] or [matches[0]]
-    raise InputError(f"{text}: no such file or folder; check the path")
+    raise InputError(f"{text}: no such file or folder; {_near(Path(text))}")
+
+
+def _near(path: Path) -> str:
+    """What to do about a path that is not there: the nearest name that is, if one is near."""
+    if not is_folder(path.parent):
+        return "check the path"
+    names = [other.name for other in entries(path.parent)]
+    found = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f"did you mean {path.with_name(found[0])}?" if found else "check the path"
 
 
 def _expanded(path: Path, folders: _Folders, patterns: Sequence[str]) -> list[Source]:
