@@ -12,7 +12,7 @@ from etastar.cli import _options as option
 from etastar.cli import main
 from etastar.planning import plan
 from etastar.runs import read_runs
-from etastar.schedule import InputError
+from etastar.schedule import InputError, parse_schedule
 
 
 @pytest.mark.slow
@@ -152,3 +152,20 @@ def test_a_watch_takes_the_tokens_of_a_sample(capsys, tmp_path) -> None:
     code, out, err = printed(capsys, *words, *sizes)
     assert code == 0, err
     assert json.loads(out)["step"] == 199
+
+
+def test_a_forecast_counts_by_the_batch_size_of_the_plan(capsys, logs, tmp_path) -> None:
+    schedule = parse_schedule("cosine:peak=0.02,horizon=4000,warmup=20")
+    words = ["forecast", str(logs), "--law", "power", "--runs-batch", "8", "--unit", "samples"]
+    words += ["--schedule", str(tmp_path), "--at", "64k"]
+    schedule.save(
+        tmp_path / "schedule.json", batch_size=parse_schedule("constant:peak=16,horizon=4k")
+    )
+    _, out, _ = printed(capsys, *words, "--json")
+    assert list(json.loads(out)["loss"]) == ["4000"]
+    ramp = parse_schedule("table:horizon=4000,knots=0:8/3999:16")
+    schedule.save(tmp_path / "schedule.json", batch_size=ramp)
+    code, _, err = printed(capsys, *words)
+    assert (code, "goes from 8 to 16" in err) == (2, True), err
+    code, _, err = printed(capsys, *words, "--batch", "16", "--json")
+    assert code == 0, err

@@ -226,9 +226,7 @@ def planned(logs: LogsRead, wanted: Wanted, tell: Tell) -> Planned:
 
     if not wanted.horizon.strip():
         raise InputError("horizon is missing; enter one, such as 20k")
-    sizes = [positive_of("batch size", part) for part in wanted.batch.split(",") if part.strip()]
-    if len(sizes) > 2:
-        raise InputError(f"batch size {wanted.batch!r} must be one, or the lowest and the highest")
+    size = batch_of(wanted.batch)
     command = logs.command(wanted)
 
     def progress(stage: str, done: int, total: int, /) -> None:
@@ -242,7 +240,7 @@ def planned(logs: LogsRead, wanted: Wanted, tell: Tell) -> Planned:
             logs.runs,
             number_of("horizon", wanted.horizon),
             unit=wanted.unit,
-            batch_size=None if not sizes else sizes[0] if len(sizes) == 1 else tuple(sizes),
+            batch_size=size,
             form=wanted.law,
             progress=progress,
         )
@@ -254,6 +252,24 @@ def planned(logs: LogsRead, wanted: Wanted, tell: Tell) -> Planned:
         write_plan(found, name)
         files = {file: (Path(name) / file).read_bytes() for file in FILES}
     return Planned(found, shlex.join([*command, "--out", "plan"]), files)
+
+
+def batch_of(text: str) -> float | tuple[float, float] | None:
+    """One batch size, or the lowest and the highest; None where nothing is entered.
+
+    Raises: InputError for anything else.
+
+    >>> batch_of("64"), batch_of("16,512"), batch_of("")
+    (64.0, (16.0, 512.0), None)
+    """
+    match [positive_of("batch size", part) for part in text.split(",") if part.strip()]:
+        case []:
+            return None
+        case [size]:
+            return size
+        case [low, high]:
+            return low, high
+    raise InputError(f"batch size {text[:80]!r} must be one, or the lowest and the highest")
 
 
 def number_of(name: str, text: str) -> float:

@@ -94,7 +94,17 @@ def _unit(
     batches, lengths = (
         {getattr(run, key) for run in runs} for key in ("batch_size", "sequence_length")
     )
-    batch = size if isinstance(size, float) else batches.pop() if len(batches) == 1 else None
+    batch = batches.pop() if len(batches) == 1 else None
+    if isinstance(size, Schedule):
+        first, last = float(size(0)), float(size(max(size.horizon - 1, 0)))
+        if not first == last == size.peak:
+            raise InputError(
+                f"--unit {name}: the batch size of the schedule goes from {first:g} to {last:g};"
+                " count in --unit steps, or give --batch"
+            )
+        batch = first
+    elif size is not None:
+        batch = size
     if name == "tokens" and len(lengths) > 1:
         raise InputError(
             "--unit tokens: the runs differ in sequence_length; count in --unit samples"
@@ -132,7 +142,7 @@ def _sizes(law: Law, runs: list[Run], size: float | Schedule | None) -> list[str
     known = sorted({run.batch_size for run in runs if run.batch_size is not None})
     if not known or len({run.batch_size is None for run in runs}) > 1:
         return [] if size is None else ["not all logs say their batch size: --batch changes little"]
-    ends = f"{known[0]:g} to {known[-1]:g}"
+    ends = f"{known[0]:g}" + (f" to {known[-1]:g}" if len(known) > 1 else "")
     if size is None:
         several = len(known) > 1
         usual = law.units.batch or known[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -243,9 +243,15 @@ def length_of(text: str | None) -> float | None:
     return None if text is None else positive_of("--sequence-length", text)
 
 
-def sizes_of(
-    batch: str | None, epoch_size: str | None, sequence_length: str | None
-) -> dict[str, float | None]:
+class LogSizes(TypedDict):
+    """Samples of an update and of an epoch, tokens of a sample; None where nothing is said."""
+
+    batch_size: float | None
+    epoch_size: float | None
+    sequence_length: float | None
+
+
+def sizes_of(batch: str | None, epoch_size: str | None, sequence_length: str | None) -> LogSizes:
     """What the logs do not say themselves, as `read_runs` takes it."""
     return {
         "batch_size": None if batch is None else positive_of("--runs-batch", batch),
