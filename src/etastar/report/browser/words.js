@@ -37,8 +37,8 @@ const Words = (() => {
 
   const grouped = (x) => Math.round(x).toLocaleString("en-US");
 
-  // A count of steps, exact up to ten digits: 40k, 1.5M and 20B where it is round, else in groups of
-  // three digits, beyond ten digits in powers of ten.
+  // A count of steps, exact up to ten digits: 40k, 1.5M and 20B where it is round, else in groups
+  // of three digits, beyond ten digits in powers of ten.
   function steps(x) {
     const [unit, letter] = LETTERS.find(([least]) => x >= least) || [1, ""];
     if (letter) {
