@@ -48,7 +48,7 @@ def write(path, until, declared=True):
 
 
 def test_one_look_as_json(capsys, tmp_path, pilots):
-    write(tmp_path / "long.jsonl", 4000)
+    write(tmp_path / "long.jsonl", 6000)
     code, out, _ = run(
         capsys, "watch", tmp_path / "long.jsonl", "--pilots", pilots, "--once", "--json"
     )
@@ -58,7 +58,7 @@ def test_one_look_as_json(capsys, tmp_path, pilots):
         "run", "step", "horizon", "loss", "final", "pilots", "planned", "on_plan", "warnings",
         "ended",
     }  # fmt: skip
-    assert (found["run"], found["step"], found["horizon"]) == ("long", 4000, 8000)
+    assert (found["run"], found["step"], found["horizon"]) == ("long", 6000, 8000)
     assert found["on_plan"] is True
     assert found["final"]["low"] < RUN.final_loss < found["final"]["high"]
     narrow = found["final"]["high"] - found["final"]["low"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, loss, simulate
-from etastar.schedule import InputError, make_schedule, parse_schedule
+from etastar.schedule import InputError, make_schedule, parse_schedule, table
 
 K = np.arange(1.0, 13)
 SPECTRA = {
@@ -38,6 +38,46 @@ def test_moments_are_those_of_simulated_sgd(name, batch_size, momentum):
     exact = exact_losses(model, schedule, TIMES, momentum=momentum)
     error = runs.std(axis=0, ddof=1) / math.sqrt(len(runs))
     assert np.all(np.abs(runs.mean(axis=0) - exact) < 3 * error + 1e-12)
+
+
+@pytest.mark.parametrize("name", ["power law", "flat"])
+def test_a_velocity_of_its_own_lr_has_the_moments_of_simulated_sgd(name):
+    model = LinearModel(SPECTRA[name], noise=0.2, batch_size=4)
+    schedule = make_schedule("linear", peak=0.3 * model.max_rate, horizon=120, warmup=10)
+    momentum = table([0, 60, 120], [0.5, 0.95, 0.8])
+    velocity = table([0, 120], [0.02 * model.max_rate, 0.01 * model.max_rate])
+    kept = {"momentum": momentum, "velocity": velocity}
+    runs = simulate(model, schedule, TIMES, seeds=SEEDS[4], seed=3, **kept)
+    exact = exact_losses(model, schedule, TIMES, **kept)
+    error = runs.std(axis=0, ddof=1) / math.sqrt(len(runs))
+    assert np.all(np.abs(runs.mean(axis=0) - exact) < 3 * error + 1e-12)
+
+
+@pytest.mark.parametrize("form", ["heavy ball", "sgd", "nesterov"])
+def test_a_velocity_of_its_own_lr_holds_the_forms_that_are_known(form):
+    """Next to no LR for one of the two, and Nesterov's w - eta (g + mu v')."""
+    model = LinearModel(SPECTRA["power law"], noise=0.2, batch_size=math.inf)
+    rate, mu = 0.1 * model.max_rate, 0.8
+    one, none = (make_schedule("constant", peak=peak, horizon=50) for peak in (rate, 1e-300))
+    times = [1, 2, 20, 50]
+    if form == "heavy ball":
+        found = exact_losses(model, none, times, momentum=mu, velocity=one)
+        expected = exact_losses(model, one, times, momentum=mu)
+    elif form == "sgd":
+        found = exact_losses(model, one, times, momentum=mu, velocity=0.0)
+        expected = exact_losses(model, one, times)
+    else:
+        found = exact_losses(model, one, times, momentum=mu, velocity=mu * rate)
+        eigenvalue = SPECTRA["power law"].eigenvalue
+        error, velocity = np.sqrt(SPECTRA["power law"].target / eigenvalue), 0.0
+        losses = []
+        for _ in range(50):
+            gradient = eigenvalue * error
+            velocity = mu * velocity + gradient
+            error = error - rate * (gradient + mu * velocity)
+            losses.append(eigenvalue @ error**2)
+        expected = np.array(losses)[np.array(times) - 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_one_mode_has_its_closed_form():

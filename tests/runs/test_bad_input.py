@@ -148,6 +148,8 @@ def test_json_lines_cut_in_the_last_line(tmp_path):
         (rows((0, 9), (100.5, 8), (200, 7)), r"a.csv:3: step is 100.5"),
         (rows((0, 9), ("inf", 8), (200, 7)), r"a.csv:3: step is inf"),
         (rows((0, 9), ("nan", 8), (200, 7)), r"a.csv:3: .*step"),
+        (rows((0, 9), ("7" * 30, 8), (200, 7)), r"a.csv:3: step is 7.77778e\+29; .* below 1e15"),
+        ("step,lr,loss\n0,[/],9\n1,[/],8\n", r"a.csv:2: lr is '\[/\]', not a number"),
         (rows((100, 8)), r"only one row with a finite loss"),
         (rows((100, "nan"), (200, "nan")), r"no row with a finite loss"),
         (HEADER, r"a header and no rows"),

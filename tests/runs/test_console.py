@@ -216,6 +216,15 @@ def test_an_unfinished_number_at_the_end_is_left_out(tmp_path: Path):
     assert read_text(tmp_path, text[:-1]).step.tolist() == STEPS.tolist()
 
 
+@pytest.mark.parametrize("line", ["step {}: loss 2.7", "it {}/900 [00:10<03:10] loss 2.7"])
+@pytest.mark.parametrize("digits", [30, 5003])
+def test_a_step_of_too_many_digits_is_refused_with_its_line(tmp_path: Path, line: str, digits: int):
+    texts = [f"step {step}: loss {3 - step / 200}" for step in STEPS.tolist()]
+    texts[2] = line.format("7" * digits)
+    with pytest.raises(InputError, match=r":3: step is .* below 1e15"):
+        read_text(tmp_path, "\n".join(texts) + "\n", schedule=CONSTANT)
+
+
 def test_steps_that_begin_again_in_each_epoch_are_refused(tmp_path: Path):
     text = "".join(
         f"Epoch {epoch} step {step}/100 loss {3 - epoch - step / 200}\n"

@@ -76,6 +76,14 @@ def test_another_database_is_refused(tmp_path: Path):
         read_runs(tmp_path / "b.db")
 
 
+def test_a_damaged_description_of_a_table_is_refused(folder: Path, tmp_path: Path):
+    # SQLite quotes the word that it cannot read, which here is no UTF-8.
+    damaged = (folder / "pilots.db").read_bytes().replace(b"CREATE TABLE", b"CREATE TA\x88LE")
+    (tmp_path / "pilots.db").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"pilots\.db"):
+        read_runs(tmp_path / "pilots.db")
+
+
 def test_a_step_that_is_no_number_is_refused(folder: Path, tmp_path: Path):
     copy = tmp_path / "pilots.db"
     copy.write_bytes((folder / "pilots.db").read_bytes())

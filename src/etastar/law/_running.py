@@ -13,10 +13,9 @@ from etastar.runs import Run
 from ._ends import hindcast_errors
 from ._fit import fit, law_of
 from ._law import Forecast, Law
-from ._posterior import USUAL_TREND
 
 FARTHEST = 2.0
-"""Doublings of the run so far beyond which its own misfit says nothing of the loss."""
+"""Doublings of the run so far from which on its own misfit says nothing of the loss."""
 
 
 @one_thread
@@ -31,11 +30,11 @@ def forecast_running(
 
         log L(t) = log law(t) + w (J delta + m(t) + luck of this run | all logs)
 
-    with the law's misfit m as in `Posterior`, which is alike at steps alike. The weight w is 1 up
-    to one doubling of the steps of the run so far, and falls to 0 at two. The interval holds what
-    is left open, the square of that move (as those of `Law.predict` do), and for every doubling
-    ahead what the hindcasts of the law and of this run are off by beyond 0.6%. Takes some tenths of
-    a second.
+    with the law's misfit m as in `Posterior`, which is alike at steps alike. The weight w is 1 at
+    the steps done and falls to 0 where they have doubled twice. The variance of the interval is
+    what is left open, the square of the whole move (as in those of `Law.predict`), and for every
+    doubling ahead the mean square of what the hindcasts of the law and of this run are off by, as
+    if the errors of doublings were independent. Takes some tenths of a second.
 
     Arguments:
         run: the run so far, with the schedule that it is to follow.
@@ -84,10 +83,9 @@ def _continued(law: Law, run: Run, before: Law | None, at: ArrayLike, level: flo
     """The forecast by a law whose last run is the run so far; `before` was fitted without it."""
     plain = law.predict(run.schedule, at, level, run.batch_size)
     found = law.continued(len(law.runs) - 1, plain.step)
-    weight = np.clip(FARTHEST - found.ahead, 0.0, 1.0)
+    weight = np.clip(1.0 - found.ahead / FARTHEST, 0.0, 1.0)
     mean = plain.mean * np.exp(weight * found.move)
-    further = max(_trend(law, before) - USUAL_TREND, 0.0) * found.ahead
-    variance = found.variance + found.move**2 + further**2
+    variance = found.variance + found.move**2 + _trend(law, before) ** 2 * found.ahead
     width = ndtri(0.5 + level / 2) * mean * np.sqrt(variance)
     return Forecast(plain.step, mean, np.maximum(mean - width, 0.0), mean + width)
 

@@ -17,42 +17,52 @@ from ._power_law import Model
 
 Control = float | Schedule
 
+_LARGEST = np.finfo(float).max
+
 
 @dataclass(frozen=True)
 class Controls:
-    """The three controls of a run.
+    """The controls of a run.
 
     Attributes:
         rate: LR of every update.
         batch_size: samples of an update, at least 1, infinite for full gradients.
         momentum: mu, from 0 to below 1; None for plain SGD.
+        velocity: LR of the velocity where it has its own, `rate` being that of the gradient; None
+            where the velocity alone moves the weights, at `rate`.
     """
 
     rate: Schedule
     batch_size: Control
     momentum: Control | None
+    velocity: Control | None = None
 
     @classmethod
     def make(
-        cls, model: Model, schedule: Schedule, momentum: Control, batch_size: Control | None
+        cls,
+        model: Model,
+        schedule: Schedule,
+        momentum: Control,
+        batch_size: Control | None,
+        velocity: Control | None = None,
     ) -> Controls:
         """Check the controls of a run of `model`."""
         if not isinstance(schedule, Schedule):
             raise InputError("schedule must be an etastar Schedule: see etastar.parse_schedule")
         batch = model.batch_size if batch_size is None else batch_size
-        plain = not isinstance(momentum, Schedule) and momentum == 0
-        controls = cls(schedule, batch, None if plain else momentum)
+        plain = not isinstance(momentum, Schedule) and momentum == 0 and velocity is None
+        controls = cls(schedule, batch, None if plain else momentum, velocity)
         ends = np.array(controls.breakpoints())
         # A value past a jump belongs to the next piece: both sides are looked at.
         where = np.unique(np.concatenate([ends, np.maximum(ends - 1, 0)]))
-        for name, control, low, high in (
-            ("batch_size", batch, 1.0, math.inf),
-            ("momentum", momentum, 0.0, np.nextafter(1.0, 0.0)),
+        for name, control, low, high, rule in (
+            ("batch_size", batch, 1.0, math.inf, "at least 1 sample"),
+            ("momentum", momentum, 0.0, np.nextafter(1.0, 0.0), "from 0 to below 1"),
+            ("velocity", 0.0 if velocity is None else velocity, 0.0, _LARGEST, "a finite LR >= 0"),
         ):
             values = _read(name, control, where)
             if not np.all((values >= low) & (values <= high)):
                 bad = values[~((values >= low) & (values <= high))][0]
-                rule = "at least 1 sample" if name == "batch_size" else "from 0 to below 1"
                 raise InputError(f"{name} must be {rule}, got {bad:g}")
         return controls
 
@@ -63,7 +73,7 @@ class Controls:
     def breakpoints(self) -> tuple[float, ...]:
         """Steps where a control or its slope jumps, 0 and the horizon among them."""
         points = set(self.rate.breakpoints)
-        for control in (self.batch_size, self.momentum):
+        for control in (self.batch_size, self.momentum, self.velocity):
             if isinstance(control, Schedule):
                 points.update(point for point in control.breakpoints if point < self.horizon)
         return tuple(sorted(points))
@@ -77,6 +87,10 @@ class Controls:
             _read("batch_size", self.batch_size, step),
             _read("momentum", 0.0 if self.momentum is None else self.momentum, step),
         )
+
+    def velocity_at(self, step: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """LR of the velocity at the updates `step`, where it has its own."""
+        return None if self.velocity is None else _read("velocity", self.velocity, step)
 
 
 def _read(name: str, control: Control, step: NDArray[np.float64]) -> NDArray[np.float64]:

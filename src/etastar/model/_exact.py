@@ -28,6 +28,7 @@ def exact_losses(
     at: ArrayLike | None = None,
     *,
     momentum: Control = 0.0,
+    velocity: Control | None = None,
     batch_size: Control | None = None,
 ) -> Float[np.ndarray, " at"]:
     """Expected excess loss of SGD after the updates `at`, by the exact recursion.
@@ -41,6 +42,13 @@ def exact_losses(
         v2 = mu^2 u + 2 mu lambda m + lambda^2 c (1 + 1/B) + (lambda / B) (L + sigma^2)
         c', m', u' = c - 2 eta (mu m + lambda c) + eta^2 v2,  mu m + lambda c - eta v2,  v2.
 
+    With `velocity` the gradient and the velocity move the weights at LRs of their own, eta_g and
+    eta_v (w' = w - eta_g g - eta_v v'): with g2 the last two terms of v2 and gv = mu lambda m + g2
+
+        c' = c - 2 eta_g lambda c - 2 eta_v (mu m + lambda c)
+             + eta_g^2 g2 + 2 eta_g eta_v gv + eta_v^2 v2
+        m' = mu m + lambda c - eta_g gv - eta_v v2,   u' = v2.
+
     Exact for Gaussian features; the cost is proportional to the horizon.
 
     Arguments:
@@ -48,6 +56,8 @@ def exact_losses(
         schedule: the LR of every update.
         at: whole numbers of updates done, any order; default the horizon alone.
         momentum: mu in [0, 1), a number or a Schedule.
+        velocity: LR of the velocity, a number or a Schedule, where it has its own: `schedule` is
+            then that of the gradient.
         batch_size: samples per update, a number or a Schedule; default the model's.
 
     Returns: excess losses, in the order of `at`.
@@ -61,7 +71,7 @@ def exact_losses(
     >>> exact_losses(one, parse_schedule("constant:peak=0.5,horizon=2"), [0, 1, 2])
     array([1.    , 0.75  , 0.5625])
     """
-    controls = Controls.make(model, schedule, momentum, batch_size)
+    controls = Controls.make(model, schedule, momentum, batch_size, velocity)
     asked = steps_asked(at, schedule.horizon)
     reach = max(schedule.horizon, 1) * speed(controls, np.array(controls.breakpoints()))
     modes = modes_of(model.spectrum_to(reach))
@@ -71,7 +81,9 @@ def exact_losses(
     losses = np.empty(len(asked))
     for first, steps in chunks(int(asked.max())):
         rate, batch, mu = controls.at(steps)
-        state, before = advance(modes, model.noise, state, rate, batch, mu)
+        state, before = advance(
+            modes, model.noise, state, (rate, batch, mu, controls.velocity_at(steps))
+        )
         here = (asked >= first) & (asked < first + len(steps))
         losses[here] = np.asarray(before)[(asked[here] - first).astype(int)]
     return finite(losses, model.max_rate)
@@ -109,25 +121,25 @@ def finite(losses: NDArray[np.float64], max_rate: float) -> NDArray[np.float64]:
 
 
 @jax.jit
-def _sgd(modes, noise, state, rate, batch, momentum):
+def _sgd(modes, noise, state, controls):
     def update(state, control):
         share, *rest = state
-        eta, size, _ = control
+        eta, size, *_ = control
         loss = share.sum()
         x = eta * modes.eigenvalue
         shrink = x * (2.0 - x * (1.0 + 1.0 / size))
         share = share - shrink * share + (eta * eta / size) * modes.square * (loss + noise)
         return (share, *rest), loss
 
-    return jax.lax.scan(update, state, (rate, batch, momentum))
+    return jax.lax.scan(update, state, controls)
 
 
 @jax.jit
-def _momentum(modes, noise, state, rate, batch, momentum):
+def _momentum(modes, noise, state, controls):
     def update(state, control):
         return update_moments(modes, noise, state, *control), state[0].sum()
 
-    return jax.lax.scan(update, state, (rate, batch, momentum))
+    return jax.lax.scan(update, state, controls)
 
 
 Moment = Float[jax.Array, " modes"]
@@ -140,6 +152,7 @@ def update_moments(
     rate: Any,
     batch: Any,
     momentum: Any,
+    velocity: Any = None,
 ) -> tuple[Moment, Moment, Moment]:
     """One update with momentum of every mode's moments, a pure function that JAX may trace.
 
@@ -152,6 +165,7 @@ def update_moments(
         rate: LR of the update, in units of 1 / eigenvalue.
         batch: its number of samples.
         momentum: its mu, in [0, 1).
+        velocity: LR of the velocity, where `rate` is that of the gradient alone.
 
     Returns: the three moments after it; the first sums to the loss.
     Raises: nothing; an unstable LR gives huge losses.
@@ -164,14 +178,15 @@ def update_moments(
     >>> float(shares.sum())
     0.75
     """
-    share, cross, velocity = moments
+    share, cross, square = moments
     x = modes.eigenvalue
-    velocity = (
-        momentum * momentum * velocity
-        + 2.0 * momentum * x * cross
-        + x * x * (1.0 + 1.0 / batch) * share
-        + modes.square / batch * (share.sum() + noise)
-    )
+    gradient = x * x * (1.0 + 1.0 / batch) * share + modes.square / batch * (share.sum() + noise)
+    both = momentum * x * cross + gradient
+    square = momentum * momentum * square + momentum * x * cross + both
     along = momentum * cross + x * share
-    share = share - 2.0 * rate * along + rate * rate * velocity
-    return share, along - rate * velocity, velocity
+    if velocity is None:
+        share = share - 2.0 * rate * along + rate * rate * square
+        return share, along - rate * square, square
+    moved = share - 2.0 * (rate * x * share + velocity * along)
+    moved += rate * rate * gradient + velocity * (2.0 * rate * both + velocity * square)
+    return moved, along - rate * both - velocity * square, square

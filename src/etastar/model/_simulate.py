@@ -32,13 +32,14 @@ def simulate(
     seeds: int = 64,
     seed: int = 0,
     momentum: Control = 0.0,
+    velocity: Control | None = None,
     average: WeightAverage | str | None = None,
 ) -> Float[np.ndarray, "seeds at"]:
     """Excess loss of runs of SGD on drawn samples, to check the theory against.
 
     Each update of each run draws B samples psi ~ N(0, diag(lambda)) with labels
     y = w*.psi + sigma z and steps v <- mu v + mean psi (w.psi - y), w <- w - eta v, from w = 0 and
-    v = 0. The loss sum_k lambda_k (w_k - w*_k)^2 + floor is the population's, not a batch's; the
+    v = 0; with `velocity` the step is w <- w - eta_g mean psi (w.psi - y) - eta_v v. The loss sum_k lambda_k (w_k - w*_k)^2 + floor is the population's, not a batch's; the
     floor's part of the labels is drawn as noise of that variance.
 
     Arguments:
@@ -48,6 +49,7 @@ def simulate(
         seeds: number of runs, advanced together.
         seed: of the random numbers; the same seed gives the same runs.
         momentum: mu in [0, 1), a number or a Schedule.
+        velocity: LR of the velocity, where `schedule` is that of the gradient alone.
         average: the losses of averaged weights are returned, in place of those of the weights.
 
     Returns: losses, one row a run.
@@ -64,7 +66,7 @@ def simulate(
     spectrum = _single_features(model)
     batch = whole("batch_size", model.batch_size, 1)
     seeds = whole("seeds", seeds, 1)
-    controls = Controls.make(model, schedule, momentum, None)
+    controls = Controls.make(model, schedule, momentum, None, velocity)
     asked = steps_asked(at, schedule.horizon)
     root = jnp.sqrt(jnp.asarray(spectrum.eigenvalue))
     # Errors are kept in units of 1 / sqrt(lambda): the loss is then their squared norm.
@@ -79,7 +81,14 @@ def simulate(
         rate, _, mu = controls.at(steps)
         keep = np.zeros(_CHUNK) if kept is None else kept.kept(steps, schedule.horizon)
         keys = jax.random.split(jax.random.fold_in(key, first), _CHUNK)
-        state, before = _chunk(batch, root, spread, state, keys, rate, mu, keep)
+        # What the gradient and the velocity after it are multiplied with.
+        by_gradient, by_velocity = np.zeros_like(rate), controls.velocity_at(steps)
+        if by_velocity is None:
+            by_velocity = rate
+        else:
+            by_gradient = rate
+        rates = (by_gradient, by_velocity)
+        state, before = _chunk(batch, root, spread, state, keys, rates, mu, keep)
         here = (asked >= first) & (asked < first + _CHUNK)
         losses[:, here] = np.asarray(before).T[:, (asked[here] - first).astype(int)]
     return finite(losses + spectrum.floor, model.max_rate)
@@ -96,10 +105,10 @@ def _single_features(model: LinearModel) -> Spectrum:
 
 
 @partial(jax.jit, static_argnums=0)
-def _chunk(batch, root, spread, state, keys, rate, momentum, kept):
+def _chunk(batch, root, spread, state, keys, rates, momentum, kept):
     def update(state, step):
         error, velocity, mean = state
-        key, eta, mu, keep = step
+        key, (by_gradient, by_velocity), mu, keep = step
         loss = jnp.sum(mean**2, axis=1)
         draw, labels = jax.random.split(key)
         # psi = sqrt(lambda) z and the error is e = sqrt(lambda) (w - w*): the residual is z.e.
@@ -108,7 +117,7 @@ def _chunk(batch, root, spread, state, keys, rate, momentum, kept):
         residual = jnp.einsum("sbk,sk->sb", z, error) - noise
         gradient = root**2 * jnp.einsum("sbk,sb->sk", z, residual) / batch
         velocity = mu * velocity + gradient
-        error = error - eta * velocity
+        error = error - by_gradient * gradient - by_velocity * velocity
         return (error, velocity, keep * mean + (1.0 - keep) * error), loss
 
-    return jax.lax.scan(update, state, (keys, rate, momentum, kept))
+    return jax.lax.scan(update, state, (keys, rates, momentum, kept))

@@ -61,6 +61,8 @@ _BAR = re.compile(r"(?<!\d)(?P<step>\d+)/(?P<of>\d+) \[\d+:\d\d")
 """The count of a progress bar: 50/1000 [00:10<03:10, 5.00it/s]."""
 _BARE = re.compile(rf"(?P<step>\d+) (?P<name>train|val) (?P<value>{NUMBER})$")
 """A line of build-nanogpt's `log.txt`."""
+MOST_DIGITS = 18
+"""Of a step that is kept as a whole number."""
 _ALONE = re.compile(r"\W*(?:val|validation) loss\b", re.IGNORECASE)
 _JUDGED = re.compile(r"\b(?:validat\w*|valid|val|eval\w*)\b", re.IGNORECASE)
 _TEST = re.compile(r"\btest\b", re.IGNORECASE)
@@ -90,7 +92,7 @@ class _Reading:
 
     records: list[dict[str, float]] = field(default_factory=list)
     line: list[int] = field(default_factory=list)
-    step: int = 0
+    step: float = 0
     total: str | None = None
     ranks: list[str] = field(default_factory=list)
     least: dict[str, int] = field(default_factory=dict)
@@ -187,17 +189,22 @@ def _values(reading: _Reading, line: str) -> dict[str, float]:
     return record
 
 
-def _step(reading: _Reading, line: str) -> int | None:
+def _count(digits: str) -> float:
+    """A count of steps. Python turns no more than 4,300 digits into a whole number."""
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
+
+
+def _step(reading: _Reading, line: str) -> float | None:
     """The step of a line: its own, that of a progress bar, or the last where it may have none."""
     bar = _BAR.search(line) if " [" in line else None
     if bar:
         reading.total = bar["of"] if reading.total is None else reading.total
         # A bar of another length counts the batches of an evaluation.
         if bar["of"] == reading.total:
-            reading.step = int(bar["step"])
+            reading.step = _count(bar["step"])
     own = _BARE.match(line) or _STEP.search(line)
     if own:
-        return int(own["step"].replace(",", ""))
+        return _count(own["step"].replace(",", ""))
     if bar or line.lstrip().startswith("{"):
         return None if reading.total is None else reading.step
     return reading.step if _ALONE.match(line) else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from etastar._checks import HORIZON_LIMIT
 from etastar._errors import InputError, option
 from etastar.schedule import Unit
 
@@ -59,15 +60,16 @@ def check_steps(table: LogTable, step: np.ndarray, there: np.ndarray) -> None:
     """Steps must count updates.
 
     Raises:
-        InputError: a step that is not finite, negative or not whole, with its line.
+        InputError: a step that is not finite, negative, not whole or huge, with its line.
     """
     with np.errstate(invalid="ignore"):
         bad = there & ~(np.isfinite(step) & (step >= 0) & (step == np.round(step)))
+        bad |= there & (step >= HORIZON_LIMIT)
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
             f"{table.where(row)}: step is {step[row]:g}; steps count updates and are whole numbers"
-            " >= 0"
+            " >= 0 and below 1e15"
         )
 
 

@@ -177,7 +177,7 @@ def _copied(address: str, database: Path, folder: Path) -> Path:
             contextlib.closing(sqlite3.connect(copy)) as theirs,
         ):
             ours.backup(theirs)
-    except sqlite3.Error as error:
+    except (UnicodeError, sqlite3.Error) as error:
         raise InputError(
             f"mlflow:{address}: SQLite cannot read it ({error}); copy the database again"
         ) from None

@@ -70,6 +70,8 @@ def _rates(table: LogTable, taken: str) -> dict[str, np.ndarray]:
         columns = [name for name in table.frame.columns if name != taken and is_of_group(name)]
         named = dict(zip([taken, *columns], _names([taken, *columns]), strict=True))
         found = {name: as_numbers(table.frame[column])[0] for column, name in named.items()}
+    if not found:  # lists without a number in any row
+        return {}
     (name, first), *others = found.items()
     if not _peak(first) > 0:
         return {}

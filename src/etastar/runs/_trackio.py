@@ -56,7 +56,7 @@ def tables_in_database(path: Path) -> set[str]:
         with _opened(path) as database:
             rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             return {str(name) for (name,) in rows}
-    except (OSError, sqlite3.Error):
+    except (OSError, UnicodeError, sqlite3.Error):  # SQLite quotes damaged names
         return set()
 
 
@@ -81,7 +81,7 @@ def tables_of_database(path: Path) -> list[LogTable]:
             ).fetchall()
             key = "run_id" if key == "run_id" else "run_name"
             configs = dict(database.execute(f"SELECT {key}, config FROM configs").fetchall())
-    except sqlite3.Error as error:
+    except (UnicodeError, sqlite3.Error) as error:
         raise InputError(f"{path}: not a database of Trackio ({error}); check the file") from None
     runs: dict[str, list[dict[str, object]]] = {}
     names: dict[str, str] = {}
