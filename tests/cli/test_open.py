@@ -1,13 +1,15 @@
-"""`etastar open` and `plan --open`: the browser gets the report, or one is told where it is."""
+"""`etastar open`, `plan --open` and `etastar app`: what is shown in the browser."""
 
 from __future__ import annotations
 
+import importlib.util
 import webbrowser
 from pathlib import Path
 
 import pytest
 
 import etastar.planning
+from etastar.cli._local_page import streamlit_words
 from tests.cli.test_cli import assert_wrong_input, run
 
 
@@ -84,3 +86,15 @@ def test_plan_opens_its_report(capsys, opened, monkeypatch, plan_of, logs, tmp_p
     for more in ([], ["--json"]):
         assert run(capsys, *words, "--out", tmp_path, *more)[0] == 0
     assert opened == 2 * [(tmp_path / "report.html").resolve().as_uri()]
+
+
+def test_the_app_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert_wrong_input(run(capsys, "app"), "needs Streamlit; pip install 'etastar[app]'")
+
+
+def test_the_app_listens_on_this_machine_alone_and_sends_no_statistics():
+    words = streamlit_words("pilots", None)
+    assert words[words.index("--server.address") + 1] == "localhost"
+    assert words[words.index("--browser.gatherUsageStats") + 1] == "false"
+    assert words[-2:] == ["--", "pilots"]

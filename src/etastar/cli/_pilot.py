@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ import typer
 from etastar._checks import number_in
 from etastar._errors import InputError
 from etastar._files import write_text
-from etastar._provenance import provenance
+from etastar._provenance import Provenance, provenance
 
 from . import _options as option
 from ._terminal import console, print_json, show, working
@@ -183,8 +184,15 @@ def _swept(command: list[str], out: Path, options: SweepOptions) -> _Result:
     return (
         _sweep_document(result, next_command),
         sweep_summary(result, next_command),
-        lambda: sweep_page(result, next_command, provenance()),
+        # What a sweep has read are the logs that it has made.
+        lambda: sweep_page(result, next_command, replace(_made(), inputs=())),
     )
+
+
+def _made() -> Provenance:
+    made = provenance()
+    assert made is not None  # within a command
+    return made
 
 
 def _design_document(proposal: Proposal, paid: Sequence[int]) -> dict[str, Any]:
