@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = ("etastar", "numpy", "jax")
@@ -146,11 +145,14 @@ def provenance(clock: Callable[[], datetime] = _now) -> Provenance | None:
         return None
     inputs = tuple(Input(name, digest) for name, digest in made.inputs.items())
     versions = {name: _version(name) for name in PACKAGES}
-    versions["python"] = platform.python_version()
+    versions["python"] = ".".join(map(str, sys.version_info[:3]))
     return Provenance(made.command, inputs, versions, clock().isoformat(timespec="seconds"))
 
 
 def _version(package: str) -> str:
+    # Slow to import, and no training job asks.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:  # run from its source
