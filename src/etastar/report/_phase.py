@@ -85,7 +85,7 @@ def phase_page(capacity: float, source: float, noise: bool, made: Provenance | N
         capacity, source, noise: the task, as in `phase_figure`.
         made: how it was made, for the foot of the page; None where no command made it.
 
-    Returns: the HTML text, some 100 kB; nothing in it is fetched.
+    Returns: the HTML text, 0.1 to 0.2 MB; nothing in it is fetched.
     Raises: InputError for exponents out of range.
 
     >>> "<dd>hard</dd>" in phase_page(1.5, 0.2, noise=True)

@@ -186,7 +186,7 @@ def design_page(
         proposal, paid, horizon: as in `design_summary`.
         made: how it was made, for the foot of the page; None where no command made it.
 
-    Returns: the HTML text, some 100 kB; nothing in it is fetched.
+    Returns: the HTML text, 0.1 to 0.2 MB; nothing in it is fetched.
 
     >>> from etastar.pilot import Pilot, Proposal
     >>> from etastar.schedule import parse_schedule

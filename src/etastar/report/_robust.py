@@ -96,7 +96,7 @@ def robust_page(
         curve, rho, accepted: as in `robust_summary`.
         made: how it was made, for the foot of the page; None where no command made it.
 
-    Returns: the HTML text, some 100 kB; nothing in it is fetched.
+    Returns: the HTML text, 0.1 to 0.2 MB; nothing in it is fetched.
     Raises: InputError as `robust_summary`.
 
     >>> curve = last_iterate(parse_schedule("linear:peak=1,horizon=20000"))

@@ -151,7 +151,8 @@ def solution_page(model: PowerLaw, solution: Solution, made: Provenance | None =
         solution: what `etastar.control.solve` found for it; its losses are excess losses.
         made: how it was made, for the foot of the page; None where no command made it.
 
-    Returns: the HTML text, some 100 kB; nothing in it is fetched.
+    Returns: the HTML text, 0.1 to 0.2 MB; nothing in it is fetched.
+    Raises: nothing, no InputError: a model that was made has exponents in range.
 
     >>> from etastar.control import Member
     >>> from etastar.schedule import parse_schedule
