@@ -239,7 +239,7 @@ def test_standard_schedules_are_near_their_best(answers):
 def test_exponents_of_the_families_are_those_of_the_theory(
     browser, address, name, capacity, source, wanted, slow
 ):
-    """The column "theory" of docs/solvable.md, which bench/loss_exponents.py measures."""
+    """The theory in docs/solvable_details.md, which bench/loss_exponents.py measures."""
     page = opened(browser, address)
     found = page.evaluate(f"Families.exponents({name!r}, {capacity}, {source})")
     assert (found["loss"], found["peak"]) == pytest.approx(wanted, rel=1e-6)

@@ -2,10 +2,20 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, loss, simulate
+from etastar.model import (
+    LinearModel,
+    PowerLaw,
+    Spectrum,
+    exact_losses,
+    loss,
+    modes_of,
+    simulate,
+    update_moments,
+)
 from etastar.schedule import InputError, make_schedule, parse_schedule, table
 
 K = np.arange(1.0, 13)
@@ -104,6 +114,21 @@ def test_infinite_batch_is_gradient_descent(momentum):
     expected = eigenvalue @ error**2
     assert exact_losses(model, schedule, momentum=momentum)[0] == pytest.approx(expected, rel=1e-12)
     assert loss(model, schedule, momentum=momentum) == pytest.approx(expected, rel=1e-4)
+
+
+def test_only_momentum_below_one_shrinks_the_covariance_of_error_and_velocity():
+    """Its determinant becomes mu^2 of itself, plus noise: derived in docs/controls_details.md."""
+    eigenvalue, noise, batch, momentum = np.array([1.0, 0.3]), 0.25, 3.0, 0.7
+    modes = modes_of(Spectrum(eigenvalue, np.ones(2)))
+    # lambda c, lambda m and lambda u of two modes; the others are padding.
+    c, m, u = np.zeros((3, len(modes.eigenvalue)))
+    c[:2], m[:2], u[:2] = (0.9, 0.2), (-0.3, 0.1), (0.8, 0.5)
+    added = (c.sum() + noise + c) * c / batch * np.asarray(modes.eigenvalue) ** 2
+    for rate in (0.01, 0.4, 1.5):
+        moments = jnp.asarray(c), jnp.asarray(m), jnp.asarray(u)
+        after = update_moments(modes, noise, moments, rate, batch, momentum)
+        found = after[0] * after[2] - after[1] ** 2
+        assert np.allclose(found, momentum**2 * (c * u - m**2) + added, rtol=1e-12)
 
 
 def test_without_noise_the_loss_vanishes():

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 Along = Callable[[Array], Array]
 """A control as a function of the place in the budget."""
 
-CONTROLS = ("lr", "momentum", "batch")
+CONTROLS = ("lr", "velocity", "momentum", "batch")
 """What may be optimised."""
 
 _CHANNELS = {"lr": "rate", "batch": "mix"}
@@ -194,8 +194,11 @@ def _named(controls: Sequence[str]) -> tuple[str, ...]:
     )
     if not set(named) <= set(CONTROLS) or "lr" not in named:
         raise InputError(
-            f"controls must be lr, with or without momentum and batch, got {','.join(named)!r}"
+            "controls must be lr, lr,momentum, lr,velocity,momentum or lr,batch, got"
+            f" {','.join(named)!r}"
         )
+    if "velocity" in named and "momentum" not in named:
+        raise InputError("controls: velocity goes with momentum; give lr,velocity,momentum")
     return tuple(name for name in CONTROLS if name in named)
 
 

@@ -29,7 +29,7 @@ class Solution(Displayed):
     """The best controls found and what they were measured against.
 
     Attributes:
-        schedule: the LR.
+        schedule: the LR; where the velocity has its own, that of the gradient.
         loss: its final loss, in the unit of a `Member`'s.
         baselines: the best member of each standard family, where these were asked for.
         gap: the relative loss still to be gained to first order within the limits, and at least
@@ -38,6 +38,7 @@ class Solution(Displayed):
         batch_size: samples of every update, where it was optimised too, else None.
         lower_bound: where there is one, a loss that no schedule within the cap undercuts.
         seconds: the time of the solve.
+        velocity: LR of the velocity, where it was optimised too and gains something, else None.
 
     >>> from etastar.control import solve
     >>> from etastar.model import PowerLaw
@@ -54,6 +55,7 @@ class Solution(Displayed):
     batch_size: Schedule | None = None
     lower_bound: float | None = None
     seconds: float = 0.0
+    velocity: Schedule | None = None
 
     def __repr__(self) -> str:
         schedule = self.schedule

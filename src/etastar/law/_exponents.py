@@ -58,7 +58,7 @@ def exponents(runs: Sequence[Run], law: Law | None = None, level: float = 0.9) -
 
     Returns: an `Exponents`.
     Raises: InputError as `fit` does, and for a law without constants `source` and `memory`.
-    Source: arXiv 2602.04774; for a noise power p other than 2, `docs/law.md`.
+    Source: arXiv 2602.04774; `docs/law_details.md` for a noise power p other than 2.
 
     What comes back is shown at `exponents_of`; without a log there is nothing to fit:
 
@@ -88,7 +88,7 @@ def exponents_of(law: Law, level: float = 0.9) -> Exponents:
 
     Returns: an `Exponents`.
     Raises: InputError for a law without constants `source` and `memory`.
-    Source: arXiv 2602.04774; for a noise power p other than 2, `docs/law.md`.
+    Source: arXiv 2602.04774; `docs/law_details.md` for a noise power p other than 2.
 
     >>> from etastar.schedule import parse_schedule
     >>> steps = np.arange(100, 1001, 50)

@@ -8,6 +8,7 @@ from ._power_law import LinearModel, Model, Modes, PowerLaw, modes_of
 from ._segments import Cells, Drift, segment_loss, segment_losses
 from ._simulate import simulate
 from ._spectrum import Spectrum
+from ._velocity_loss import Segments, VelocityLoss
 from ._width import project, project_equivalent
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "Modes",
     "Phase",
     "PowerLaw",
+    "Segments",
     "Spectrum",
+    "VelocityLoss",
     "averaged_losses",
     "exact_losses",
     "loss",

@@ -42,22 +42,15 @@ def exact_losses(
         v2 = mu^2 u + 2 mu lambda m + lambda^2 c (1 + 1/B) + (lambda / B) (L + sigma^2)
         c', m', u' = c - 2 eta (mu m + lambda c) + eta^2 v2,  mu m + lambda c - eta v2,  v2.
 
-    With `velocity` the gradient and the velocity move the weights at LRs of their own, eta_g and
-    eta_v (w' = w - eta_g g - eta_v v'): with g2 the last two terms of v2 and gv = mu lambda m + g2
-
-        c' = c - 2 eta_g lambda c - 2 eta_v (mu m + lambda c)
-             + eta_g^2 g2 + 2 eta_g eta_v gv + eta_v^2 v2
-        m' = mu m + lambda c - eta_g gv - eta_v v2,   u' = v2.
-
-    Exact for Gaussian features; the cost is proportional to the horizon.
+    With `velocity` they are those of w' = w - eta_g g - eta_v v', see `update_moments`. Exact for
+    Gaussian features; the cost is proportional to the horizon.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
         schedule: the LR of every update.
         at: whole numbers of updates done, any order; default the horizon alone.
         momentum: mu in [0, 1), a number or a Schedule.
-        velocity: LR of the velocity, a number or a Schedule, where it has its own: `schedule` is
-            then that of the gradient.
+        velocity: LR of the velocity, where it has its own: `schedule` is then the gradient's.
         batch_size: samples per update, a number or a Schedule; default the model's.
 
     Returns: excess losses, in the order of `at`.
@@ -77,13 +70,11 @@ def exact_losses(
     modes = modes_of(model.spectrum_to(reach))
     advance = _sgd if controls.momentum is None else _momentum
     zero = jnp.zeros_like(modes.target)
-    state = (jnp.asarray(modes.target), zero, zero)
-    losses = np.empty(len(asked))
+    state, losses = (jnp.asarray(modes.target), zero, zero), np.empty(len(asked))
     for first, steps in chunks(int(asked.max())):
         rate, batch, mu = controls.at(steps)
-        state, before = advance(
-            modes, model.noise, state, (rate, batch, mu, controls.velocity_at(steps))
-        )
+        by_step = (rate, batch, mu, controls.velocity_at(steps))
+        state, before = advance(modes, model.noise, state, by_step)
         here = (asked >= first) & (asked < first + len(steps))
         losses[here] = np.asarray(before)[(asked[here] - first).astype(int)]
     return finite(losses, model.max_rate)
@@ -156,7 +147,13 @@ def update_moments(
 ) -> tuple[Moment, Moment, Moment]:
     """One update with momentum of every mode's moments, a pure function that JAX may trace.
 
-    The recursion of `exact_losses` for lambda c, lambda m and lambda u.
+    The recursion of `exact_losses` for lambda c, lambda m and lambda u. Where gradient and velocity
+    move the weights at LRs of their own, w' = w - eta_g g - eta_v v', it is, with g2 the last two
+    terms of v2 and gv = mu lambda m + g2,
+
+        c' = c - 2 eta_g lambda c - 2 eta_v (mu m + lambda c)
+             + eta_g^2 g2 + 2 eta_g eta_v gv + eta_v^2 v2
+        m', u' = mu m + lambda c - eta_g gv - eta_v v2,  v2.
 
     Arguments:
         modes: the arrays of the spectrum, see `modes_of`.

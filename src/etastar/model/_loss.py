@@ -20,6 +20,7 @@ from ._exact import finite
 from ._mesh import Grading, make_cells
 from ._power_law import Model, modes_of
 from ._segments import Cells, segment_losses
+from ._velocity_loss import Segments, VelocityLoss
 
 SIZES = (256, 512, 1024, 2048, 4096)
 """Numbers of segments: few array shapes, so that XLA compiles a handful of times."""
@@ -28,6 +29,10 @@ _MOST_SINGLE = 1024
 """Updates up to which each is taken on its own."""
 
 _MOST_NODES = 512
+
+_PARTS = tuple(0.5**power for power in range(3, 9))
+"""Lengths of segments over their way to the run's ends, where the velocity has its own LR."""
+
 _segment_losses = jax.jit(segment_losses)
 
 
@@ -38,6 +43,7 @@ def loss(
     at: None = None,
     *,
     momentum: Control = 0.0,
+    velocity: Control | None = None,
     batch_size: Control | None = None,
     tolerance: float = 1e-4,
 ) -> float: ...
@@ -48,6 +54,7 @@ def loss(
     at: ArrayLike,
     *,
     momentum: Control = 0.0,
+    velocity: Control | None = None,
     batch_size: Control | None = None,
     tolerance: float = 1e-4,
 ) -> Float[np.ndarray, " at"]: ...
@@ -57,6 +64,7 @@ def loss(
     at: ArrayLike | None = None,
     *,
     momentum: Control = 0.0,
+    velocity: Control | None = None,
     batch_size: Control | None = None,
     tolerance: float = 1e-4,
 ) -> float | Float[np.ndarray, " at"]:
@@ -72,6 +80,8 @@ def loss(
         at: whole numbers of updates done, any order. Where they are more than 512 they are
             interpolated between 512 others (monotone cubic in log step and log loss).
         momentum: mu in [0, 1), a number or a Schedule.
+        velocity: LR of the velocity, a number or a Schedule, where it has its own (see
+            `exact_losses`; by `VelocityLoss`, at a fixed batch size).
         batch_size: samples per update, a number or a Schedule; default the model's.
         tolerance: relative error of the loss allowed to the method, at every step asked about.
 
@@ -86,13 +96,16 @@ def loss(
     >>> f"{loss(model, parse_schedule('linear:peak=0.01,horizon=1000000000000')):.3g}"
     '2.54e-07'
     """
-    controls = Controls.make(model, schedule, momentum, batch_size)
+    controls = Controls.make(model, schedule, momentum, batch_size, velocity)
     tolerance = above("tolerance", tolerance, 0.0)
     asked = steps_asked(at, schedule.horizon)
     unique = np.unique(asked)
     kept = unique
     reach = schedule.horizon * speed(controls, np.array(controls.breakpoints()))
     modes = modes_of(model.spectrum_to(reach))
+    if velocity is not None:
+        found = _with_velocity(model, controls, modes, asked, tolerance)
+        return float(found[0]) if at is None else found
     fastest = float(modes.eigenvalue.max())
     if len(unique) > _MOST_NODES:
         kept = Grading.of(controls, float(unique[-1]), fastest).nodes(unique[:1], _MOST_NODES)
@@ -103,6 +116,34 @@ def loss(
         smooth = PchipInterpolator(np.log1p(kept), np.log(losses))
         found = np.exp(smooth(np.log1p(asked)))
     return float(found[0]) if at is None else found
+
+
+def _with_velocity(model, controls, modes, at, tolerance) -> NDArray[np.float64]:
+    """Losses where the velocity has its own LR, in segments of halved parts until two agree."""
+    if isinstance(controls.batch_size, Schedule):
+        raise InputError(
+            "batch_size: where the velocity has an LR of its own the batch size is one number; use"
+            " exact_losses for a schedule of it"
+        )
+    batch, before, found = float(controls.batch_size), None, np.zeros(0)
+    for part in _PARTS:
+        segments = Segments.of(int(at.max()), part) if at.max() > 0 else None
+        if segments is None:
+            return np.full(len(at), float(modes.target.sum()))
+        middle = segments.middle
+        rate, _, mu = controls.at(middle)
+        run = VelocityLoss(modes, model.noise, batch, segments)
+        losses = finite(run.losses(rate, controls.velocity_at(middle), mu), model.max_rate)
+        ends = np.append(segments.first, at.max())
+        smooth = PchipInterpolator(np.log1p(ends), np.log(losses))
+        found = np.exp(smooth(np.log1p(at)))
+        if before is not None and _largest((found - before) / 3.0, found) <= tolerance / 2.0:
+            return found + (found - before) / 3.0
+        before = found
+    raise InputError(
+        f"tolerance {tolerance:g} is not reached with segments of {_PARTS[-1]:g} of the way to the"
+        " run's ends: raise it, or use exact_losses"
+    )
 
 
 def segments_of(

@@ -54,7 +54,7 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
 
     With momentum optimised too the loss gains no power of T, and in the hard phase at most a factor
     (log T)^-s: an update multiplies the determinant of every mode's covariance of weight and
-    velocity by mu^2, so that nothing but mu < 1 damps noise (derived in docs/controls.md).
+    velocity by mu^2, so that nothing but mu < 1 damps noise (derived in docs/controls_details.md).
 
     Arguments:
         capacity: a, above 1.

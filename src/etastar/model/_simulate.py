@@ -39,8 +39,9 @@ def simulate(
 
     Each update of each run draws B samples psi ~ N(0, diag(lambda)) with labels
     y = w*.psi + sigma z and steps v <- mu v + mean psi (w.psi - y), w <- w - eta v, from w = 0 and
-    v = 0; with `velocity` the step is w <- w - eta_g mean psi (w.psi - y) - eta_v v. The loss sum_k lambda_k (w_k - w*_k)^2 + floor is the population's, not a batch's; the
-    floor's part of the labels is drawn as noise of that variance.
+    v = 0; with `velocity` the weights step w <- w - eta_g mean psi (w.psi - y) - eta_v v. The loss
+    sum_k lambda_k (w_k - w*_k)^2 + floor is the population's, not a batch's; the floor's part of
+    the labels is drawn as noise of that variance.
 
     Arguments:
         model: a LinearModel whose multiplicities are all 1 and whose batch size is whole.
@@ -64,34 +65,30 @@ def simulate(
     (3, 2)
     """
     spectrum = _single_features(model)
-    batch = whole("batch_size", model.batch_size, 1)
-    seeds = whole("seeds", seeds, 1)
+    batch, seeds = whole("batch_size", model.batch_size, 1), whole("seeds", seeds, 1)
     controls = Controls.make(model, schedule, momentum, None, velocity)
     asked = steps_asked(at, schedule.horizon)
     root = jnp.sqrt(jnp.asarray(spectrum.eigenvalue))
     # Errors are kept in units of 1 / sqrt(lambda): the loss is then their squared norm.
     error = jnp.broadcast_to(-jnp.sqrt(jnp.asarray(spectrum.target)), (seeds, len(root)))
     kept = None if average is None else WeightAverage.parse(average)
-    state = (error, jnp.zeros_like(error), error)
-    spread = np.sqrt(model.noise + spectrum.floor)
-    key = jax.random.key(whole("seed", seed, 0))
-    losses = np.empty((seeds, len(asked)))
+    state, losses = (error, jnp.zeros_like(error), error), np.empty((seeds, len(asked)))
+    spread, key = np.sqrt(model.noise + spectrum.floor), jax.random.key(whole("seed", seed, 0))
     for first in range(0, int(asked.max()) + 1, _CHUNK):
         steps = first + np.arange(_CHUNK, dtype=np.float64)
         rate, _, mu = controls.at(steps)
         keep = np.zeros(_CHUNK) if kept is None else kept.kept(steps, schedule.horizon)
         keys = jax.random.split(jax.random.fold_in(key, first), _CHUNK)
-        # What the gradient and the velocity after it are multiplied with.
-        by_gradient, by_velocity = np.zeros_like(rate), controls.velocity_at(steps)
-        if by_velocity is None:
-            by_velocity = rate
-        else:
-            by_gradient = rate
-        rates = (by_gradient, by_velocity)
+        rates = _rates(rate, controls.velocity_at(steps))
         state, before = _chunk(batch, root, spread, state, keys, rates, mu, keep)
         here = (asked >= first) & (asked < first + _CHUNK)
         losses[:, here] = np.asarray(before).T[:, (asked[here] - first).astype(int)]
     return finite(losses + spectrum.floor, model.max_rate)
+
+
+def _rates(rate: np.ndarray, velocity: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The LRs of the gradient and of the velocity after it."""
+    return (np.zeros_like(rate), rate) if velocity is None else (rate, velocity)
 
 
 def _single_features(model: LinearModel) -> Spectrum:

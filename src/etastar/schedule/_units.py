@@ -11,6 +11,8 @@ from etastar._checks import above, one_of, real
 from etastar._errors import InputError
 
 UNITS = ("steps", "samples", "tokens", "epochs")
+"""The units in which a schedule can count: the values of `unit`."""
+
 KEYS = ("unit", "batch_size", "epoch_size", "sequence_length")
 COUNTS = ("horizon", "warmup", "cooldown", "at", "until")
 """Keys of a schedule that count updates; so do the steps of its knots."""
