@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from etastar._files import write_text
+from etastar._provenance import provenance
 
 from . import _options as option
 from ._terminal import print_json, show, working
@@ -14,6 +15,11 @@ from ._terminal import print_json, show, working
 if TYPE_CHECKING:
     from etastar.control import Solution
     from etastar.model import PowerLaw
+
+EXAMPLES = (
+    "etastar solve --capacity 1.5 --source 0.5 --noise 1 --batch 8 --horizon 10k",
+    "etastar solve --capacity 2 --source 1 --noise 1 --batch 4 --horizon 1M --plot a.html",
+)
 
 REPORTED = ("constant", "power", "linear", "cosine", "wsd")
 """The baselines that other programs read."""
@@ -115,9 +121,9 @@ def solve_command(
         model = PowerLaw(capacity, source, noise, batch, features)
         solution = _solved(model, steps, options)
     if plot is not None:
-        from etastar.report import solution_figure
+        from etastar.report import solution_page
 
-        write_text(plot, solution_figure(solution).to_html(include_plotlyjs=True))
+        write_text(plot, solution_page(model, solution, provenance()))
     if as_json:
         print_json(_document(model, solution))
         return
