@@ -40,7 +40,7 @@ Controls = Annotated[
     str,
     typer.Option(
         metavar="NAMES",
-        help="lr, lr,momentum or lr,batch; with batch give --samples or --seconds.",
+        help="lr; lr,momentum; lr,velocity,momentum; or lr,batch, with --samples or --seconds.",
     ),
 ]
 Samples = Annotated[
@@ -88,7 +88,7 @@ def solve_command(
     warmup: Warmup = "0",
     monotone: Monotone = False,
     max_batch: MaxBatch = 65536.0,
-    max_momentum: MaxMomentum = 0.9999,
+    max_momentum: MaxMomentum = 1.0 - 1e-9,
     width: Width = None,
     as_json: option.AsJson = False,
     plot: option.Plot = None,
@@ -148,8 +148,8 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
     log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
     spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
-    `seconds`, for the LR alone without compilation; and `momentum` and `batch_size`, schedules like
-    the first, where they were optimised.
+    `seconds`, for the LR alone without compilation; and `velocity`, `momentum` and `batch_size`,
+    schedules like the first, where they were optimised.
     """
     from etastar.model import phase
 
@@ -166,6 +166,8 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
             "loss_exponent": exponents.momentum_loss_exponent,
             "log_exponent": exponents.momentum_log_exponent,
         }
+    if solution.velocity is not None:
+        named |= {"loss_exponent": exponents.velocity_loss_exponent, "log_exponent": 0.0}
     document = {
         "phase": named,
         "loss": solution.loss,
@@ -178,7 +180,7 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
         "gap": solution.gap,
         "seconds": solution.seconds,
     }
-    for name in ("momentum", "batch_size"):
+    for name in ("velocity", "momentum", "batch_size"):
         schedule = getattr(solution, name)
         if schedule is not None:
             document[name] = schedule.to_dict()

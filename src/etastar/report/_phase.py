@@ -26,30 +26,36 @@ def phase_summary(found: Phase) -> Text:
     Arguments:
         found: the exponents of a task, from `etastar.model.phase`.
 
-    Returns: a rich `Text` of two or three lines; T stands for the horizon in updates.
+    Returns: a rich `Text` of three or four lines; T stands for the horizon in updates.
 
     >>> for line in phase_summary(phase(1.5, 0.2)).plain.splitlines()[1:]:
     ...     print(line)
     the annealed part of the run shrinks as T^-0.1
     with momentum optimised too: loss between T^-0.2 and (T log T)^-0.2
+    with a velocity of its own LR: loss ~ T^-0.231
     """
     lines = [phase_line(found)]
     if found.annealed_exponent > 0:
         lines.append(f"the annealed part of the run shrinks as T^-{found.annealed_exponent:.3g}")
     lines.append(f"with momentum optimised too: {_with_momentum(found)}")
+    lines.append(f"with a velocity of its own LR: {_with_velocity(found)}")
     return Text("\n".join(lines))
 
 
-def momentum_line(found: Phase) -> str:
+def momentum_line(found: Phase, velocity: bool = False) -> str:
     """The phase, and how the loss goes where LR and momentum are optimised together.
+
+    Arguments:
+        found: the exponents of a task.
+        velocity: whether the velocity has an LR of its own.
 
     >>> momentum_line(phase(1.5, 1.0))
     'easy phase (+0.667 from the boundary in s), LR and momentum optimised: loss ~ T^-0.6'
     """
-    return (
-        f"{found.name} phase ({found.distance:+.3g} from the boundary in s), LR and momentum"
-        f" optimised: {_with_momentum(found)}"
-    )
+    controls = "LRs of gradient and velocity, and momentum" if velocity else "LR and momentum"
+    power = _with_velocity(found) if velocity else _with_momentum(found)
+    where = f"{found.name} phase ({found.distance:+.3g} from the boundary in s)"
+    return f"{where}, {controls} optimised: {power}"
 
 
 def _with_momentum(found: Phase) -> str:
@@ -57,6 +63,10 @@ def _with_momentum(found: Phase) -> str:
     if found.momentum_log_exponent == 0:
         return f"loss ~ T^-{power}"
     return f"loss between T^-{power} and (T log T)^-{power}"
+
+
+def _with_velocity(found: Phase) -> str:
+    return f"loss ~ T^-{found.velocity_loss_exponent:.3g}"
 
 
 def phase_line(found: Phase) -> str:

@@ -57,9 +57,11 @@ def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
 
 def _words(model: PowerLaw, solution: Solution) -> list[str]:
     """The phase, the loss, and what is left to gain."""
-    line = phase_line if solution.momentum is None else momentum_line
+    exponents = phase(model.capacity, model.source, model.noise > 0)
     lines = [
-        line(phase(model.capacity, model.source, model.noise > 0)),
+        phase_line(exponents)
+        if solution.momentum is None
+        else momentum_line(exponents, solution.velocity is not None),
         f"loss {solution.loss:.5g} after {steps_text(solution.schedule.horizon)} updates, peak LR "
         f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in"
         f" {duration_text(solution.seconds)}",
@@ -118,7 +120,11 @@ def _controls(solution: Solution) -> Table:
 
 def _other_controls(solution: Solution) -> dict[str, Schedule]:
     """The controls beside the LR that were optimised too."""
-    controls = {MOMENTUM: solution.momentum, "batch size": solution.batch_size}
+    controls = {
+        "LR of the velocity": solution.velocity,
+        MOMENTUM: solution.momentum,
+        "batch size": solution.batch_size,
+    }
     return {name: schedule for name, schedule in controls.items() if schedule is not None}
 
 
