@@ -20,6 +20,7 @@ class Phase:
         distance: the source exponent less its value at the boundary, above 0 in the easy phase.
         momentum_loss_exponent: that of the loss where momentum is optimised too.
         momentum_log_exponent: the most that momentum gains there is (log T)^-momentum_log_exponent.
+        velocity_loss_exponent: that of the loss where the velocity has an LR of its own.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Phase:
     distance: float
     momentum_loss_exponent: float
     momentum_log_exponent: float
+    velocity_loss_exponent: float
 
 
 def phase(capacity: float, source: float, noise: bool = True) -> Phase:
@@ -76,16 +78,18 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
     source = above("source", source, 0.0)
     inverse = 1.0 / capacity
     delta = 2.0 * capacity - 1.0
+    distance, far = source - (1.0 - inverse), source * (2.0 - inverse)
     if not noise:
         boundary = 3.0 - inverse
         name = "easy" if source >= boundary else "hard"
         annealed = (1.0 - inverse) / (2.0 - inverse)
         power, logarithm = min(source, boundary), source if source < boundary else 0.0
-        return Phase(name, 0.0, delta, power, annealed, source - boundary, power, logarithm)
-    distance = source - (1.0 - inverse)
+        reached = far if distance < 0 else power
+        edge = source - boundary
+        return Phase(name, 0.0, delta, power, annealed, edge, power, logarithm, reached)
+    total = source + inverse
+    power = source / total
     if distance >= 0:
-        total = source + inverse
-        power = source / total
-        return Phase("easy", distance / total, delta, power, 0.0, distance, power, 0.0)
-    annealed = -distance / (2.0 - inverse)
-    return Phase("hard", 0.0, delta, source, annealed, distance, source, source)
+        return Phase("easy", distance / total, delta, power, 0.0, distance, power, 0.0, power)
+    annealed, reached = -distance / (2.0 - inverse), min(far, power)
+    return Phase("hard", 0.0, delta, source, annealed, distance, source, source, reached)
