@@ -120,7 +120,11 @@ class ControlProblem:
     @cached_property
     def relaxation(self) -> Relaxed:
         """The optimum without the noise's own feedback, at the model's batch size."""
-        return self.closed_form(self.budget.total, self.model.batch_size, self.limits.cap)
+        return self.closed_form_of(1.0)
+
+    def closed_form_of(self, power: float) -> Relaxed:
+        """The relaxation, where a power of the loss so far, over its start, feeds the noise."""
+        return self.closed_form(self.budget.total, self.model.batch_size, self.limits.cap, power)
 
     @property
     def lower_bound(self) -> float:
@@ -158,13 +162,14 @@ class ControlProblem:
         )
         return found.loss * (1.0 - _ROUNDING)
 
-    def closed_form(self, steps: float, batch: float, cap: float) -> Relaxed:
+    def closed_form(self, steps: float, batch: float, cap: float, power: float = 1.0) -> Relaxed:
         """The optimal LR without the noise's own feedback, at one batch size."""
         noise, bias = self.model.noise, self.spectrum.bias
+        unit = float(bias(np.zeros(1))[0]) if power != 1.0 else 1.0
         return relaxed(
             bias,
             self.spectrum.kernel,
-            lambda past: (noise + bias(past)) / batch,
+            lambda past: (noise + unit * (bias(past) / unit) ** power) / batch,
             steps,
             cap,
             self.largest,
