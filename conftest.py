@@ -28,6 +28,7 @@ FRAMEWORKS = (
     "numpyro",
     "optax",
     "ray",
+    "streamlit",
     "tensorboard",
     "torch",
     "trackio",

@@ -33,6 +33,7 @@ from tests.helpers.imports import (
 # In the order of the data, the last first: a room may import those after it.
 ROOMS = (
     "cli",
+    "app",
     "report",
     "planning",
     "watch",
@@ -56,6 +57,7 @@ GROUND = {
     "_display",
     "_locks",
     "_precision",
+    "_provenance",
     "_threads",
 }
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60

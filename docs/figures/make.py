@@ -3,8 +3,8 @@
     python docs/figures/make.py [NAME ...] [--screenshots]
 
 writes `docs/figures/use_NAME.svg` for each drawing of `diagrams.py` and `charts.py`, or for those
-that are named; about a minute for all. `--screenshots` takes those of a report and of a notebook in
-their place; it needs playwright, Pillow and Chromium.
+that are named; about a minute for all. `--screenshots` takes those of a report, of a notebook and
+of `etastar app` in their place; it needs playwright, Pillow and Chromium.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ if __name__ == "__main__":
     parser.add_argument("--screenshots", action="store_true")
     asked = parser.parse_args()
     if asked.screenshots:
+        import app_screens
         import screens
 
         screens.main(FOLDER)
+        app_screens.main(FOLDER)
     else:
         main(asked.names)

@@ -36,7 +36,8 @@ def commands() -> Iterator[str]:
             for each in arguments:
                 yield f"| `{each.metavar or each.name.upper()}` | {as_text(each.help)} |"
             yield ""
-        yield from ("| option | meaning |", "| --- | --- |")
+        if options:
+            yield from ("| option | meaning |", "| --- | --- |")
         for each in options:
             yield f"| `{shown(each)}` | {meaning(each)} |"
         yield ""

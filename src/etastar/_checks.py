@@ -74,6 +74,26 @@ def number_in(text: str) -> float:
     return float(round(exact)) if abs(exact - round(exact)) < 1e-6 else exact
 
 
+def positive_of(name: str, text: str) -> float:
+    """A number above 0 from text that a user enters, such as 64, 1e9 or 20B.
+
+    Raises: InputError naming what the text was for.
+
+    >>> positive_of("--samples", "1e9"), positive_of("--samples", "20B")
+    (1000000000.0, 20000000000.0)
+    """
+    try:
+        number = number_in(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e15:
+        raise InputError(
+            f"{name} {text[:80]!r} must be a number above 0 and below 1e15, such as 64, 40k or 20B"
+            " (k, M, B and T are known endings)"
+        )
+    return number
+
+
 def real(name: str, value: object) -> float:
     """Return a finite number.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from etastar._errors import InputError
+from etastar._provenance import note_content
 
 LARGEST = 2**31
 """Bytes of a file that is read: each is held in memory, some of them several times over."""
@@ -262,6 +263,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             f"{os.fspath(path)}: has {size / 2**30:.3g} GiB, and at most {LARGEST / 2**30:.3g} are"
             " read; log less often, or keep every tenth row"
         )
+    note_content(path, content)
     return content
 
 

@@ -143,7 +143,7 @@ def test_it_is_saved_exactly_and_long_horizons_need_no_table(backend: str) -> No
 
 @backends
 def test_importing_it_brings_in_keras_and_numpy_alone(backend: str) -> None:
-    ground = {"_checks", "_display", "_errors", "_files", "_json", "_locks"}
+    ground = {"_checks", "_display", "_errors", "_files", "_json", "_locks", "_provenance"}
     assert set(measured(backend)["imports"]) - ground == {"integrations", "schedule"}
     assert measured(backend)["heavy"] == []
 

@@ -270,7 +270,7 @@ import etastar.integrations.optax
 new = set(sys.modules) - before
 assert not {name.split('.')[0] for name in new} & {'torch', 'polars', 'keras', 'plotly', 'typer'}
 own = {name.split('.')[1] for name in new if name.startswith('etastar.')}
-ground = {'_checks', '_display', '_errors', '_files', '_json', '_locks'}
+ground = {'_checks', '_display', '_errors', '_files', '_json', '_locks', '_provenance'}
 assert own - ground == {'schedule', 'integrations'}, own
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -630,3 +630,34 @@ def test_a_run_past_its_end_can_be_planned_on_again_and_again():
         assert optimizer.param_groups[0]["lr"] == 0.4
     assert scheduler.schedule.horizon == 55
     assert scheduler.schedule([14, 15, 29, 30, 44, 45]) == pytest.approx([0.04, 0.4] * 3)
+
+
+def plan_folder(folder, batch: str):
+    """A folder with the schedule.json of a plan for a batch size."""
+    WSD.save(folder / "schedule.json", batch_size=parse_schedule(batch))
+    return folder
+
+
+def test_the_batch_size_of_a_plan_is_the_planned_one(tmp_path):
+    horizon = WSD.horizon
+    source = plan_folder(tmp_path, f"constant:peak=4,horizon={horizon}")
+    scheduler = ScheduledLR(sgd(), source, unit="samples", batch_size=8)
+    assert scheduler.planned_batch_size == 4
+    for _ in range(10):
+        scheduler.optimizer.step()
+        scheduler.step()
+    # 80 samples are 20 updates of the plan.
+    assert scheduler.position == 20.0
+    given = ScheduledLR(sgd(), source, unit="samples", batch_size=8, planned_batch_size=2)
+    assert given.planned_batch_size == 2
+    assert ScheduledLR(sgd(), source).position == 0.0
+
+
+def test_samples_of_a_plan_whose_batch_size_changes_are_refused(tmp_path):
+    horizon = WSD.horizon
+    source = plan_folder(tmp_path, f"table:horizon={horizon},knots=0:4/{horizon - 1}:16")
+    with pytest.raises(InputError, match=r"goes from 4 to .*RampedBatchSampler"):
+        ScheduledLR(sgd(), source, unit="samples", batch_size=8)
+    assert ScheduledLR(sgd(), source).schedule.horizon == horizon
+    given = ScheduledLR(sgd(), source, unit="samples", batch_size=8, planned_batch_size=8)
+    assert given.planned_batch_size == 8

@@ -279,7 +279,7 @@ new = set(sys.modules) - before
 heavy = {'jax', 'optax', 'polars', 'keras', 'plotly', 'typer', 'scipy'}
 assert not {name.split('.')[0] for name in new} & heavy
 own = {name.split('.')[1] for name in new if name.startswith('etastar.')}
-ground = {'_checks', '_display', '_errors', '_files', '_json', '_locks'}
+ground = {'_checks', '_display', '_errors', '_files', '_json', '_locks', '_provenance'}
 assert own - ground == {'schedule', 'integrations'}, own
 """
     subprocess.run([sys.executable, "-c", code], check=True)

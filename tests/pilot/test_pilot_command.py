@@ -29,9 +29,11 @@ def test_two_commands_from_a_training_to_a_plan(bench, capsys, monkeypatch):
     assert not bench.out.exists()
     assert not bench.told("start")
 
-    assert typed(*begin, "--jobs", 2, "--json", "--", *bench.command) == 0
+    page = bench.folder / "sweep.html"
+    assert typed(*begin, "--jobs", 2, "--json", "--plot", page, "--", *bench.command) == 0
     out, said = capsys.readouterr()
     swept = json.loads(out)
+    assert all(each["name"] in page.read_text() for each in swept["pilots"])
     assert said.index(designed["pilots"][0]["name"]) < said.index("finished, loss")  # the table
     assert designed["pilots"][0]["name"] in bench.told("start")[:2]
     assert {each["name"] for each in swept["pilots"]} == set(bench.told("start"))

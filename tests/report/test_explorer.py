@@ -15,6 +15,7 @@ from etastar.export import TARGETS, known_target
 from etastar.law import AverageLaw, fit
 from etastar.planning import BatchMap, Estimate, Plan
 from etastar.report import plan_report
+from etastar.report._numbers import steps_text
 from etastar.report._page import SCRIPTS, browser_text
 from etastar.schedule import Schedule, join, parse_schedule, table
 from tests.helpers.browser import opened_browser, opened_page, settle
@@ -170,7 +171,7 @@ def test_the_page_begins_with_the_plan(any_plan, browser, tmp_path):
     assert page.text_content("#x-difference") == "0"
     assert page.text_content("#x-tie") == "this is the plan"
     assert page.text_content("#x-loss") == f"{any_plan.loss.value:#.5g}"
-    assert page.text_content("#x-steps") == f"{any_plan.horizon:,}"
+    assert page.text_content("#x-steps") == steps_text(any_plan.horizon)
     assert parse_schedule(page.text_content("#x-spec")) == any_plan.schedule
     assert all(said.startswith("file:") for said in page.said), page.said
 

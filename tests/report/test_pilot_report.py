@@ -46,8 +46,8 @@ def progress(outlook: Outlook | None = None) -> SweepProgress:
 def test_the_design_shows_what_each_pilot_pays_and_the_interval_after_it():
     text = shown(design_summary(PROPOSAL, [1000, 200], 40_000))
     paid = ["0.1", "1,200", "200", "1,200"]  # peak, steps, paid, paid so far
-    assert row_of(text, "tail") == ["tail", "wsd", "from", "1,000", *paid, "±", "10.0%"]
-    assert row_of(text, "trunk")[-2:] == ["1,000", "-"]  # nothing is expected of it
+    assert row_of(text, "tail") == ["tail", "wsd", "from", "1k", *paid, "±", "10.0%"]
+    assert row_of(text, "trunk")[-2:] == ["1k", "-"]  # nothing is expected of it
     assert "Two pilots." in text
 
 

@@ -57,7 +57,7 @@ def test_the_page_and_the_summary_say_what_the_run_takes():
     text, page = printed(plan), plan_report(plan)
     for words in (
         "16, 32 from 29%, 64 from 71% of the samples on",
-        "224,000 samples, 8,000 updates, 90 min",
+        "224k samples, 8k updates, 90 min",
         "50 (90%: 30 to 90)",
         "peak LR from 0.011 to 0.018, or batch size from 20 to 45",
         "tie",

@@ -44,7 +44,7 @@ def test_the_controls_that_were_solved_for_are_shown() -> None:
     controls = cells(summary.renderables[-1])
     assert list(controls) == ["step", "LR", "1 - momentum"]
     assert controls["step"][0] == "0"
-    assert controls["step"][-1] == "1,000"
+    assert controls["step"][-1] == "1k"
     assert set(controls["1 - momentum"]) == {"0.1"}
     figure: Any = solution_figure(solution(momentum=momentum))
     drawn = {trace.name: trace for trace in figure.data}

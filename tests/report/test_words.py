@@ -76,5 +76,5 @@ def test_a_phase_that_the_plans_do_not_show_is_said_to_be_one(plan_of, phase, pe
     if words is None:
         assert text == PHASE_MEANING[phase]
     else:
-        assert f"show it differently: from 4,000 to 8,000 steps {words}" in text
+        assert f"show it differently: from 4k to 8k steps {words}" in text
     assert horizons_text(plan)[1:] in plan_report(plan)

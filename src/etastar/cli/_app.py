@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from . import _backtest, _export, _forecast, _phase, _pilot, _plan, _robust, _solve, _watch
+from etastar._provenance import making
+
+from . import (
+    _backtest,
+    _export,
+    _forecast,
+    _local_page,
+    _open,
+    _phase,
+    _pilot,
+    _plan,
+    _robust,
+    _solve,
+    _transfer,
+    _watch,
+)
 from ._terminal import guarded
 
 app = typer.Typer(
@@ -18,15 +33,26 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which --help lists them.
-app.command("plan")(_plan.plan_command)
-app.command("forecast")(_forecast.forecast_command)
-app.command("watch")(_watch.watch_command)
-app.command("backtest")(_backtest.backtest_command)
-app.command("solve")(_solve.solve_command)
-app.command("phase")(_phase.phase_command)
-app.command("robust")(_robust.robust_command)
-app.command("export")(_export.export_command)
-app.command("pilot")(_pilot.pilot_command)
+COMMANDS = {
+    "plan": (_plan.plan_command, _plan.EXAMPLES),
+    "open": (_open.open_command, _open.EXAMPLES),
+    "forecast": (_forecast.forecast_command, _forecast.EXAMPLES),
+    "watch": (_watch.watch_command, _watch.EXAMPLES),
+    "backtest": (_backtest.backtest_command, _backtest.EXAMPLES),
+    "solve": (_solve.solve_command, _solve.EXAMPLES),
+    "phase": (_phase.phase_command, _phase.EXAMPLES),
+    "transfer": (_transfer.transfer_command, _transfer.EXAMPLES),
+    "compute": (_transfer.compute_command, _transfer.COMPUTE_EXAMPLES),
+    "robust": (_robust.robust_command, _robust.EXAMPLES),
+    "export": (_export.export_command, _export.EXAMPLES),
+    "pilot": (_pilot.pilot_command, _pilot.EXAMPLES),
+    "app": (_local_page.app_command, _local_page.EXAMPLES),
+}
+"""Name, function, and commands to try that the end of its --help shows."""
+
+for _name, (_command, _examples) in COMMANDS.items():
+    # Paragraphs, as the help would join lines of one.
+    app.command(_name, epilog="\n\n".join(["Examples:", *_examples]))(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,8 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A terminal without the character × should print "?", not fail.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    words = None if arguments is None else list(arguments)
-    sys.exit(guarded(lambda: app(args=words, standalone_mode=False)))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    with making(["etastar", *words]):
+        code = guarded(lambda: app(args=words, standalone_mode=False))
+    sys.exit(code)
 
 
 def _print_version(wanted: bool) -> None:

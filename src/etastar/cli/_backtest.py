@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from etastar._errors import InputError, legible
 from etastar._files import write_text
+from etastar._provenance import provenance
 
 from . import _options as option
 from ._terminal import note, print_json, say_doubts, show, working
 
 if TYPE_CHECKING:
     from etastar.runs import Run
+
+EXAMPLES = (
+    'etastar backtest --fit "pilots/cosine*.csv" --test "pilots/wsd*.csv"',
+    'etastar backtest --fit "pilots/*_7000.csv" --test pilots --plot backtest.html',
+)
 
 Fit = Annotated[
     list[str],
@@ -26,13 +31,6 @@ Test = Annotated[
         metavar="RUNS", help="Logs to predict; give it once for each.", show_default=False
     ),
 ]
-Plot = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Write an HTML page that draws predicted against measured losses."
-    ),
-]
-
 
 # Of `etastar.law.backtest`: a prediction takes next to nothing.
 STAGES = {"fitting the law": 1.0, "predicting": 0.02}
@@ -43,7 +41,7 @@ def backtest_command(
     test: Test,
     law_name: option.LawName = "etastar",
     transient: option.Transient = None,
-    plot: Plot = None,
+    plot: option.Plot = None,
     as_json: option.AsJson = False,
     step: option.StepColumn = None,
     loss: option.LossColumn = None,
@@ -53,6 +51,7 @@ def backtest_command(
     per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
     epoch_size: option.EpochSize = None,
+    sequence_length: option.SequenceLength = None,
 ) -> None:
     """Fit on some runs, predict others, and compare with what was measured.
 
@@ -61,6 +60,7 @@ def backtest_command(
     option.check_transient(transient)
     option.check_plot(plot)
     columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
+    columns = (*columns, sequence_length)
     with working("reading the logs"):
         option.check_law(law_name)
         fitted = option.read_logs(fit, *columns)
@@ -70,9 +70,9 @@ def backtest_command(
 
         result = law.backtest(fitted, tested, form=law_name, transient=transient, progress=progress)
     if plot is not None:
-        from etastar.report import backtest_figure
+        from etastar.report import backtest_page
 
-        write_text(plot, backtest_figure(result).to_html(include_plotlyjs=True))
+        write_text(plot, backtest_page(result, provenance()))
     say_doubts(fitted, sees_batch=result.law.form.sees_batch)
     measured = {run.run for run in result.runs}
     note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)

@@ -14,6 +14,12 @@ from etastar.schedule import Schedule
 from . import _options as option
 from ._terminal import note, print_json, working
 
+EXAMPLES = (
+    "etastar export plan --to torch",
+    "etastar export plan --to csv --out rates.csv",
+    "etastar export wsd:peak=1e-3,horizon=20000,cooldown=0.2 --to megatron",
+)
+
 Source = Annotated[
     str,
     typer.Argument(metavar="SCHEDULE", help="A schedule.json, the folder of a plan, or a spec."),

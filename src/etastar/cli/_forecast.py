@@ -16,13 +16,22 @@ if TYPE_CHECKING:
     from etastar.law import Forecast, Law
     from etastar.runs import Run
 
+EXAMPLES = (
+    "etastar forecast pilots --schedule plan",
+    "etastar forecast pilots --at 10k,20k --schedule cosine:peak=1e-3,horizon=20000",
+)
+
 Spec = Annotated[
     str,
     typer.Option(metavar="SPEC", help="Schedule to forecast: a spec string, or a schedule.json."),
 ]
 At = Annotated[
     str | None,
-    typer.Option(metavar="STEPS", help="Steps, separated by commas; by default along the run."),
+    typer.Option(
+        metavar="STEPS",
+        help="Steps, or what --unit says, separated by commas, such as 5k,10k; by default along"
+        " the run.",
+    ),
 ]
 
 
@@ -44,6 +53,7 @@ def forecast_command(
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
+    sequence_length: option.SequenceLength = None,
 ) -> None:
     """Predict the loss of a run with a given schedule."""
     size = _batch_size(schedule, batch)
@@ -52,6 +62,7 @@ def forecast_command(
     with working("reading the logs"):
         option.check_law(law_name)
         columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
+        columns = (*columns, sequence_length)
         logs = option.read_logs(runs, *columns)
     counted = _unit(unit, size, epoch_size, logs)
     wanted = option.parsed_schedule(schedule, counted)
@@ -71,7 +82,7 @@ def forecast_command(
     else:
         from etastar.report import forecast_summary
 
-        show(forecast_summary(wanted, result))
+        show(forecast_summary(wanted, result, counted))
 
 
 def _unit(
@@ -83,7 +94,17 @@ def _unit(
     batches, lengths = (
         {getattr(run, key) for run in runs} for key in ("batch_size", "sequence_length")
     )
-    batch = size if isinstance(size, float) else batches.pop() if len(batches) == 1 else None
+    batch = batches.pop() if len(batches) == 1 else None
+    if isinstance(size, Schedule):
+        first, last = float(size(0)), float(size(max(size.horizon - 1, 0)))
+        if not first == last == size.peak:
+            raise InputError(
+                f"--unit {name}: the batch size of the schedule goes from {first:g} to {last:g};"
+                " count in --unit steps, or give --batch"
+            )
+        batch = first
+    elif size is not None:
+        batch = size
     if name == "tokens" and len(lengths) > 1:
         raise InputError(
             "--unit tokens: the runs differ in sequence_length; count in --unit samples"
@@ -95,11 +116,15 @@ def _steps(at: str | None, schedule: Schedule, unit: Unit) -> list[int]:
     horizon = schedule.horizon
     if at is None:
         return sorted({max(1, round(part * horizon)) for part in (0.1, 0.25, 0.5, 0.75, 1.0)})
-    steps = sorted({option.count_of("--at", text.strip(), unit=unit) for text in at.split(",")})
+    texts = [text.strip() for text in at.split(",")]
+    asked = {option.count_of("--at", text, unit=unit): text for text in texts}
+    steps = sorted(asked)
     if steps[-1] > horizon:
+        end = f"{horizon * unit.update:,.12g} {unit.name}"
+        of = "" if unit.name == "steps" else f" ({horizon:,} steps)"
         raise InputError(
-            f"--at {steps[-1]} lies beyond the horizon of the schedule, {horizon}; name a step up"
-            " to it"
+            f"--at {asked[steps[-1]]} lies beyond the horizon of the schedule, {end}{of}; name"
+            f" {unit.name} up to it"
         )
     return steps
 
@@ -108,7 +133,8 @@ def _batch_size(schedule: str, batch: str | None) -> float | Schedule | None:
     """That of --batch, else the one in a schedule.json, which may rise; None for the runs' own."""
     if batch is not None:
         return option.positive_of("--batch", batch)
-    return load_batch_size(schedule) if schedule.lower().endswith(".json") else None
+    file = option.schedule_file(schedule)
+    return None if file is None else load_batch_size(file)
 
 
 def _sizes(law: Law, runs: list[Run], size: float | Schedule | None) -> list[str]:
@@ -116,7 +142,7 @@ def _sizes(law: Law, runs: list[Run], size: float | Schedule | None) -> list[str
     known = sorted({run.batch_size for run in runs if run.batch_size is not None})
     if not known or len({run.batch_size is None for run in runs}) > 1:
         return [] if size is None else ["not all logs say their batch size: --batch changes little"]
-    ends = f"{known[0]:g} to {known[-1]:g}"
+    ends = f"{known[0]:g}" + (f" to {known[-1]:g}" if len(known) > 1 else "")
     if size is None:
         several = len(known) > 1
         usual = law.units.batch or known[0]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from etastar._checks import number_in, part, shown
+from etastar._checks import number_in, part, positive_of, shown
 from etastar._errors import InputError, known_names
-from etastar._files import is_folder, prepare_folder
+from etastar._files import is_file, is_folder, prepare_folder
 from etastar.schedule import (
     UNITS,
     GroupSchedules,
@@ -85,12 +85,21 @@ CountUnit = Annotated[
         metavar="NAME",
         autocompletion=lambda: list(UNITS),
         help="What horizons and other counts are given in: steps (updates), samples, tokens or"
-        " epochs. Samples and tokens are what batch sizes count.",
+        " epochs. Samples and tokens are what batch sizes count. Counts may end in k, M, B or T.",
     ),
 ]
 EpochSize = Annotated[
     str | None,
     typer.Option(metavar="N", help="Samples or tokens of an epoch, where epochs are counted."),
+]
+SequenceLength = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Tokens of a sample, where the logs do not say; needed to count tokens where batch"
+        " sizes count sequences.",
+        show_default=False,
+    ),
 ]
 OPTIMISERS = ("auto", "sgd", "normalised")
 """Those of `etastar.law.fit`, which is slow to import."""
@@ -141,7 +150,11 @@ Optimiser = Annotated[
     ),
 ]
 Plot = Annotated[
-    Path | None, typer.Option(metavar="FILE.html", help="Draw the figure to this page.")
+    Path | None,
+    typer.Option(
+        metavar="FILE.html",
+        help="Write the result to this page: figures, tables, and how it was made.",
+    ),
 ]
 
 
@@ -162,25 +175,45 @@ def count_of(name: str, text: str, *, least: int = 1, unit: Unit | None = None) 
         number = number_in(text)
     except ValueError:
         raise InputError(
-            f"{name} {shown(text)} is not a number; give steps, such as 40000 or 40k"
+            f"{name} {shown(text)} is not a number; give {unit.name if unit else 'steps'}, such as"
+            " 40000, 40k or 20B (k, M, B and T are known endings)"
         ) from None
     if unit is not None and math.isfinite(number):
         number = unit.whole(name, number, within=name in ("--horizon", "--budget"))
     if not least <= number < 1e15 or number != int(number):
+        if unit is not None and unit.name != "steps":
+            raise InputError(
+                f"{name} {shown(text)} must be at least {least * unit.update:g} {unit.name}, what"
+                f" {least} update{'' if least == 1 else 's'} of the batch size take, and fewer than"
+                " 1e15 updates"
+            )
         raise InputError(
-            f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15;"
-            " count optimiser updates, or say what is counted with --unit"
+            f"{name} {shown(text)} must be a whole number of steps from {least} to below 1e15, such"
+            " as 40000 or 40k; count optimiser updates, or say what is counted with --unit"
         )
     return int(number)
 
 
 def number(value: object) -> float:
-    """The number of an option that typer reads, which may end in k, M, B or T."""
-    return number_in(str(value))
+    """The number of an option that typer reads, which may end in k, M, B or T.
+
+    >>> number("20k")
+    20000.0
+    """
+    try:
+        return number_in(str(value))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{shown(value)} is not a number, such as 64, 40k or 20B (k, M, B and T are known"
+            " endings)"
+        ) from None
 
 
 def unit_of(
-    name: str, batch: float | None, epoch_size: str | None, sequence_length: float | None = None
+    name: str,
+    batch: float | None,
+    epoch_size: str | None,
+    sequence_length: float | str | None = None,
 ) -> Unit:
     """What `--unit` says, by the batch size.
 
@@ -195,12 +228,36 @@ def unit_of(
         raise InputError(f"--unit {name} needs --batch B, the samples or tokens of an update")
     if name == "epochs" and epoch_size is None:
         raise InputError("--unit epochs needs --epoch-size N, the samples or tokens of an epoch")
+    if isinstance(sequence_length, str):
+        sequence_length = length_of(sequence_length)
     return Unit(name, batch, epoch_of(epoch_size), sequence_length)
 
 
 def epoch_of(text: str | None) -> float | None:
     """What `--epoch-size` says."""
     return None if text is None else positive_of("--epoch-size", text)
+
+
+def length_of(text: str | None) -> float | None:
+    """What `--sequence-length` says."""
+    return None if text is None else positive_of("--sequence-length", text)
+
+
+class LogSizes(TypedDict):
+    """Samples of an update and of an epoch, tokens of a sample; None where nothing is said."""
+
+    batch_size: float | None
+    epoch_size: float | None
+    sequence_length: float | None
+
+
+def sizes_of(batch: str | None, epoch_size: str | None, sequence_length: str | None) -> LogSizes:
+    """What the logs do not say themselves, as `read_runs` takes it."""
+    return {
+        "batch_size": None if batch is None else positive_of("--runs-batch", batch),
+        "epoch_size": epoch_of(epoch_size),
+        "sequence_length": length_of(sequence_length),
+    }
 
 
 def pair_of(name: str, text: str) -> tuple[float, float]:
@@ -262,7 +319,10 @@ def schedule_file(text: str) -> Path | None:
     ('schedule.json', None)
     """
     if text.lower().endswith(".json"):
-        return Path(text)
+        path = Path(text)
+        beside = path.with_name("schedule.json")
+        # Of a plan's two files one means the same.
+        return beside if path.name == "plan.json" and is_file(beside) else path
     try:
         folder = is_folder(Path(text).expanduser())
     except (InputError, OSError, ValueError):  # a spec is no path
@@ -280,11 +340,11 @@ def read_logs(
     steps_per_epoch: float | None = None,
     batch: str | None = None,
     epoch_size: str | None = None,
+    sequence_length: str | None = None,
 ) -> list[Run]:
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
 
-    size = None if batch is None else positive_of("--runs-batch", batch)
     declared = None if schedule is None else _declared(schedule)
     return read_runs(
         sources,
@@ -294,8 +354,7 @@ def read_logs(
         schedule=declared,
         pattern=patterns or (),
         steps_per_epoch=steps_per_epoch,
-        batch_size=size,
-        epoch_size=epoch_of(epoch_size),
+        **sizes_of(batch, epoch_size, sequence_length),
     )
 
 
@@ -324,32 +383,13 @@ def check_law(name: str) -> None:
     from etastar.law import FORMS
 
     if name not in FORMS:
-        raise InputError(f"--law {name!r} is not known; choose one of {', '.join(FORMS)}")
+        raise InputError(f"--law {name!r} is not known: {known_names(name, FORMS)}")
 
 
 def check_optimiser(name: str) -> None:
     """Refuse an optimiser that there is not, before any long work."""
     if name not in OPTIMISERS:
-        raise InputError(
-            f"--optimiser {name!r} is not known; choose one of {', '.join(OPTIMISERS)}"
-        )
-
-
-def positive_of(name: str, text: str) -> float:
-    """A number above 0 from an option, such as 64 or 1e9.
-
-    Raises: InputError naming the option.
-
-    >>> positive_of("--samples", "1e9"), positive_of("--samples", "20B")
-    (1000000000.0, 20000000000.0)
-    """
-    try:
-        number = number_in(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < 1e15:
-        raise InputError(f"{name} {text[:80]!r} must be a number above 0 and below 1e15")
-    return number
+        raise InputError(f"--optimiser {name!r} is not known: {known_names(name, OPTIMISERS)}")
 
 
 def batch_of(text: str) -> float | tuple[float, float]:

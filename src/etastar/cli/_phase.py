@@ -8,9 +8,15 @@ from typing import Annotated
 import typer
 
 from etastar._files import write_text
+from etastar._provenance import provenance
 
 from . import _options as option
 from ._terminal import print_json, show
+
+EXAMPLES = (
+    "etastar phase --capacity 1.5 --source 0.5",
+    "etastar phase --capacity 1.5 --source 0.2 --noise 0 --plot phase.html",
+)
 
 Noise = Annotated[
     float, typer.Option(metavar="SIGMA2", help="Variance of the label noise; 0 for none.")
@@ -27,12 +33,11 @@ def phase_command(
     """Say whether a task is easy or hard, and the exponents of its optimal schedule."""
     option.check_plot(plot)
     from etastar import model
-    from etastar.report import phase_figure, phase_summary
+    from etastar.report import phase_page, phase_summary
 
     found = model.phase(capacity, source, noise > 0)
     if plot is not None:
-        figure = phase_figure(capacity, source, noise > 0)
-        write_text(plot, figure.to_html(include_plotlyjs=True))
+        write_text(plot, phase_page(capacity, source, noise > 0, provenance()))
     if as_json:
         print_json(asdict(found))
     else:

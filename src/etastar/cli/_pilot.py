@@ -6,7 +6,8 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ import typer
 
 from etastar._checks import number_in
 from etastar._errors import InputError
+from etastar._files import write_text
+from etastar._provenance import Provenance, provenance
 
 from . import _options as option
 from ._terminal import console, print_json, show, working
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from etastar.pilot import Finished, Outlook, Proposal, SweepOptions, SweepResult
+
+    _Result = tuple[dict[str, Any], RenderableType, Callable[[], str]]
+    """What to print, as JSON and as text, and what makes the page."""
+
+EXAMPLES = (
+    "etastar pilot --horizon 40k --budget 60k --dry-run -- python train.py {schedule} {out}.csv",
+    "etastar pilot --horizon 40k --budget 60k -- python train.py {schedule} {out}.csv",
+)
 
 Words = Annotated[
     list[str],
@@ -92,6 +103,7 @@ def pilot_command(
     unit: option.CountUnit = "steps",
     batch: Batch = None,
     epoch_size: option.EpochSize = None,
+    sequence_length: option.SequenceLength = None,
     out: Out = Path("pilots"),
     jobs: Jobs = None,
     ray: Ray = None,
@@ -109,10 +121,12 @@ def pilot_command(
     dry_run: DryRun = False,
     force: Force = False,
     as_json: option.AsJson = False,
+    plot: option.Plot = None,
 ) -> None:
     """Design the pilot runs of a long training, run them, and keep their logs for `plan`."""
+    option.check_plot(plot)
     size = None if batch is None else option.positive_of("--batch", batch)
-    counted = option.unit_of(unit, size, epoch_size)
+    counted = option.unit_of(unit, size, epoch_size, sequence_length)
     options: SweepOptions = {
         "horizon": option.count_of("--horizon", horizon, unit=counted),
         "budget": option.count_of("--budget", budget, unit=counted),
@@ -132,37 +146,53 @@ def pilot_command(
         "force": force,
     }
     if dry_run:
-        document, text = _designed(command, options)
+        document, text, page = _designed(command, options)
     else:
-        document, text = _swept(command, out, options)
+        document, text, page = _swept(command, out, options)
+    if plot is not None:
+        write_text(plot, page())
     if as_json:
         print_json(document)
     else:
         show(text)
 
 
-def _designed(command: list[str], options: SweepOptions) -> tuple[dict[str, Any], RenderableType]:
-    """The pilots that would be run; what to print, as JSON and as text."""
+def _designed(command: list[str], options: SweepOptions) -> _Result:
+    """The pilots that would be run."""
     with working("designing the pilots"):
         from etastar.pilot import design_pilots
 
         proposal, paid = design_pilots(command, **options)
-    from etastar.report import design_summary
+    from etastar.report import design_page, design_summary
 
-    return _design_document(proposal, paid), design_summary(proposal, paid, options["horizon"])
+    horizon = options["horizon"]
+    return (
+        _design_document(proposal, paid),
+        design_summary(proposal, paid, horizon),
+        lambda: design_page(proposal, paid, horizon, provenance()),
+    )
 
 
-def _swept(
-    command: list[str], out: Path, options: SweepOptions
-) -> tuple[dict[str, Any], RenderableType]:
-    """Run the pilots; what to print, as JSON and as text."""
+def _swept(command: list[str], out: Path, options: SweepOptions) -> _Result:
+    """Run the pilots."""
     from etastar.pilot import PlainLines, run_pilots
-    from etastar.report import LiveSweep, sweep_summary
+    from etastar.report import LiveSweep, sweep_page, sweep_summary
 
     screen = LiveSweep(console(stderr=True)) if sys.stderr.isatty() else PlainLines()
     result = run_pilots(command, out=out, show=screen, **options)
     next_command = _plan_command(out, options["horizon"])
-    return _sweep_document(result, next_command), sweep_summary(result, next_command)
+    return (
+        _sweep_document(result, next_command),
+        sweep_summary(result, next_command),
+        # What a sweep has read are the logs that it has made.
+        lambda: sweep_page(result, next_command, replace(_made(), inputs=())),
+    )
+
+
+def _made() -> Provenance:
+    made = provenance()
+    assert made is not None  # within a command
+    return made
 
 
 def _design_document(proposal: Proposal, paid: Sequence[int]) -> dict[str, Any]:
@@ -209,11 +239,10 @@ def _sweep_document(result: SweepResult, next_command: str) -> dict[str, Any]:
 
 
 def _pilot_document(ended: Finished) -> dict[str, Any]:
-    status = "diverged" if ended.diverged else "finished" if ended.run else "set aside"
     return {
         "name": ended.pilot.name,
         "schedule": ended.pilot.schedule.to_dict(),
-        "status": status,
+        "status": ended.status,
         "steps": None if ended.run is None else ended.run.final_step,
         "loss": None if ended.run is None else ended.run.final_loss,
     }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +13,22 @@ import typer
 
 from etastar._errors import InputError, legible
 from etastar._files import prepare_folder
+from etastar._provenance import provenance
 
 from . import _options as option
+from ._open import open_page
 from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
+    from etastar.law import Progress
     from etastar.planning import Plan
     from etastar.runs import Run
+
+EXAMPLES = (
+    "etastar plan pilots --horizon 40k --out plan --open",
+    "etastar plan pilots --horizon 5.12M --unit tokens --warmup 25.6k",
+    'etastar plan "pilots/wsd*.csv" --horizon 20k --law power --json',
+)
 
 Horizon = Annotated[
     str | None,
@@ -51,6 +63,7 @@ Out = Annotated[
         metavar="DIR", help="Write schedule.json, plan.json and report.html to this folder."
     ),
 ]
+Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser; with --out.")]
 PeakCap = Annotated[
     float | None,
     typer.Option(metavar="LR", help="Highest LR allowed; by default the highest of the runs."),
@@ -85,6 +98,7 @@ def plan_command(
     batch: Batch = None,
     optimiser: option.Optimiser = "auto",
     out: Out = None,
+    opened: Open = False,
     as_json: option.AsJson = False,
     peak_cap: PeakCap = None,
     floor: Floor = 0.0,
@@ -99,23 +113,24 @@ def plan_command(
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
+    sequence_length: option.SequenceLength = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
     asked = _asked(horizon, samples, seconds, step_time, batch)
     asked |= _counts(unit, epoch_size, horizon, warmup)
     option.check_optimiser(optimiser)
     option.check_transient(transient)
+    _check_open(opened, out)
     with working("reading the logs"):
         option.check_law(law_name)
         from etastar import planning
 
-        columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
-        logs, continued = _read(runs, going_on, columns)
+        columns = (step, loss, lr, runs_schedule, pattern, per_epoch)
+        sizes = (runs_batch, epoch_size, sequence_length)
+        logs, continued = _read(runs, going_on, (*columns, *sizes))
     if out is not None:
         prepare_folder(out)
-    stages = planning.STAGES if out is None else {**planning.STAGES, WRITING: WRITING_WEIGHT}
-    # The seconds of other laws are divided in other ways.
-    with working(stages if law_name == "etastar" else dict.fromkeys(stages, 0.0)) as progress:
+    with working(_stages(planning.STAGES, law_name, out)) as progress:
         result = planning.plan(
             logs,
             **asked,
@@ -127,24 +142,44 @@ def plan_command(
             transient=transient,
             progress=progress,
         )
-        report = None
-        if out is not None:
-            progress(WRITING, 0, 1)
-            from etastar.report import write_plan
-
-            report = write_plan(result, out)
-    _print(result, report, as_json)
+        result = replace(result, provenance=provenance())
+        report = None if out is None else _written(result, out, progress)
+    _print(result, report, as_json, opened)
 
 
-def _print(result: Plan, report: Path | None, as_json: bool) -> None:
+def _check_open(opened: bool, out: Path | None) -> None:
+    if opened and out is None:
+        raise InputError("--open needs --out DIR: without it no report is written")
+
+
+def _stages(planning: Mapping[str, float], law_name: str, out: Path | None) -> dict[str, float]:
+    """The stages of a command with their weights, from those of the planning."""
+    stages = {**planning, **({} if out is None else {WRITING: WRITING_WEIGHT})}
+    # The seconds of other laws are divided in other ways.
+    return stages if law_name == "etastar" else dict.fromkeys(stages, 0.0)
+
+
+def _written(plan: Plan, out: Path, progress: Progress) -> Path:
+    """The report of a plan, whose files are written."""
+    progress(WRITING, 0, 1)
+    from etastar.report import write_plan
+
+    return write_plan(plan, out)
+
+
+def _print(result: Plan, report: Path | None, as_json: bool, opened: bool) -> None:
     if as_json:
         print_json(result.to_dict())
-        return
-    from etastar.report import plan_summary
+    else:
+        from etastar.report import plan_summary
 
-    show(plan_summary(result))
-    if report is not None:
-        print(f"\nreport: {legible(str(report))}")
+        show(plan_summary(result))
+        if report is not None:
+            print(f"\nreport: {legible(str(report))}")
+            if not opened:
+                print(f"next: etastar open {legible(shlex.quote(str(report.parent)))}")
+    if opened and report is not None:
+        open_page(report)
 
 
 def _read(
@@ -168,7 +203,9 @@ def _asked(
     given = {"--horizon": horizon, "--samples": samples, "--seconds": seconds}
     named = [name for name, text in given.items() if text is not None]
     if not named:
-        raise InputError("Missing option: give --horizon, --samples or --seconds")
+        raise InputError(
+            "Missing option: give --horizon, --samples or --seconds, such as --horizon 40k"
+        )
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)}: give one of --horizon, --samples and --seconds")
     if seconds is not None and step_time is None:

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from etastar._files import write_text
+from etastar._provenance import provenance
 
 from . import _options as option
 from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
     from etastar.robust import LastIterate
+
+EXAMPLES = (
+    "etastar robust cosine:peak=1e-3,horizon=20000",
+    "etastar robust plan --rho 0.5,2,10 --plot robust.html",
+)
 
 RHO = (0.1, 0.2, 0.5, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Factors of the best base LR for which the inflation is printed, unless asked otherwise."""
@@ -54,10 +60,9 @@ def robust_command(
         curve = last_iterate(wanted, mesh=wanted.horizon > EVERY_UPDATE)
         document = _document(curve, factors, ratios)
         if plot is not None:
-            from etastar.report import robust_figure
+            from etastar.report import robust_page
 
-            page = robust_figure(curve).to_html(config={"displayModeBar": False})
-            write_text(plot, page)
+            write_text(plot, robust_page(curve, factors, ratios, provenance()))
     if as_json:
         print_json(document)
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from etastar._files import write_text
+from etastar._provenance import provenance
 
 from . import _options as option
 from ._terminal import print_json, show, working
@@ -14,6 +15,11 @@ from ._terminal import print_json, show, working
 if TYPE_CHECKING:
     from etastar.control import Solution
     from etastar.model import PowerLaw
+
+EXAMPLES = (
+    "etastar solve --capacity 1.5 --source 0.5 --noise 1 --batch 8 --horizon 10k",
+    "etastar solve --capacity 2 --source 1 --noise 1 --batch 4 --horizon 1M --plot a.html",
+)
 
 REPORTED = ("constant", "power", "linear", "cosine", "wsd")
 """The baselines that other programs read."""
@@ -34,7 +40,7 @@ Controls = Annotated[
     str,
     typer.Option(
         metavar="NAMES",
-        help="lr, lr,momentum or lr,batch; with batch give --samples or --seconds.",
+        help="lr; lr,momentum; lr,velocity,momentum; or lr,batch, with --samples or --seconds.",
     ),
 ]
 Samples = Annotated[
@@ -82,7 +88,7 @@ def solve_command(
     warmup: Warmup = "0",
     monotone: Monotone = False,
     max_batch: MaxBatch = 65536.0,
-    max_momentum: MaxMomentum = 0.9999,
+    max_momentum: MaxMomentum = 1.0 - 1e-9,
     width: Width = None,
     as_json: option.AsJson = False,
     plot: option.Plot = None,
@@ -115,9 +121,9 @@ def solve_command(
         model = PowerLaw(capacity, source, noise, batch, features)
         solution = _solved(model, steps, options)
     if plot is not None:
-        from etastar.report import solution_figure
+        from etastar.report import solution_page
 
-        write_text(plot, solution_figure(solution).to_html(include_plotlyjs=True))
+        write_text(plot, solution_page(model, solution, provenance()))
     if as_json:
         print_json(_document(model, solution))
         return
@@ -142,8 +148,8 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
     log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
     spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
-    `seconds`, for the LR alone without compilation; and `momentum` and `batch_size`, schedules like
-    the first, where they were optimised.
+    `seconds`, for the LR alone without compilation; and `velocity`, `momentum` and `batch_size`,
+    schedules like the first, where they were optimised.
     """
     from etastar.model import phase
 
@@ -160,6 +166,8 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
             "loss_exponent": exponents.momentum_loss_exponent,
             "log_exponent": exponents.momentum_log_exponent,
         }
+    if solution.velocity is not None:
+        named |= {"loss_exponent": exponents.velocity_loss_exponent, "log_exponent": 0.0}
     document = {
         "phase": named,
         "loss": solution.loss,
@@ -172,7 +180,7 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
         "gap": solution.gap,
         "seconds": solution.seconds,
     }
-    for name in ("momentum", "batch_size"):
+    for name in ("velocity", "momentum", "batch_size"):
         schedule = getattr(solution, name)
         if schedule is not None:
             document[name] = schedule.to_dict()

@@ -135,7 +135,10 @@ def _failed(error: Exception) -> int:
         text = _one_line(usage())
         # The shell has expanded a glob behind an option that takes one value.
         extra = "quote a glob, or give the option once for each; " if "extra arg" in text else ""
-        print(f"error: {text}; {extra}see --help", file=sys.stderr)
+        # The program may be called by its path, or as a module.
+        _, *names = str(getattr(getattr(error, "ctx", None), "command_path", "")).rsplit(" ", 1)
+        program = " ".join(["etastar", *(name for name in names if name.isalpha()), "--help"])
+        print(f"error: {text}; {extra}see {program}", file=sys.stderr)
         return WRONG_INPUT
     text = _one_line(str(error)) or "no message"
     print(

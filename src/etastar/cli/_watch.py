@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from etastar.schedule import Schedule
     from etastar.watch import LiveRun, RunReport
 
+EXAMPLES = (
+    "etastar watch pilots/wsd_1e-3_14000.csv --once",
+    "etastar watch run.csv --pilots pilots --schedule plan",
+)
+
 Log = Annotated[
     str,
     typer.Argument(
@@ -86,6 +91,8 @@ def watch_command(
     pattern: option.Patterns = None,
     per_epoch: option.StepsPerEpoch = None,
     runs_batch: option.RunsBatch = None,
+    epoch_size: option.EpochSize = None,
+    sequence_length: option.SequenceLength = None,
 ) -> None:
     """Forecast the final loss of a run while it trains, and warn when it leaves its band."""
     option.check_optimiser(optimiser)
@@ -94,11 +101,11 @@ def watch_command(
     real_between("--poll", poll, 0.01, 86_400.0)
     distance = None if every is None else option.count_of("--every", every)
     planned = None if schedule is None else option.parsed_schedule(schedule)
-    size = None if runs_batch is None else option.positive_of("--runs-batch", runs_batch)
+    counted = option.sizes_of(runs_batch, epoch_size, sequence_length)
     with working("reading the pilots"):
         option.check_law(law_name)
-        columns = (step, loss, lr, None, pattern, per_epoch, runs_batch)
-        logs = option.read_logs(pilots, *columns) if pilots else []
+        columns = (step, loss, lr, None, pattern, per_epoch, runs_batch, epoch_size)
+        logs = option.read_logs(pilots, *columns, sequence_length) if pilots else []
         from etastar import law, watch
 
         law_of_pilots = None
@@ -115,7 +122,7 @@ def watch_command(
         lr=lr,
         pattern=pattern or (),
         steps_per_epoch=per_epoch,
-        batch_size=size,
+        **counted,
     )
     if once:
         _report_once(log, live, law_of_pilots, level, as_json, planned)
@@ -149,6 +156,8 @@ def _report_once(
     for _ in range(PERSISTENT):
         run = run or live.read()
     if run is None:
+        if live.problem is not None:
+            raise live.problem
         raise InputError(
             f"{log}: no log with two rows yet; leave out --once to wait for it, or correct the path"
         )

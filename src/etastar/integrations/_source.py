@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from etastar._checks import real, shown
+from etastar._checks import real, shown, whole
 from etastar._errors import InputError
 from etastar._files import is_file, is_folder, utf8_text
 from etastar._json import json_value
@@ -171,6 +171,34 @@ def control_of(name: str, value: Any) -> float | Schedule | None:
     if name != "momentum" and not 0.0 < highest < float("inf"):
         raise InputError(f"{name} is {shown(value)}: it must be a number {least}")
     return control
+
+
+def planned_size(controls: PlannedControls, unit: str, given: int | None) -> int | None:
+    """The samples of an update that a schedule was made for: as given, else those of its source.
+
+    None where neither says so. Of a run that goes by steps the source's does not matter.
+
+    Raises: InputError for no whole number from 1 on, and where the batch size of the source changes
+        along the run while `unit` is samples: steps of the schedule are then no number of samples.
+
+    >>> controls = controls_of({"schedule": {"spec": "linear:peak=0.1,horizon=100"},
+    ...                         "batch_size": {"spec": "constant:peak=4,horizon=100"}})
+    >>> planned_size(controls, "samples", None), planned_size(controls, "samples", 8)
+    (4, 8)
+    """
+    if given is not None:
+        return whole("planned_batch_size", given, 1, unit="sample")
+    sizes = controls.batch_size
+    if sizes is None or unit == "steps":
+        return None
+    first, last = float(sizes(0)), float(sizes(max(sizes.horizon - 1, 0)))
+    if not first == last == sizes.peak:
+        raise InputError(
+            f"the batch size of the source goes from {first:g} to {last:g}: leave out "
+            "unit='samples' and take its batch sizes with RampedBatchSampler, or give "
+            "planned_batch_size"
+        )
+    return whole("batch_size of the source", first, 1, unit="sample")
 
 
 def _exists(text: str) -> bool:

@@ -31,7 +31,7 @@ from etastar._errors import InputError
 from etastar.schedule import GroupSchedules, Schedule
 
 from ._log import RunLog
-from ._source import PlannedControls, control_of, controls_of, schedule_of
+from ._source import PlannedControls, control_of, controls_of, planned_size, schedule_of
 from ._torch_average import AveragedWeights
 from ._torch_batches import RampedBatchSampler, accumulation
 from ._torch_groups import Followers, momentum_in, momentum_key, put_decays, put_momentum
@@ -82,7 +82,8 @@ class ScheduledLR(LRScheduler):
 
     *Steps or samples*: with `unit="samples"` the schedule goes by the samples seen. Each update
     adds `batch_size` samples, summed over all processes, and stands for batch_size /
-    `planned_batch_size` updates of the schedule; the planned batch size is by default `batch_size`
+    `planned_batch_size` updates of the schedule; the planned batch size is by default that of the
+    source, such as a plan's, where it holds one, else `batch_size`,
     and belongs to the checkpoint, so that a run resumed with more or fewer processes keeps the LR
     of every sample. Where the batch size varies, set the attribute `batch_size` before `step()`.
 
@@ -139,11 +140,8 @@ class ScheduledLR(LRScheduler):
         self._batch_size = whole(
             "batch_size", 1 if batch_size is None else batch_size, 1, unit="sample"
         )
-        self.planned_batch_size = (
-            self._batch_size
-            if planned_batch_size is None
-            else whole("planned_batch_size", planned_batch_size, 1, unit="sample")
-        )
+        planned = planned_size(controls, unit, planned_batch_size)
+        self.planned_batch_size = self._batch_size if planned is None else planned
         self._mark = (0, 0)  # updates and samples when the batch size was set
         self._group = group
         if group is not None and isinstance(weight_decay_rule, Mapping):

@@ -54,6 +54,16 @@ class Finished:
     run: Run | None
     diverged: bool = False
 
+    @property
+    def status(self) -> str:
+        """How it ended: finished, diverged, or set aside where it has no log.
+
+        >>> from etastar.schedule import parse_schedule
+        >>> Finished(Pilot("a", parse_schedule("linear:peak=1,horizon=9")), None).status
+        'set aside'
+        """
+        return "diverged" if self.diverged else "finished" if self.run else "set aside"
+
 
 @dataclass(frozen=True)
 class PricedPilot:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from etastar._display import Displayed
 from etastar._files import prepare_folder, write_text
 from etastar._json import json_text, plain
+from etastar._provenance import Provenance
 from etastar.control import Limits, last_piece
 from etastar.law import Difference, Forecast, Law
 from etastar.runs import Run
@@ -201,6 +202,8 @@ class Plan(Displayed):
         limits: what the LR may be; None where a plan was not made within any.
         groups: the schedule of each parameter group, the planned one first and the others at the
             ratios of the pilots; None where these log one LR.
+        provenance: the command, the files and the versions that the plan was made with, as
+            `etastar plan` says them; None where it was made in Python.
     """
 
     horizon: int
@@ -227,6 +230,7 @@ class Plan(Displayed):
     members: tuple[Law, ...] = ()
     limits: Limits | None = None
     groups: GroupSchedules | None = None
+    provenance: Provenance | None = None
 
     def __repr__(self) -> str:
         loss = self.loss
@@ -265,9 +269,11 @@ class Plan(Displayed):
         it; `comparison [{spec, batch_size, loss, regret, difference
         {mean, low, high}, tie, steps_to_match}]`; `caveats`; where the pilots log several LRs
         `groups`, the ratio of each parameter group to `schedule` by name, the planned one first;
-        and where the plan goes on from a run
-        `continuation {run, step, lr, known_loss, known_peak, cost}`. Steps and learning rates are
-        in the user's own units. A number that is not finite, or not known, is None.
+        where the plan goes on from a run
+        `continuation {run, step, lr, known_loss, known_peak, cost}`; and where a command made it
+        `provenance {command, inputs [{name, sha256}], versions {etastar, numpy, jax, python},
+        date}`. Steps and learning rates are in the user's own units. A number that is not finite,
+        or not known, is None.
         """
         phase = self.phase
         document = {
@@ -295,6 +301,8 @@ class Plan(Displayed):
             document["groups"] = self.groups.ratios
         if self.continuation is not None:
             document["continuation"] = asdict(self.continuation)
+        if self.provenance is not None:
+            document["provenance"] = self.provenance.to_dict()
         return plain(document)
 
     def _batch_document(self) -> dict[str, Any] | None:

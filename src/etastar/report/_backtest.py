@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from etastar._provenance import Provenance
 from etastar.law import Backtest, BacktestRun
 
+from ._charts import Axis, Chart, Line
+from ._frame import line_keys, result_page, table_html
+from ._numbers import count_text
+from ._page import keys, section, swatch
 from ._style import GREY, STEP, on_its_own
 
 if TYPE_CHECKING:
@@ -23,6 +30,9 @@ COLUMNS = ("r2", "mae", "rmse", "mean_rel", "worst_rel", "final_error", "covered
 
 MOST_CURVES = 12
 """Test runs drawn as curves: more would hide one another. Their final losses are all drawn."""
+
+MOST_POINTS = 8000
+"""Points that a page draws of all curves together: some hundred kB."""
 
 
 def backtest_summary(result: Backtest) -> RenderableType:
@@ -37,6 +47,11 @@ def backtest_summary(result: Backtest) -> RenderableType:
     >>> print(backtest_summary(tested).renderables[1])
     rank correlation 0.9, selection regret 0.01, fit seconds 1.5
     """
+    return Group(_errors(result), Text(_whole(result)))
+
+
+def _errors(result: Backtest) -> Table:
+    """The errors of every test run, and their average."""
     document = result.to_dict()
     # Close columns: eight of them must leave room for the run's name in 80 characters.
     rows = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
@@ -48,17 +63,113 @@ def backtest_summary(result: Backtest) -> RenderableType:
     rows.add_section()
     average = document["average"]
     rows.add_row("average", *(_cell(average.get(name)) for name in COLUMNS), style="bold")
-    whole = ", ".join(
+    return rows
+
+
+def _whole(result: Backtest) -> str:
+    """What the runs say together."""
+    document = result.to_dict()
+    return ", ".join(
         f"{name.replace('_', ' ')} {_cell(document[name])}"
         for name in ("rank_correlation", "selection_regret", "fit_seconds")
     )
-    return Group(rows, Text(whole))
 
 
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, int | float) else "-"
+
+
+MEANINGS = (
+    "r2 is the coefficient of determination; mae and rmse are the mean absolute and the root mean"
+    " square error; mean_rel and worst_rel are the mean and the largest relative error, as parts of"
+    " the measured loss; final_error is predicted minus measured at the last step; covered says"
+    " whether the measured final loss lies in its 90% interval."
+)
+
+
+def backtest_page(result: Backtest, made: Provenance | None = None) -> str:
+    """A backtest as one self-contained HTML page: predicted over measured losses, and the errors.
+
+    Arguments:
+        result: what `etastar.law.backtest` returned.
+        made: how it was made, for the foot of the page; None where no command made it.
+
+    Returns: the HTML text; nothing in it is fetched. Of long logs evenly chosen points are drawn,
+        so that it stays below 2 MB.
+
+    >>> "<h1>Backtest of the law etastar</h1>" in backtest_page(tested)
+    True
+    """
+    runs = sorted(result.runs, key=lambda run: run.measured[-1])
+    shown = runs[:: -(-len(runs) // MOST_CURVES)]
+    color = dict(zip([run.run for run in shown], _colors(len(shown)), strict=True))
+    average = result.average
+    rank = result.rank_correlation
+    numbers = [
+        ("mean relative error", f"{average['mean_rel']:.3%}", "of all losses of the test runs"),
+        ("inside their 90% interval", f"{average['covered']:.0%}", "of the final losses"),
+        ("rank correlation", "-" if rank is None else f"{rank:.3g}", "of the final losses"),
+    ]
+    curves = _curves_chart(runs, shown, color)
+    sections = [
+        section(
+            "Final losses, predicted over measured",
+            _ends_chart(runs, color).html("ends"),
+            keys([(swatch(GREY, "dash", 1.5), "as measured"), (swatch(GREY), "90% interval")]),
+        ),
+        section(
+            "Losses along the runs",
+            '<p class="soft">Points are measured, lines are predicted.</p>',
+            curves.html("curves"),
+            line_keys([line for line in curves.series if line.width]),
+        ),
+        section(
+            "Errors",
+            table_html(_errors(result), tall=len(runs) > 20),
+            f'<p class="soft">{escape(MEANINGS)}</p>',
+        ),
+    ]
+    words = [f"{count_text(len(runs), 'run')} that the law was not fitted to.", _whole(result)]
+    title = f"Backtest of the law {result.law.form.name}"
+    units = "Steps are updates; losses are in the unit of the logs."
+    return result_page(title, numbers, words, sections, made, units)
+
+
+def _ends_chart(runs: Sequence[BacktestRun], color: Mapping[str, str]) -> Chart:
+    """Final losses with their intervals, and the diagonal; runs without a colour are grey."""
+    measured = [float(run.measured[-1]) for run in runs]
+    ends = [run.predicted[-1] for run in runs]
+    both = [min(*measured, *ends), max(*measured, *ends)]
+    intervals = [loss for run in runs for loss in (run.low, run.high, math.nan)]
+    across = [loss for loss in measured for _ in range(3)]
+    lines = [
+        Line("", both, both, "grey", 1.5, "dash"),
+        Line("", across, intervals, "grey", 1.2),
+        *(
+            Line(run.run, [x], [y], color.get(run.run, "grey"), points=9)
+            for run, x, y in zip(runs, measured, ends, strict=True)
+        ),
+    ]
+    side = Axis("measured loss", format="loss4", tip="loss", short="measured")
+    return Chart(side, Axis("predicted loss", format="loss4"), lines, height=360)
+
+
+def _curves_chart(
+    runs: Sequence[BacktestRun], shown: Sequence[BacktestRun], color: Mapping[str, str]
+) -> Chart:
+    """The curves of some runs: points as measured, lines as predicted."""
+    lines = []
+    for run in shown:
+        count = len(run.step)
+        most = MOST_POINTS // len(shown)
+        kept = slice(None) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
+        step = run.step[kept]
+        lines.append(Line("", step, run.measured[kept], color[run.run], points=3.5))
+        lines.append(Line(run.run, step, run.predicted[kept], color[run.run], 1.6))
+    losses = Axis("loss", range=_frame(runs, shown), format="loss4")
+    return Chart(Axis(STEP, tight=True), losses, lines, height=360)
 
 
 def backtest_figure(result: Backtest) -> go.Figure:
@@ -174,5 +285,6 @@ def _title(result: Backtest) -> str:
 def _colors(count: int) -> list[str]:
     from plotly.colors import sample_colorscale
 
-    at = [0.9 * i / max(count - 1, 1) for i in range(count)]
-    return [str(color) for color in sample_colorscale("Viridis", at)]
+    # The ends of the scale vanish on a dark and on a white page.
+    at = [0.3 + 0.56 * i / max(count - 1, 1) for i in range(count)]
+    return [str(color) for color in sample_colorscale("Plasma", at)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from etastar.law import Law
 
 from ._notebook import Shown
+from ._numbers import count_text, rate_text, steps_text
 from ._plan_figures import fit_figure
-from ._words import count_text, rate_text, steps_text
 
 
 def shown(law: Law) -> Shown:

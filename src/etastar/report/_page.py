@@ -90,6 +90,9 @@ pre.short { max-height: 15rem; overflow-y: auto; }
 ul.caveats { padding-left: 1.15rem; max-width: 42rem; }
 ul.caveats li { margin: .4rem 0; }
 ul.caveats li::marker { color: var(--accent); }
+.command { margin: -1rem 0 1.5rem; } .command code { font-size: .82rem; }
+.inputs td { font-size: .8rem; white-space: normal; overflow-wrap: anywhere; text-align: left; }
+.inputs th { text-align: left; }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
 footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 @media (max-width: 30rem) {
@@ -119,6 +122,9 @@ SCRIPTS = (
 
 START = "Charts.drawAll(); Explorer.start();"
 
+DRAWING = ("uplot.min.js", "words.js", "charts.js")
+"""Those of `SCRIPTS` that draw the charts of a page on which nothing else moves."""
+
 
 def browser_text(name: str) -> str:
     """The text of a file of the folder `browser`.
@@ -130,14 +136,20 @@ def browser_text(name: str) -> str:
 
 
 @cache
-def scripts() -> str:
+def scripts(*, explored: bool) -> str:
     """All scripts of a page; uPlot, by Leon Sorokin, stands under its MIT licence."""
     licence = f"/*\n{browser_text('uplot.LICENSE').strip()}\n*/"
-    return "\n".join([licence, *(browser_text(name) for name in SCRIPTS), START])
+    names, start = (SCRIPTS, START) if explored else (DRAWING, "Charts.drawAll();")
+    return "\n".join([licence, *(browser_text(name) for name in names), start])
 
 
-def page(title: str, body: str) -> str:
+def page(title: str, body: str, *, explored: bool = False) -> str:
     """A whole HTML document: nothing in it is loaded from elsewhere.
+
+    Arguments:
+        title: plain text.
+        body: HTML.
+        explored: whether the body has the part of a plan that moves.
 
     >>> page("a < b", "<p>text</p>").count("a &lt; b")
     1
@@ -154,7 +166,7 @@ def page(title: str, body: str) -> str:
 <main>
 {body}
 </main>
-<script>{scripts()}</script>
+<script>{scripts(explored=explored)}</script>
 </body>
 </html>
 """

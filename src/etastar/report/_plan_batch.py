@@ -7,7 +7,7 @@ import numpy as np
 from etastar.planning import Plan
 
 from ._charts import Axis, Chart, Line, LossMap
-from ._words import rate_text, size_text
+from ._numbers import rate_text, size_text
 
 PEAK, SIZE = "peak LR [per update]", "batch size [samples]"
 _COLORS = ("#0d9488", "#2f6f9f", "#5c91b8", "#8bb1cd", "#b4cbdc", "#d3dfe8", "#e8eef2")

@@ -13,9 +13,10 @@ from etastar.runs import Run
 from etastar.schedule import join
 
 from ._charts import Axis, Chart, Line
+from ._numbers import size_text
 from ._schedule import rate_axis, rate_line
 from ._style import STEP, standard_style
-from ._words import size_text, steps_to_peak
+from ._words import steps_to_peak
 
 POINTS_DRAWN = 6000
 """Measured points that one figure draws; a browser on a phone stays quick with these."""

@@ -5,18 +5,10 @@ from __future__ import annotations
 from etastar.planning import Plan
 
 from ._notebook import Shown
+from ._numbers import loss_text, rate_text, regret_text, steps_text
 from ._plan_figures import forecast_figure, schedule_figure
 from ._schedule import short_spec
-from ._words import (
-    done_steps,
-    loss_text,
-    phase_text,
-    rate_text,
-    regret_text,
-    shape_in_words,
-    spec_of_the_rest,
-    steps_text,
-)
+from ._words import done_steps, phase_text, shape_in_words, spec_of_the_rest
 
 
 def shown(plan: Plan) -> Shown:

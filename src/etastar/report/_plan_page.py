@@ -14,6 +14,18 @@ from etastar.planning import Alternative, PhaseEstimate, Plan
 from etastar.runs import Run
 
 from ._explorer import explorer
+from ._frame import command_line, foot
+from ._numbers import (
+    count_text,
+    exponent_text,
+    loss_text,
+    multiple_text,
+    rate_text,
+    regret_text,
+    size_text,
+    steps_text,
+    times_text,
+)
 from ._page import html_table, keys, page, section, spec_code, swatch
 from ._plan_batch import batch_figure, batch_rows
 from ._plan_figures import (
@@ -28,26 +40,17 @@ from ._style import ACCENT, GREY, MARK, standard_style
 from ._words import (
     batch_text,
     budget_text,
-    count_text,
     difference_text,
     done_steps,
-    exponent_text,
     groups_text,
     has_phase,
     horizons_text,
     interval_text,
-    loss_text,
-    multiple_text,
     phase_meaning,
     phase_text,
-    rate_text,
-    regret_text,
     shape_in_words,
     size_interval,
-    size_text,
     spec_of_the_rest,
-    steps_text,
-    times_text,
     within_text,
 )
 
@@ -66,6 +69,12 @@ scheduler = ScheduledLR(
 # after each optimizer.step():
 scheduler.step()
 """
+
+
+UNITS = (
+    "Steps are optimiser updates; learning rates and losses are in the units of the logs (nats for"
+    " a cross-entropy in natural logarithms)."
+)
 
 
 def plan_report(plan: Plan) -> str:
@@ -101,11 +110,11 @@ def plan_report(plan: Plan) -> str:
             _other_horizons(plan),
             _fit(plan),
             _evidence(plan),
-            _footer(),
+            foot(UNITS, plan.provenance),
         ]
     )
     title = f"Learning rate plan for {steps_text(plan.horizon)} steps"
-    return page(title, body)
+    return page(title, body, explored=True)
 
 
 def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
@@ -134,8 +143,9 @@ def write_plan(plan: Plan, folder: str | os.PathLike[str]) -> Path:
 
 def _headline(plan: Plan) -> str:
     loss, words = plan.loss, shape_in_words(plan.schedule, done_steps(plan))
-    return f"""<h1>Learning rate plan, from {count_text(len(plan.runs), "pilot run")}</h1>
-<div class="head">
+    title = f"Learning rate plan, from {count_text(len(plan.runs), 'pilot run')}"
+    return f"""<h1>{title}</h1>
+{command_line(plan.provenance)}<div class="head">
 <dl class="numbers">
 <div><dt>peak LR</dt><dd>{rate_text(plan.peak_lr)}</dd></div>
 <div><dt>steps</dt><dd>{steps_text(plan.horizon)}</dd></div>
@@ -392,12 +402,4 @@ def _snippet(plan: Plan) -> str:
         "<p>Or put the nearest standard schedule into an existing configuration; it is predicted to"
         f" end at a loss {escape(regret_text(nearest.regret).lstrip('+'))} above the plan’s:</p>",
         f'<pre class="wrapped">{spec_code(nearest.schedule.spec)}</pre>',
-    )
-
-
-def _footer() -> str:
-    return (
-        '<footer class="soft">Made by etastar. Steps are optimiser updates; learning rates and'
-        " losses are in the units of the logs (nats for a cross-entropy in natural logarithms)."
-        "</footer>"
     )

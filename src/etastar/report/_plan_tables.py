@@ -9,27 +9,30 @@ from rich.table import Table
 from rich.text import Text
 
 from etastar.planning import Estimate, Plan
+from etastar.schedule import Schedule
 
-from ._words import (
+from ._numbers import (
     UNKNOWN,
-    batch_text,
-    budget_text,
     count_text,
-    difference_text,
-    done_steps,
     exponent_text,
-    groups_text,
-    interval_text,
     loss_text,
     multiple_text,
-    phase_text,
     rate_text,
     regret_text,
+    size_text,
+    steps_text,
+)
+from ._words import (
+    batch_text,
+    budget_text,
+    difference_text,
+    done_steps,
+    groups_text,
+    interval_text,
+    phase_text,
     shape_in_words,
     size_interval,
-    size_text,
     spec_of_the_rest,
-    steps_text,
     within_label,
     within_text,
 )
@@ -49,7 +52,7 @@ def plan_summary(plan: Plan) -> RenderableType:
 
     >>> from rich import print
     >>> print(plan_summary(plan).renderables[0])
-    Plan for 8,000 steps from 3 runs
+    Plan for 8k steps from 3 runs
     """
     title = f"Plan for {steps_text(plan.horizon)} steps from {count_text(len(plan.runs), 'run')}"
     return Group(
@@ -133,7 +136,7 @@ def _comparison(plan: Plan) -> Table:
     for other in plan.comparison:
         size = ["" if other.batch_size is None else size_text(other.batch_size)] if sized else []
         rows.add_row(
-            Text(spec_of_the_rest(other.schedule)),
+            Text(_shape(plan, other.schedule)),
             *size,
             loss_text(other.loss),
             regret_text(other.regret),
@@ -141,6 +144,15 @@ def _comparison(plan: Plan) -> Table:
             multiple_text(other.steps_to_match, other.schedule.horizon),
         )
     return rows
+
+
+def _shape(plan: Plan, schedule: Schedule) -> str:
+    """What a schedule is called without what it shares with the plan, which the title says."""
+    shared = {f"horizon={plan.horizon}"}
+    if plan.schedule.rise == schedule.warmup:
+        shared.add(f"warmup={schedule.warmup}")
+    name, colon, keys = spec_of_the_rest(schedule).rpartition(":")
+    return f"{name}{colon}{','.join(key for key in keys.split(',') if key not in shared)}"
 
 
 def _other_horizons(plan: Plan) -> RenderableType:

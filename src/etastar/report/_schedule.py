@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from etastar.schedule import Schedule
 
 from ._charts import Axis, Chart, Line
 from ._notebook import Shown
+from ._numbers import rate_text, steps_text
 from ._style import STEP
 
 RATE = "learning rate [per update]"
@@ -35,6 +38,22 @@ def short_spec(schedule: Schedule) -> str:
     """
     spec = schedule.spec
     return spec if len(spec) <= 200 else spec[:197] + "..."
+
+
+def schedule_name(schedule: Schedule) -> str:
+    """The spec of a schedule; of one made of knots how many there are, as no one reads them.
+
+    >>> from etastar.schedule import parse_schedule, table
+    >>> schedule_name(parse_schedule("linear:peak=0.1,horizon=9"))
+    'linear:peak=0.1,horizon=9'
+    >>> schedule_name(table([0, 10, 100], [0.0, 0.2, 0.1]))
+    'piecewise (3 knots), peak 0.2, 100 steps'
+    """
+    knots: Any = getattr(schedule.shape, "knots", ())
+    if schedule.shape.name != "table" or not len(knots):
+        return schedule.spec
+    steps = steps_text(schedule.horizon)
+    return f"piecewise ({len(knots)} knots), peak {rate_text(schedule.peak)}, {steps} steps"
 
 
 def rate_axis(top: float | None = None) -> Axis:

@@ -11,14 +11,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from etastar._provenance import Provenance
 from etastar.control import Solution
 from etastar.model import PowerLaw, phase
 from etastar.schedule import Schedule
 
 from ._charts import Axis, Chart, Line
+from ._frame import line_keys, result_page, table_html
 from ._notebook import Shown
+from ._numbers import duration_text, steps_text
+from ._page import section
 from ._phase import momentum_line, phase_line
-from ._schedule import rate_axis
+from ._schedule import rate_axis, schedule_name
 from ._style import STEP, standard_style
 
 if TYPE_CHECKING:
@@ -47,16 +51,25 @@ def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
     >>> [list(column.cells) for column in families.columns]
     [['linear'], ['1'], ['0.2'], ['2']]
     """
-    line = phase_line if solution.momentum is None else momentum_line
+    lines = _words(model, solution)
+    return Group(*(Text(line) for line in lines), _families(solution), _controls(solution))
+
+
+def _words(model: PowerLaw, solution: Solution) -> list[str]:
+    """The phase, the loss, and what is left to gain."""
+    exponents = phase(model.capacity, model.source, model.noise > 0)
     lines = [
-        line(phase(model.capacity, model.source, model.noise > 0)),
-        f"loss {solution.loss:.5g} after {solution.schedule.horizon:,} updates, peak LR "
-        f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in {solution.seconds:.2g} s",
+        phase_line(exponents)
+        if solution.momentum is None
+        else momentum_line(exponents, solution.velocity is not None),
+        f"loss {solution.loss:.5g} after {steps_text(solution.schedule.horizon)} updates, peak LR "
+        f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in"
+        f" {duration_text(solution.seconds)}",
     ]
     if solution.lower_bound is not None and solution.lower_bound < solution.loss:
         part = 1.0 - solution.lower_bound / solution.loss
         lines.append(f"no schedule below the cap gains more than {part:.2g}: lower bound")
-    return Group(*(Text(line) for line in lines), _families(solution), _controls(solution))
+    return lines
 
 
 def _left(solution: Solution) -> str:
@@ -85,6 +98,8 @@ def _families(solution: Solution) -> Table:
 
 def _shape(schedule: Schedule) -> str:
     """The spec without what the table's other columns say."""
+    if schedule.shape.name == "table":
+        return schedule_name(schedule)
     name, _, keys = schedule.spec.partition(":")
     kept = [key for key in keys.split(",") if not key.startswith(("peak=", "horizon="))]
     return name if not any(kept) else f"{name}:{','.join(kept)}"
@@ -99,13 +114,17 @@ def _controls(solution: Solution) -> Table:
     for step in sorted({round(part * horizon) for part in SHOWN}):
         values = [(name, float(schedule(step))) for name, schedule in columns.items()]
         cells = (f"{1 - value if name == MOMENTUM else value:.4g}" for name, value in values)
-        rows.add_row(f"{step:,}", *cells)
+        rows.add_row(steps_text(step), *cells)
     return rows
 
 
 def _other_controls(solution: Solution) -> dict[str, Schedule]:
     """The controls beside the LR that were optimised too."""
-    controls = {MOMENTUM: solution.momentum, "batch size": solution.batch_size}
+    controls = {
+        "LR of the velocity": solution.velocity,
+        MOMENTUM: solution.momentum,
+        "batch size": solution.batch_size,
+    }
     return {name: schedule for name, schedule in controls.items() if schedule is not None}
 
 
@@ -130,12 +149,56 @@ def solution_figure(solution: Solution) -> go.Figure:
     return plotly_figure(found.charts, found.title)
 
 
+def solution_page(model: PowerLaw, solution: Solution, made: Provenance | None = None) -> str:
+    """The optimum as one self-contained HTML page: its numbers, its controls, its tables.
+
+    Arguments:
+        model: the task.
+        solution: what `etastar.control.solve` found for it; its losses are excess losses.
+        made: how it was made, for the foot of the page; None where no command made it.
+
+    Returns: the HTML text, 0.1 to 0.2 MB; nothing in it is fetched.
+    Raises: nothing, no InputError: a model that was made has exponents in range.
+
+    >>> from etastar.control import Member
+    >>> from etastar.schedule import parse_schedule
+    >>> best, linear = (parse_schedule(f"{name}:peak=1,horizon=9") for name in ("cosine", "linear"))
+    >>> solution = Solution(best, 0.1, (Member("linear", linear, 0.2),), gap=1e-5)
+    >>> page = solution_page(PowerLaw(1.5, 1.0, 0.25, 8), solution)
+    >>> "<h1>Optimal schedule of the solvable model</h1>" in page
+    True
+    """
+    first, *others = _charts(solution)
+    sections = [
+        section(
+            "The learning rate beside the best of each standard family",
+            first.html("lr"),
+            line_keys(first.series),
+            '<p class="soft">In brackets the loss over the optimum’s.</p>',
+            table_html(_families(solution)),
+        )
+    ]
+    for i, chart in enumerate(others):
+        sections.append(section(f"{chart.y.label} of the optimum", chart.html(f"control-{i}")))
+    sections.append(section("Step by step", table_html(_controls(solution))))
+    found = phase(model.capacity, model.source, model.noise > 0)
+    numbers = [
+        ("phase", found.name, ""),
+        ("peak LR", f"{solution.schedule.peak:.4g}", ""),
+        ("updates", steps_text(solution.schedule.horizon), ""),
+        ("excess loss", f"{solution.loss:.5g}", _left(solution)),
+    ]
+    units = "Steps are updates. Losses are excess losses: above the least that the model can reach."
+    title = "Optimal schedule of the solvable model"
+    return result_page(title, numbers, _words(model, solution), sections, made, units)
+
+
 def shown(solution: Solution) -> Shown:
     """The optimum in numbers, and its controls against step beside the standard schedules."""
     schedule = solution.schedule
     rows = [
         ("peak LR", f"{schedule.peak:.4g}"),
-        ("updates", f"{schedule.horizon:,}"),
+        ("updates", steps_text(schedule.horizon)),
         ("loss", f"{solution.loss:.5g}"),
         ("gap", _left(solution)),
     ]

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from etastar.watch import Alarm, RunReport
 
-from ._words import loss_text, steps_text
+from ._numbers import loss_text
 
 MOST_ALARMS = 5
 
@@ -33,7 +33,7 @@ def watch_view(report: RunReport, alarms: Sequence[Alarm]) -> Group:
     """
     title = Text.assemble(
         (report.run, "bold"),
-        f"  step {steps_text(report.step)} of {steps_text(report.horizon)}",
+        f"  step {report.step:,.0f} of {report.horizon:,}",
         "  ended" if report.ended else "",
     )
     rows = Table(box=box.SIMPLE_HEAD)

@@ -10,7 +10,16 @@ import numpy as np
 from etastar.planning import Alternative, Estimate, PhaseEstimate, Plan
 from etastar.schedule import Schedule
 
-from ._schedule import sampled
+from ._numbers import (
+    UNKNOWN,
+    duration_text,
+    exponent_text,
+    rate_text,
+    regret_text,
+    size_text,
+    steps_text,
+)
+from ._schedule import sampled, schedule_name
 
 PHASE_MEANING = {
     "easy": (
@@ -26,101 +35,10 @@ PHASE_MEANING = {
         " (easy phase) or stay (hard phase). Pilots of other lengths would settle it."
     ),
 }
-UNKNOWN = "unknown"
 NO_EXPONENTS = (
     "Unknown: the fitted law has no exponents that say whether the peak LR should fall with the"
     " horizon (easy phase) or stay (hard phase)."
 )
-
-
-def rate_text(rate: float) -> str:
-    """A learning rate with three digits.
-
-    >>> rate_text(0.00312345), rate_text(3e-05)
-    ('0.00312', '3e-05')
-    """
-    return f"{rate:.3g}" if math.isfinite(rate) else UNKNOWN
-
-
-def loss_text(loss: float) -> str:
-    """A loss with five digits, trailing zeros kept so that columns compare.
-
-    >>> loss_text(3.1), loss_text(0.0123456)
-    ('3.1000', '0.012346')
-    """
-    return f"{loss:#.5g}" if math.isfinite(loss) else UNKNOWN
-
-
-def regret_text(regret: float) -> str:
-    """A difference of losses, signed, in ten-thousandths or two digits where it is smaller.
-
-    >>> regret_text(0.01234), regret_text(0.0), regret_text(2.5e-06)
-    ('+0.0123', '0', '+2.5e-06')
-    """
-    if not math.isfinite(regret):
-        return UNKNOWN
-    if regret == 0:
-        return "0"
-    return f"{regret:+.4f}" if abs(regret) >= 1e-3 else f"{regret:+.2g}"
-
-
-def steps_text(steps: float) -> str:
-    """A count of steps, in groups of three digits; beyond ten digits in powers of ten.
-
-    >>> steps_text(40000), steps_text(3e12)
-    ('40,000', '3e+12')
-    """
-    if not math.isfinite(steps):
-        return UNKNOWN
-    return f"{steps:,.0f}" if steps < 1e10 else f"{steps:.4g}"
-
-
-def multiple_text(steps: float | None, horizon: int) -> str:
-    """Steps as a multiple of the horizon; None is more than 100 of them.
-
-    >>> multiple_text(50000.0, 40000), multiple_text(None, 40000)
-    ('1.25×', '> 100×')
-    """
-    return "> 100×" if steps is None else f"{times_text(steps / horizon)}×"
-
-
-def times_text(ratio: float) -> str:
-    """A ratio with three digits, in groups where it is large.
-
-    >>> times_text(4.0123), times_text(41777.6)
-    ('4.01', '41,778')
-    """
-    return f"{ratio:.3g}" if ratio < 1000 else steps_text(ratio)
-
-
-def count_text(number: int, noun: str) -> str:
-    """A number of things.
-
-    >>> count_text(1, "run"), count_text(3, "run")
-    ('1 run', '3 runs')
-    """
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def size_text(size: float) -> str:
-    """A batch size, or a number of samples: whole ones in groups, others with three digits.
-
-    >>> size_text(524288.0), size_text(0.53211)
-    ('524,288', '0.532')
-    """
-    return steps_text(size) if float(size).is_integer() or size >= 1000 else f"{size:.3g}"
-
-
-def duration_text(seconds: float) -> str:
-    """A time in the largest unit of which there are two or more.
-
-    >>> duration_text(90.0), duration_text(5400.0), duration_text(1e6)
-    ('90 s', '90 min', '11.6 days')
-    """
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"
 
 
 def batch_text(plan: Plan) -> str:
@@ -198,15 +116,6 @@ def difference_text(other: Alternative) -> str:
     return f"{regret_text(other.difference.low)} to {regret_text(other.difference.high)}"
 
 
-def exponent_text(exponent: float) -> str:
-    """An exponent with three decimals; NaN is one that the fitted law does not have.
-
-    >>> exponent_text(0.5), exponent_text(math.nan)
-    ('0.500', 'unknown')
-    """
-    return f"{exponent:.3f}" if math.isfinite(exponent) else UNKNOWN
-
-
 def interval_text(estimate: Estimate) -> str:
     """The 90% interval of an exponent.
 
@@ -265,7 +174,7 @@ def horizons_text(plan: Plan) -> str:
     """A sentence on how the peak LR of the plans moves with the horizon; "" for less than two.
 
     >>> horizons_text(plan)
-    'from 4,000 to 8,000 steps the peak LR falls from 0.02 to 0.015.'
+    'from 4k to 8k steps the peak LR falls from 0.02 to 0.015.'
     """
     how = peak_movement(plan)
     if how is None:
@@ -285,7 +194,7 @@ def horizons_text(plan: Plan) -> str:
 
 
 def spec_of_the_rest(schedule: Schedule) -> str:
-    """The spec of a schedule; of one that goes on from a run, what is done last and from where.
+    """What a schedule is called; of one that goes on from a run, what is done last, from where.
 
     >>> from etastar.schedule import join, parse_schedule
     >>> done = parse_schedule("constant:peak=1,horizon=100")
@@ -294,8 +203,8 @@ def spec_of_the_rest(schedule: Schedule) -> str:
     """
     pieces: Any = getattr(schedule.shape, "pieces", ())
     if len(pieces) < 2:
-        return schedule.spec
-    return f"from step {pieces[-2][1]}: {pieces[-1][0].spec}"
+        return schedule_name(schedule)
+    return f"from step {pieces[-2][1]}: {schedule_name(pieces[-1][0])}"
 
 
 def done_steps(plan: Plan) -> int:

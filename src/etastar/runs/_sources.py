@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import glob
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from etastar._errors import InputError
 from etastar._files import entries, is_file, is_folder, matching, place_of
+from etastar._provenance import note_address, note_file
 
 from ._console import SUFFIXES as PRINTED
 from ._console import is_console
@@ -144,7 +146,9 @@ def _of_tracker(name: str) -> list[Source]:
     tracker = next((tracker for tracker in TRACKERS if tracker.prefix == prefix), None)
     if tracker is None or not colon or os.path.exists(name):
         return []
-    return [Source(table.path, None, table=table) for table in tracker.tables(address)]
+    tables = tracker.tables(address)
+    note_address(name)
+    return [Source(table.path, None, table=table) for table in tables]
 
 
 def _paths(name: str | os.PathLike[str]) -> list[Path]:
@@ -157,7 +161,16 @@ def _paths(name: str | os.PathLike[str]) -> list[Path]:
         if not matches:
             raise InputError(f"{text}: the pattern matches no file; check it")
         return [match for match in matches if match.name != FILE] or [matches[0]]
-    raise InputError(f"{text}: no such file or folder; check the path")
+    raise InputError(f"{text}: no such file or folder; {_near(Path(text))}")
+
+
+def _near(path: Path) -> str:
+    """What to do about a path that is not there: the nearest name that is, if one is near."""
+    if not is_folder(path.parent):
+        return "check the path"
+    names = [other.name for other in entries(path.parent)]
+    found = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f"did you mean {path.with_name(found[0])}?" if found else "check the path"
 
 
 def _expanded(path: Path, folders: _Folders, patterns: Sequence[str]) -> list[Source]:
@@ -193,6 +206,7 @@ def _of_file(path: Path, folders: _Folders) -> list[Source]:
                 f"{path}: a database of neither Trackio nor MLflow; write the log as a table"
             )
     if tables:
+        note_file(path)
         return [
             Source(table.path, folders.declaration(table.path), table=table) for table in tables
         ]

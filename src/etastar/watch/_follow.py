@@ -65,6 +65,8 @@ class LiveRun:
         self._signs: tuple[object, ...] = ()
         self._run: Run | None = None
         self._failed = 0
+        self.problem: InputError | None = None
+        """Why the last look at the log gave no run; None where it did, or where there is no log."""
 
     def read(self) -> Run | None:
         """The run so far; None before it has two rows, or where the log is away.
@@ -80,13 +82,15 @@ class LiveRun:
             return self._run
         try:
             status = log_status(log)
-        except InputError:  # no row yet, or half of one
-            return self._run
+        except InputError:  # no row yet, half of one, or columns that only the options name
+            status = None
         try:
             runs = read_runs([log], **self._options)
-        except InputError:
+            self.problem = None
+        except InputError as error:
+            self.problem = error
             # A log with one row has its step as the distance of its rows.
-            self._failed += status.gap != status.step
+            self._failed += status is not None and status.gap != status.step
             if self._failed >= PERSISTENT:
                 raise
             return self._run

@@ -173,12 +173,15 @@ const Charts = (() => {
     });
   }
 
-  // Cells of a map, each up to the middle (of the logarithms) of its neighbours.
-  function drawMap(u, { map }) {
+  // Cells of a map, each up to the middle (of the logarithms, on such an axis) of its neighbours.
+  function drawMap(u, { map, x, y }) {
     if (!map) return;
-    const edges = (values) => values.map((x, i) => (i ? Math.sqrt(x * values[i - 1]) : x));
-    const ends = (values) => [...edges(values), values[values.length - 1]];
-    const [xs, ys] = [ends(map.x), ends(map.y)];
+    const middle = (log, a, b) => (log ? Math.sqrt(a * b) : (a + b) / 2);
+    const ends = (values, log) => [
+      ...values.map((value, i) => (i ? middle(log, value, values[i - 1]) : value)),
+      values[values.length - 1],
+    ];
+    const [xs, ys] = [ends(map.x, x.log), ends(map.y, y.log)];
     map.z.forEach((row, j) =>
       row.forEach((value, i) => {
         if (value === null) return;

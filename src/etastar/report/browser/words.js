@@ -1,4 +1,4 @@
-// Numbers in words: as in etastar/report/_words.py.
+// Numbers in words: as in etastar/report/_numbers.py.
 "use strict";
 
 const Words = (() => {
@@ -28,23 +28,36 @@ const Words = (() => {
     return sign + (size >= 1e-3 ? size.toFixed(4) : general(size, 2));
   }
 
-  // A count of steps, in groups of three digits; beyond ten digits in powers of ten.
-  const steps = (x) => (x < 1e10 ? Math.round(x).toLocaleString("en-US") : general(x, 4));
+  const LETTERS = [
+    [1e12, "T"],
+    [1e9, "B"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ];
+
+  const grouped = (x) => Math.round(x).toLocaleString("en-US");
+
+  // A count of steps, exact up to ten digits: 40k, 1.5M and 20B where it is round, else in groups
+  // of three digits, beyond ten digits in powers of ten.
+  function steps(x) {
+    const [unit, letter] = LETTERS.find(([least]) => x >= least) || [1, ""];
+    if (letter) {
+      const part = general(x / unit, 3);
+      const whole = !part.includes("e") && Math.round(Number(part) * unit) === x;
+      if (whole && (unit > 1e3 || !part.includes("."))) return part + letter;
+    }
+    return x < 1e10 ? grouped(x) : general(x, 4);
+  }
 
   // A ratio with three digits, in groups where it is large.
-  const times = (x) => (x < 1000 ? general(x, 3) : steps(x));
+  const times = (x) => (x < 1000 ? general(x, 3) : grouped(x));
 
   // A batch size: whole ones in groups, others with three digits.
   const size = (x) => (Number.isInteger(x) || x >= 1000 ? steps(x) : general(x, 3));
 
   // A label on an axis, short: 20k, 1.5M.
   function short(x) {
-    for (const [unit, letter] of [
-      [1e12, "T"],
-      [1e9, "G"],
-      [1e6, "M"],
-      [1e3, "k"],
-    ]) {
+    for (const [unit, letter] of LETTERS) {
       if (Math.abs(x) >= unit) return general(x / unit, 4) + letter;
     }
     return general(x, 4);
