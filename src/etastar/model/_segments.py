@@ -101,12 +101,10 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> Float[jax.Array, "
     array([1.    , 0.75  , 0.5625])
     """
     balance = _balance(modes, cells)
-    if cells.momentum is None:
-        powers, scales = _shares(modes, cells), None
-    else:
-        scales = _scales(cells)
-        powers = _moments(modes, cells, scales)
-    count, scale_moment = len(powers.start), modes.scale
+    plain = cells.momentum is None
+    scales = None if plain else _scales(cells)
+    powers = _shares(modes, cells) if plain else _moments(modes, cells, scales)
+    count, q = len(powers.start), modes.scale
 
     def advance(state, cell):
         loss, moments = state
@@ -117,15 +115,14 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> Float[jax.Array, "
             moment + sum(row[j] * moments[j] for j in range(count))
             for moment, row in zip(moments, decay, strict=True)
         ]
-        fed = noise + scale_moment * loss
+        fed = noise + q * loss
         base = before * fed
         # The loss at the end is part of the forcing: one linear equation for its rise.
         late = (after * slope[0]).sum()
-        known = free[0].sum() - loss + (base * (start[0] - slope[0])).sum()
+        known = free[0].sum() - loss + (base * (start[0] - slope[0])).sum() + fed * late
         # A gain of one or more is an LR so unstable that no loss at the end feeds itself.
-        gain = scale_moment * late
-        rise = (known + fed * late) / jnp.where(gain < 1.0, 1.0 - gain, jnp.nan)
-        bend = after * (fed + scale_moment * rise) - base
+        rise = known / jnp.where(q * late < 1.0, 1.0 - q * late, jnp.nan)
+        bend = after * (fed + q * rise) - base
         moved = [x + base * s + bend * w for x, s, w in zip(free, start, slope, strict=True)]
         if scale is not None:
             moved = [x / s for x, s in zip(moved, scale[1], strict=True)]

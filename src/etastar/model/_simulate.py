@@ -43,11 +43,6 @@ def simulate(
     sum_k lambda_k (w_k - w*_k)^2 + floor is the population's, not a batch's; the floor's part of
     the labels is drawn as noise of that variance, of the sample's random size as its features are.
 
-    Features are drawn with the kurtosis k and the scale moment q of the spectrum. Above k = 3 a
-    feature is a Gaussian times a random size, s^2 = 2 m - 1 with probability 1 / (4 m - 3), else
-    1/2, where E[s^4] = m = k / 3; a sample's shared size has that law with m = q. Below k = 3 it is
-    a random sign of variance ((3 - k) / 2)^(1/2) plus an independent Gaussian.
-
     Arguments:
         model: a LinearModel whose multiplicities are all 1 and whose batch size is whole.
         schedule: the LR of every update.
@@ -70,7 +65,8 @@ def simulate(
     (3, 2)
     """
     spectrum = _single_features(model)
-    batch, seeds = whole("batch_size", model.batch_size, 1), whole("seeds", seeds, 1)
+    law = (whole("batch_size", model.batch_size, 1), spectrum.kurtosis, spectrum.scale_moment)
+    seeds, key = whole("seeds", seeds, 1), jax.random.key(whole("seed", seed, 0))
     controls = Controls.make(model, schedule, momentum, None, velocity)
     asked = steps_asked(at, schedule.horizon)
     root = jnp.sqrt(jnp.asarray(spectrum.eigenvalue))
@@ -78,15 +74,15 @@ def simulate(
     error = jnp.broadcast_to(-jnp.sqrt(jnp.asarray(spectrum.target)), (seeds, len(root)))
     kept = None if average is None else WeightAverage.parse(average)
     state, losses = (error, jnp.zeros_like(error), error), np.empty((seeds, len(asked)))
-    moments = (float(spectrum.kurtosis), float(spectrum.scale_moment))
-    spread, key = (model.noise, spectrum.floor), jax.random.key(whole("seed", seed, 0))
     for first in range(0, int(asked.max()) + 1, _CHUNK):
         steps = first + np.arange(_CHUNK, dtype=np.float64)
         rate, _, mu = controls.at(steps)
         keep = np.zeros(_CHUNK) if kept is None else kept.kept(steps, schedule.horizon)
         keys = jax.random.split(jax.random.fold_in(key, first), _CHUNK)
         rates = _rates(rate, controls.velocity_at(steps))
-        state, before = _chunk(batch, moments, root, spread, state, keys, rates, mu, keep)
+        state, before = _chunk(
+            law, root, (model.noise, spectrum.floor), state, keys, rates, mu, keep
+        )
         here = (asked >= first) & (asked < first + _CHUNK)
         losses[:, here] = np.asarray(before).T[:, (asked[here] - first).astype(int)]
     return finite(losses + spectrum.floor, model.max_rate)
@@ -108,13 +104,20 @@ def _single_features(model: LinearModel) -> Spectrum:
 
 
 def _sizes(key, shape, fourth):
-    """Random sizes s with E[s^2] = 1 and E[s^4] = `fourth`."""
+    """Random sizes s with E[s^2] = 1 and E[s^4] = m, the `fourth`.
+
+    s^2 is 2 m - 1 with probability 1 / (4 m - 3), and else 1/2.
+    """
     rare = jax.random.uniform(key, shape) < 1.0 / (4.0 * fourth - 3.0)
     return jnp.sqrt(jnp.where(rare, 2.0 * fourth - 1.0, 0.5))
 
 
 def _features(key, shape, kurtosis):
-    """Independent features with mean 0, variance 1 and a kurtosis."""
+    """Independent features with mean 0, variance 1 and a kurtosis.
+
+    Above 3 a Gaussian times a random size. Below 3 a random sign of variance p plus a Gaussian of
+    variance 1 - p: the kurtosis is 3 - 2 p^2.
+    """
     z, other = jax.random.normal(key, shape), jax.random.fold_in(key, 1)
     if kurtosis > GAUSSIAN:
         return z * _sizes(other, shape, kurtosis / GAUSSIAN)
@@ -124,10 +127,10 @@ def _features(key, shape, kurtosis):
     return z
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _chunk(batch, moments, root, spread, state, keys, rates, momentum, kept):
-    kurtosis, scale_moment = moments
-    label, floor = spread
+@partial(jax.jit, static_argnums=0)
+def _chunk(law, root, noises, state, keys, rates, momentum, kept):
+    batch, kurtosis, scale_moment = law
+    label, floor = noises
 
     def update(state, step):
         error, velocity, mean = state
