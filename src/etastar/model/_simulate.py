@@ -69,9 +69,9 @@ def simulate(
     seeds, key = whole("seeds", seeds, 1), jax.random.key(whole("seed", seed, 0))
     controls = Controls.make(model, schedule, momentum, None, velocity)
     asked = steps_asked(at, schedule.horizon)
-    root = jnp.sqrt(jnp.asarray(spectrum.eigenvalue))
+    fixed = jnp.sqrt(jnp.asarray(spectrum.eigenvalue)), model.noise, spectrum.floor
     # Errors are kept in units of 1 / sqrt(lambda): the loss is then their squared norm.
-    error = jnp.broadcast_to(-jnp.sqrt(jnp.asarray(spectrum.target)), (seeds, len(root)))
+    error = jnp.broadcast_to(-jnp.sqrt(jnp.asarray(spectrum.target)), (seeds, len(fixed[0])))
     kept = None if average is None else WeightAverage.parse(average)
     state, losses = (error, jnp.zeros_like(error), error), np.empty((seeds, len(asked)))
     for first in range(0, int(asked.max()) + 1, _CHUNK):
@@ -80,9 +80,7 @@ def simulate(
         keep = np.zeros(_CHUNK) if kept is None else kept.kept(steps, schedule.horizon)
         keys = jax.random.split(jax.random.fold_in(key, first), _CHUNK)
         rates = _rates(rate, controls.velocity_at(steps))
-        state, before = _chunk(
-            law, root, (model.noise, spectrum.floor), state, keys, rates, mu, keep
-        )
+        state, before = _chunk(law, fixed, state, keys, rates, mu, keep)
         here = (asked >= first) & (asked < first + _CHUNK)
         losses[:, here] = np.asarray(before).T[:, (asked[here] - first).astype(int)]
     return finite(losses + spectrum.floor, model.max_rate)
@@ -128,9 +126,9 @@ def _features(key, shape, kurtosis):
 
 
 @partial(jax.jit, static_argnums=0)
-def _chunk(law, root, noises, state, keys, rates, momentum, kept):
+def _chunk(law, fixed, state, keys, rates, momentum, kept):
     batch, kurtosis, scale_moment = law
-    label, floor = noises
+    root, label, floor = fixed
 
     def update(state, step):
         error, velocity, mean = state
