@@ -96,7 +96,7 @@ def rows(horizons: list[int]) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--horizons", default="1e3,1e5", help="numbers of updates")
     horizons = [int(float(each)) for each in parser.parse_args().horizons.split(",")]
     head = ["phase", "$B$", "$k$", "$q$", "cap", "loss", "peak", "annealed", "theirs"]

@@ -51,8 +51,9 @@ class Modes(NamedTuple):
         """
         carries = (np.asarray(self.square) > 0) | (np.asarray(self.target) > 0)
         count = -(-(int(np.flatnonzero(carries)[-1]) + 1) // multiple) * multiple
-        cut = (jnp.asarray(each)[:count] for each in (self.eigenvalue, self.square, self.target))
-        return Modes(*cut, self.own, self.scale)
+        arrays = (self.eigenvalue, self.square, self.target)
+        eigenvalue, square, target = (jnp.asarray(each)[:count] for each in arrays)
+        return self._replace(eigenvalue=eigenvalue, square=square, target=target)
 
 
 @dataclass(frozen=True)
@@ -182,5 +183,5 @@ def modes_of(spectrum: Spectrum) -> Modes:
     square = np.append(spectrum.multiplicity * spectrum.eigenvalue**2, 0.0)
     target = np.append(spectrum.target, spectrum.floor)
     padding = (0, -len(eigenvalue) % _SHAPE)
-    columns = (np.pad(values, padding) for values in (eigenvalue, square, target))
-    return Modes(*columns, spectrum.own_noise, spectrum.scale_moment)
+    padded = Modes(*(np.pad(values, padding) for values in (eigenvalue, square, target)))
+    return padded._replace(own=spectrum.own_noise, scale=spectrum.scale_moment)
