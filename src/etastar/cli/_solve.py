@@ -121,10 +121,7 @@ def solve_command(
         "max_momentum": max_momentum,
     }
     with working("solving"):
-        if spectrum is None:
-            model, fitted = _power_law(capacity, source, noise, batch, features), None
-        else:
-            model, fitted = _measured(spectrum, noise, batch, features)
+        model, fitted = _task(capacity, source, spectrum, noise, batch, features)
         solution = _solved(model, steps, options)
     if plot is not None:
         from etastar.report import solution_page
@@ -138,18 +135,22 @@ def solve_command(
     show(solution_summary(model, solution, fitted))
 
 
-def _power_law(
+def _task(
     capacity: float | None,
     source: float | None,
+    spectrum: Path | None,
     noise: float,
     batch: float,
     features: int | None,
-) -> Model:
+) -> tuple[Model, SpectrumFit | None]:
+    """The model of two exponents, or of a measured spectrum with those fitted to it."""
     from etastar.model import PowerLaw
 
+    if spectrum is not None:
+        return _measured(spectrum, noise, batch, features)
     assert capacity is not None
     assert source is not None
-    return PowerLaw(capacity, source, noise, batch, features)
+    return PowerLaw(capacity, source, noise, batch, features), None
 
 
 def _measured(

@@ -92,8 +92,8 @@ def fit_spectrum(
 ) -> SpectrumFit:
     """Capacity and source exponent of a measured spectrum.
 
-    The modes are sorted by eigenvalue, and k counts them from 1 at the largest. They are put into
-    bins that are equally wide in log k. Capacity a and source s are slopes over the bins:
+    The modes are put into bins that are equally wide in log k, where k counts them from 1 at the
+    largest eigenvalue. Capacity a and source s are slopes over the bins:
 
         lambda_k ~ k^-a                                  least squares in the logarithms
         sum of target over one bin ~ lambda^s            quasi-likelihood of a mean (Gamma)
@@ -112,14 +112,12 @@ def fit_spectrum(
         target: lambda_k (w*_k)^2, the part of the loss before training on each mode, at least 0.
         noise: variance of the label noise, at least 0; only whether it is 0 matters.
         first: first mode to use; default the fourth root of their number, at least 2.
-        last: last mode to use; default the last before the eigenvalues are rounding errors, or fall
-            off as those of a finite matrix do.
+        last: last mode to use; default the one before rounding errors, or the end's steeper fall.
 
     Returns: a `SpectrumFit`.
-    Raises: InputError for arrays of unequal length, values out of range, fewer than 24 modes in the
-    range, a range that does not lie in the spectrum, or exponents out of range.
-    Source: power laws as in arXiv 2602.04774; quasi-likelihood of Wedderburn (1974), jackknife of
-    Quenouille and Tukey.
+    Raises: InputError for arrays of unequal length, values or exponents out of range, or fewer than
+    24 modes in the range.
+    Source: power laws of arXiv 2602.04774; quasi-likelihood of Wedderburn (1974).
 
     >>> k = np.arange(1.0, 2001.0)
     >>> fit = fit_spectrum(k**-1.5, k ** -(1.5 * 0.8 + 1))
@@ -135,17 +133,14 @@ def fit_spectrum(
     if not np.any(powers[begin - 1 : end] > 0):
         raise InputError("target holds no value above 0 in the range of modes that is used")
     boundary = 1.0 if noise != 0 else 3.0
+    fits = (
+        lambda kept: _capacity(values, edges, kept),
+        lambda kept: _source(values, powers, edges, kept),
+        lambda kept: fits[1](kept) - boundary + 1.0 / fits[0](kept),
+    )
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        capacity, capacity_ci = _estimate(lambda kept: _capacity(values, edges, kept), blocks)
-        source, source_ci = _estimate(lambda kept: _source(values, powers, edges, kept), blocks)
-        distance_ci = _estimate(
-            lambda kept: (
-                _source(values, powers, edges, kept)
-                - boundary
-                + 1.0 / _capacity(values, edges, kept)
-            ),
-            blocks,
-        )[1]
+        estimates = [_estimate(fit, blocks) for fit in fits]
+    (capacity, capacity_ci), (source, source_ci), (_, distance_ci) = estimates
     _check_exponents(capacity, source, begin, end)
     return SpectrumFit(capacity, source, capacity_ci, source_ci, distance_ci, (begin, end), noise)
 
