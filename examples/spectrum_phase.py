@@ -1,6 +1,6 @@
 """From the measured spectrum of a small network to its phase, held against a sweep of LRs.
 
-    python examples/spectrum_phase.py
+    python examples/spectrum_phase.py [--images N] [--out FOLDER]
 
 Two networks have random first layers that stay as they are, and a linear last layer that SGD trains
 on the squared error. The images are those of `etastar.train.drawing`. For each network the example
@@ -9,12 +9,13 @@ trains the last layer by SGD with linear decay: six base LRs, three horizons, th
 how the best base LR falls with the horizon, beside what the fitted exponents and the solvable model
 of the measured spectrum say. About a minute on one core.
 
-In `examples/spectrum_phase` it writes, for each network, `NAME.csv` (eigenvalue, target), which
-`etastar phase --spectrum` reads, and `NAME_sweep.csv` (horizon, lr, seed, loss, model).
+In the folder, by default `examples/spectrum_phase`, it writes, for each network, `NAME.csv`
+(eigenvalue, target), which `etastar phase --spectrum` reads, and `NAME_sweep.csv` (horizon, lr, seed, loss, model).
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
 from collections.abc import Callable
@@ -28,8 +29,7 @@ from etastar import InputError, parse_schedule
 from etastar.model import LinearModel, Spectrum, fit_spectrum, loss
 from etastar.train.drawing import draw
 
-OUT = Path(__file__).with_suffix("")
-IMAGES, SIZE, FEATURES = 20_000, 8, 1024
+SIZE, FEATURES = 8, 1024
 BATCH, LABEL_NOISE = 8, 0.25
 HORIZONS = (1000, 4000, 16_000)
 LATER = (16_000, 64_000, 256_000)
@@ -145,14 +145,14 @@ def best_peak(peaks: np.ndarray, losses: np.ndarray) -> float:
 
 def slope(horizons: tuple[int, ...], best: list[float]) -> float:
     """x where the best base LR falls as T^-x."""
-    return -float(np.polyfit(np.log(horizons), np.log(best), 1)[0])
+    return round(-float(np.polyfit(np.log(horizons), np.log(best), 1)[0]), 6) + 0.0
 
 
 def model_peak(model: LinearModel, horizon: int, peaks: np.ndarray) -> float:
     return best_peak(peaks, np.array([expected(model, horizon, float(each)) for each in peaks]))
 
 
-def sweep(name: str, of: Task, model: LinearModel) -> None:
+def sweep(name: str, of: Task, model: LinearModel, out: Path) -> None:
     """Train, print the best base LRs and their slopes, and write all losses."""
     peaks = model.max_rate * PARTS
     rows, measured, theory = ["horizon,lr,seed,loss,model"], [], []
@@ -178,14 +178,14 @@ def sweep(name: str, of: Task, model: LinearModel) -> None:
     for pair in pairwise(LATER):
         x = slope(pair, [model_peak(model, horizon, lower) for horizon in pair])
         print(f"  the model alone from {pair[0]:,} to {pair[1]:,} updates: x = {x:.2f}")
-    (OUT / f"{name}_sweep.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (out / f"{name}_sweep.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def example(name: str, of: Task) -> None:
+def example(name: str, of: Task, out: Path) -> None:
     noise = of.rest + LABEL_NOISE
     table = np.column_stack([of.eigenvalue, of.power])
     header = "eigenvalue,target"
-    np.savetxt(OUT / f"{name}.csv", table, "%.5e", delimiter=",", header=header, comments="")
+    np.savetxt(out / f"{name}.csv", table, "%.5e", delimiter=",", header=header, comments="")
     fit = fit_spectrum(of.eigenvalue, of.power, noise)
     low, high = fit.distance_ci
     print(f"{name}: label noise {noise:.3f}, of which the features cannot fit {of.rest:.3f}")
@@ -197,16 +197,21 @@ def example(name: str, of: Task) -> None:
         print(f"  {word} {value:.2f} (90%: {ends[0]:.2f} to {ends[1]:.2f})")
     doubt = "both phases are possible" if fit.undecided else f"{fit.phase.name} phase"
     print(f"  distance from the boundary {low:+.2f} to {high:+.2f}: {doubt}")
-    sweep(name, of, LinearModel(Spectrum(of.eigenvalue, of.power), noise, BATCH))
+    sweep(name, of, LinearModel(Spectrum(of.eigenvalue, of.power), noise, BATCH), out)
 
 
 def main() -> None:
     begin = time.perf_counter()
-    OUT.mkdir(exist_ok=True)
-    images, classes = draw((0, 0), 0, IMAGES, SIZE)
+    parser = argparse.ArgumentParser(description="From a measured spectrum to a phase.")
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    images, classes = draw((0, 0), 0, asked.images, SIZE)
     networks: tuple[tuple[Callable, Callable], ...] = ((dense, contrast), (pooled, sides))
     for network, target in networks:
-        example(target.__name__, task(network(images), target(images).astype(np.float64)))
+        of = task(network(images), target(images).astype(np.float64))
+        example(target.__name__, of, asked.out)
     # The class of the shape is hardly linear in random features: there is no source exponent.
     of = task(dense(images), np.where(classes < 5, 1.0, -1.0))
     try:

@@ -13,7 +13,7 @@ from etastar.model import Spectrum, SpectrumFit, fit_spectrum, read_spectrum
 
 FOLDER = Path(__file__).parents[2] / "examples" / "spectrum_phase"
 COLORS = ("accent", "amber", "indigo")
-LEFT, WIDTH, APART = 52, 152, 72
+LEFT, WIDTH, APART = 50, 150, 66
 
 
 def power(value: float) -> str:
