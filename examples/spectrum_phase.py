@@ -10,7 +10,8 @@ how the best base LR falls with the horizon, beside what the fitted exponents an
 of the measured spectrum say. About a minute on one core.
 
 In the folder, by default `examples/spectrum_phase`, it writes, for each network, `NAME.csv`
-(eigenvalue, target), which `etastar phase --spectrum` reads, and `NAME_sweep.csv` (horizon, lr, seed, loss, model).
+(eigenvalue, target), which `etastar phase --spectrum` reads, and `NAME_sweep.csv` (horizon, lr,
+seed, loss, model).
 """
 
 from __future__ import annotations

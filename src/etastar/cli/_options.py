@@ -127,16 +127,19 @@ Transient = Annotated[
         show_default=False,
     ),
 ]
-Capacity = Annotated[
-    float | None,
-    typer.Option(metavar="A", help="Capacity exponent a, eigenvalues k^-a.", show_default=False),
-]
-Source = Annotated[
-    float | None,
-    typer.Option(
-        metavar="S", help="Source exponent s, the noiseless loss ~ tau^-s.", show_default=False
-    ),
-]
+_CAPACITY = typer.Option(
+    "--capacity", metavar="A", help="Capacity exponent a, eigenvalues k^-a.", show_default=False
+)
+_SOURCE = typer.Option(
+    "--source",
+    metavar="S",
+    help="Source exponent s, the noiseless loss ~ tau^-s.",
+    show_default=False,
+)
+Capacity = Annotated[float, _CAPACITY]
+Source = Annotated[float, _SOURCE]
+CapacityOrSpectrum = Annotated[float | None, _CAPACITY]
+SourceOrSpectrum = Annotated[float | None, _SOURCE]
 Spectrum = Annotated[
     Path | None,
     typer.Option(

@@ -25,8 +25,8 @@ Noise = Annotated[
 
 
 def phase_command(
-    capacity: option.Capacity = None,
-    source: option.Source = None,
+    capacity: option.CapacityOrSpectrum = None,
+    source: option.SourceOrSpectrum = None,
     spectrum: option.Spectrum = None,
     noise: Noise = 1.0,
     as_json: option.AsJson = False,

@@ -77,8 +77,8 @@ Width = Annotated[str | None, typer.Option(metavar="N", help="Number of features
 def solve_command(
     noise: Noise,
     batch: Batch,
-    capacity: option.Capacity = None,
-    source: option.Source = None,
+    capacity: option.CapacityOrSpectrum = None,
+    source: option.SourceOrSpectrum = None,
     spectrum: option.Spectrum = None,
     horizon: Horizon = None,
     unit: option.CountUnit = "steps",
