@@ -7,6 +7,7 @@ answer at once.
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -314,6 +315,11 @@ def parsed_schedules(text: str, unit: Unit | None = None) -> Schedule | GroupSch
     except InputError as error:
         if ":" in text or not str(error).startswith("unknown schedule"):
             raise
+        if os.path.exists(text):
+            raise InputError(
+                f"{text}: is no schedule; give a schedule.json, or the folder that etastar plan"
+                " --out wrote"
+            ) from None
         raise InputError(f"{error}; nor is there a file or folder of this name") from None
 
 
