@@ -15,7 +15,7 @@ import pytest
 import etastar.law
 import etastar.planning
 from etastar import cli
-from etastar.integrations.torch import schedule_of
+from etastar._provenance import making, provenance
 from etastar.schedule import InputError, Schedule, parse_schedule
 
 SPEC = "cosine:peak=0.02,horizon=4000,warmup=20"
@@ -208,7 +208,16 @@ def test_plan_says_how_it_was_made(capsys, monkeypatch, planning, logs, tmp_path
     _, without, _ = run(capsys, "export", tmp_path / "plan", "--to", "megatron")
     assert with_it == without
     assert "--lr-decay-style WSD" in without
-    assert schedule_of(tmp_path / "plan" / "plan.json") == schedule_of(tmp_path / "plan")
+
+
+def test_a_training_reads_a_plan_with_its_provenance(tmp_path, plan_of):
+    torch = pytest.importorskip("torch")
+    from etastar.integrations.torch import ScheduledLR
+
+    with making(["etastar", "plan"]):
+        plan_of(provenance=provenance()).save(tmp_path)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    assert ScheduledLR(optimizer, tmp_path / "plan.json").schedule == plan_of().schedule
 
 
 def test_no_table_prints_the_knots_of_a_schedule(

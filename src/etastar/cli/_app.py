@@ -22,6 +22,7 @@ from . import (
     _plan,
     _robust,
     _solve,
+    _transfer,
     _watch,
 )
 from ._terminal import guarded
@@ -40,6 +41,8 @@ COMMANDS = {
     "backtest": (_backtest.backtest_command, _backtest.EXAMPLES),
     "solve": (_solve.solve_command, _solve.EXAMPLES),
     "phase": (_phase.phase_command, _phase.EXAMPLES),
+    "transfer": (_transfer.transfer_command, _transfer.EXAMPLES),
+    "compute": (_transfer.compute_command, _transfer.COMPUTE_EXAMPLES),
     "robust": (_robust.robust_command, _robust.EXAMPLES),
     "export": (_export.export_command, _export.EXAMPLES),
     "pilot": (_pilot.pilot_command, _pilot.EXAMPLES),

@@ -11,6 +11,10 @@ from etastar._checks import above
 class Phase:
     """Exponents of the optimal schedule as the horizon T grows; all are without a unit.
 
+    The benchmarks are the best constant LR ~ T^-(s / (1 + s)) and the best power law, which both
+    lose as T^-(s / (1 + s)) with label noise; without it a constant LR at the cap as
+    T^-min(s, 2 - 1/a).
+
     Attributes:
         name: easy or hard.
         xi: the peak LR falls as T^-xi.
@@ -21,6 +25,10 @@ class Phase:
         momentum_loss_exponent: that of the loss where momentum is optimised too.
         momentum_log_exponent: the most that momentum gains there is (log T)^-momentum_log_exponent.
         velocity_loss_exponent: that of the loss where the velocity has an LR of its own.
+        constant_xi: the best constant LR falls as T^-constant_xi.
+        constant_loss_exponent: the loss at the best constant LR falls as T^-constant_loss_exponent,
+            and so does that at the best power law T^-x t^-chi.
+        power_chi: the chi of a power law that falls as the best constant LR does, with x = 0.
     """
 
     name: str
@@ -32,6 +40,9 @@ class Phase:
     momentum_loss_exponent: float
     momentum_log_exponent: float
     velocity_loss_exponent: float
+    constant_xi: float
+    constant_loss_exponent: float
+    power_chi: float
 
 
 def phase(capacity: float, source: float, noise: bool = True) -> Phase:
@@ -85,11 +96,12 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
         annealed = (1.0 - inverse) / (2.0 - inverse)
         power, logarithm = min(source, boundary), source if source < boundary else 0.0
         reached = far if distance < 0 else power
-        edge = source - boundary
-        return Phase(name, 0.0, delta, power, annealed, edge, power, logarithm, reached)
-    total = source + inverse
+        edge, even = source - boundary, (0.0, min(source, 2.0 - inverse), 0.0)
+        return Phase(name, 0.0, delta, power, annealed, edge, power, logarithm, reached, *even)
+    total, even = source + inverse, (source / (1.0 + source),) * 3
     power = source / total
     if distance >= 0:
-        return Phase("easy", distance / total, delta, power, 0.0, distance, power, 0.0, power)
+        xi = distance / total
+        return Phase("easy", xi, delta, power, 0.0, distance, power, 0.0, power, *even)
     annealed, reached = -distance / (2.0 - inverse), min(far, power)
-    return Phase("hard", 0.0, delta, source, annealed, distance, source, source, reached)
+    return Phase("hard", 0.0, delta, source, annealed, distance, source, source, reached, *even)

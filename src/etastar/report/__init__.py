@@ -8,7 +8,8 @@ Where to change what is shown:
   skeleton: `_page.py`, the part that moves: `_explorer.py` and the scripts in `browser/`;
 - what another command shows, table, figure and page: the file named after what it shows
   (`_backtest.py`, `_forecast.py`, `_phase.py`, `_pilot.py`, `_robust.py`, `_runs.py`,
-  `_solution.py`, `_watch.py`); what their pages share, from the title to the foot: `_frame.py`;
+  `_solution.py`, `_transfer.py`, `_watch.py`); what their pages share, from the title to the
+  foot: `_frame.py`;
 - what a result shows in a notebook, and the figure of its `plot()`: the function `shown` in
   `_schedule.py`, `_law.py`, `_plan_notebook.py` and `_solution.py`; how that becomes HTML
   `_notebook.py`, an SVG drawing `_sketch.py`, a plotly figure `_plotly.py`;
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from ._robust import robust_figure, robust_page, robust_summary
     from ._runs import runs_figure, runs_summary
     from ._solution import solution_figure, solution_page, solution_summary
+    from ._transfer import allocation_summary, transfer_summary
     from ._watch import watch_view
 
 # Each is imported when it is first used: a table in the terminal must not wait for plotly, which
 # only the page, its figures and the functions that return a figure import.
 _FILES = {
     "LiveSweep": "_pilot",
+    "allocation_summary": "_transfer",
     "backtest_figure": "_backtest",
     "backtest_page": "_backtest",
     "backtest_summary": "_backtest",
@@ -61,12 +64,14 @@ _FILES = {
     "solution_summary": "_solution",
     "sweep_page": "_pilot",
     "sweep_summary": "_pilot",
+    "transfer_summary": "_transfer",
     "watch_view": "_watch",
     "write_plan": "_plan_page",
 }
 
 __all__ = [
     "LiveSweep",
+    "allocation_summary",
     "backtest_figure",
     "backtest_page",
     "backtest_summary",
@@ -90,6 +95,7 @@ __all__ = [
     "solution_summary",
     "sweep_page",
     "sweep_summary",
+    "transfer_summary",
     "watch_view",
     "write_plan",
 ]
