@@ -454,6 +454,9 @@ def test_bad_sources_are_one_line_and_exit_2(capsys, tmp_path, logs):
     [
         (["--schedule", "cosine:peak=1"], ["horizon"]),
         (["--schedule", "no/such.json"], ["no/such.json"]),
+        (["--schedule", "pilots"], ["unknown schedule 'pilots'", "nor is there a file or folder"]),
+        (["--schedule", __file__], ["test_cli.py: is no schedule; give a schedule.json"]),
+        (["--schedule", str(Path(__file__).parent)], ["this folder has no schedule.json"]),
         (["--schedule", SPEC, "--at", "4001"], ["--at 4001", "beyond the horizon"]),
         (["--schedule", SPEC, "--at", "1,,2"], ["--at ''"]),
         (["--schedule", SPEC, "--at", "-1"], ["--at"]),

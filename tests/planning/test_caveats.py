@@ -32,6 +32,19 @@ def test_a_horizon_beyond_eight_times_the_longest_pilot_is_far(law, pilots, hori
     assert said(evidence(law, pilots, horizon), "times the longest pilot") == far
 
 
+@pytest.mark.parametrize(("horizon", "short"), [(3999, True), (4000, False)])
+def test_a_horizon_below_the_longest_pilot_is_short(law, pilots, horizon, short):
+    words = "is shorter than the longest pilot (4,000 steps)"
+    assert said(evidence(law, pilots, horizon), words) == short
+
+
+def test_a_diverged_run_is_said_once(law, pilots):
+    lost = replace(pilots[0], metadata={**pilots[0].metadata, "diverged": True})
+    told = replace(law, caveats=(f"{lost.name}: diverged, left out of the fit",))
+    lines = caveats_of(evidence(told, [lost, *pilots[1:]], 8000))
+    assert lines == [f"runs that diverged are left out of the fit: {lost.name}"]
+
+
 @pytest.mark.parametrize(("count", "few"), [(3, True), (4, False)])
 def test_fewer_than_four_pilots_are_few(pilots, count, few):
     runs = pilots[2 : 2 + count]

@@ -209,7 +209,9 @@ def test_the_lines_of_the_guide_make_a_plan_from_offline_runs(
     # In a process of its own, as the client keeps the folder that it first ran in.
     script = blocks_of("trackers.md", "Weights & Biases", "python")[0]
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-    (line,) = (line for line in lines_of("trackers.md", "Weights & Biases") if " wandb " in line)
+    lines = [line for line in lines_of("trackers.md", "Weights & Biases") if " wandb " in line]
+    line, named = lines
+    assert "--loss eval/nll --lr optimizer/lr" in named
     capsys.readouterr()
     with pytest.raises(SystemExit) as stopped:
         main([*shlex.split(line)[1:], "--json"])

@@ -7,6 +7,7 @@ answer at once.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -323,9 +324,19 @@ def parsed_schedules(text: str, unit: Unit | None = None) -> Schedule | GroupSch
     if (file := schedule_file(text)) is not None:
         return load_schedules(file)
     told = Unit() if unit is None else unit
-    return parse_schedule(
-        text, unit=told.name, batch_size=told.batch_size, epoch_size=told.epoch_size
-    )
+    try:
+        return parse_schedule(
+            text, unit=told.name, batch_size=told.batch_size, epoch_size=told.epoch_size
+        )
+    except InputError as error:
+        if ":" in text or not str(error).startswith("unknown schedule"):
+            raise
+        if os.path.exists(text):
+            raise InputError(
+                f"{text}: is no schedule; give a schedule.json, or the folder that etastar plan"
+                " --out wrote"
+            ) from None
+        raise InputError(f"{error}; nor is there a file or folder of this name") from None
 
 
 def schedule_file(text: str) -> Path | None:
@@ -343,7 +354,15 @@ def schedule_file(text: str) -> Path | None:
         folder = is_folder(Path(text).expanduser())
     except (InputError, OSError, ValueError):  # a spec is no path
         folder = False
-    return Path(text) / "schedule.json" if folder else None
+    if not folder:
+        return None
+    file = Path(text) / "schedule.json"
+    if not is_file(file):
+        raise InputError(
+            f"{text}: this folder has no schedule.json; give the folder that etastar plan --out"
+            " wrote, a schedule.json, or a spec such as cosine:peak=1e-3,horizon=40000"
+        )
+    return file
 
 
 def read_logs(

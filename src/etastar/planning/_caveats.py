@@ -65,7 +65,10 @@ class Evidence:
 def caveats_of(evidence: Evidence) -> list[str]:
     """All caveats of a plan, the most important first; no line twice."""
     lines = [line for check in CHECKS for line in check(evidence)]
-    return list(dict.fromkeys([*lines, *evidence.law.caveats]))
+    # One line says of all diverged runs what the law says of each.
+    said = {f"{run.name}: diverged, left out of the fit" for run in evidence.runs}
+    lines += [line for line in evidence.law.caveats if line not in said]
+    return list(dict.fromkeys(lines))
 
 
 def _far(evidence: Evidence) -> Iterator[str]:
@@ -85,6 +88,11 @@ def _far(evidence: Evidence) -> Iterator[str]:
         yield (
             f"the horizon is {reach:.1f} times the longest pilot: forecasts were checked only to "
             f"twice it; a pilot of {horizon / FAR:.0f} steps would make the plan safer"
+        )
+    elif reach < 1 and evidence.limits.past is None:
+        yield (
+            f"the horizon {horizon:,} is shorter than the longest pilot"
+            f" ({evidence.law.steps_fitted:,.0f} steps): it should be the length of the long run"
         )
 
 

@@ -86,6 +86,10 @@ LOSS = (
     "train_loss_epoch",
     "total_loss",
 )
+OF_VALIDATION = {"val", "valid", "validation", "eval", "test", "dev", "heldout"}
+OF_LOSS = {"loss", "nll", "ce", "xent", "entropy", "bpb", "bpc", "mse", "rmse", "mae", "ppl"}
+OF_LOSS |= {"perplexity", "error"}
+"""Words that a validation loss has in its name, one of each, where it is none of `LOSS`."""
 HORIZON = (
     "horizon",
     "max_steps",
@@ -287,6 +291,28 @@ def loss_column(table: LogTable, given: str | None, step: str) -> tuple[str, str
         f"{table.path}: {found[0]} has only {counts[found[0]]} points, so {best} is taken as the"
         " loss"
     )
+
+
+def passed_over(table: LogTable, taken: str) -> str | None:
+    """What looks like a validation loss of an unusual name, where a training loss is taken."""
+    if not {"train", "training"} & {*ordinary(taken).split("_")}:
+        return None
+    words = {name: {*ordinary(name).split("_")} for name in table.frame.columns}
+    return next((name for name in words if _sounds_like_validation(words[name])), None)
+
+
+def _sounds_like_validation(words: set[str]) -> bool:
+    return bool(words & OF_VALIDATION and words & OF_LOSS)
+
+
+def likely_rates(table: LogTable) -> str:
+    """For the end of a message: the columns that may be the LR, though no usual name is theirs."""
+    found = [
+        name
+        for name in table.frame.columns
+        if re.search(r"(^|_)(lr|learning_rate)(_|$)", ordinary(name))
+    ]
+    return f"; the LR may be {' or '.join(map(repr, found[:MOST_NEAR]))}" if found else ""
 
 
 def rate_column(table: LogTable, given: str | None) -> tuple[str | None, str | None]:

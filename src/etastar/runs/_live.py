@@ -76,7 +76,7 @@ def live_log(base: str | os.PathLike[str]) -> Path | None:
                 found += [source.path for source in find_logs(base)]
     if len(found) > 1:
         names = ", ".join(path.relative_to(base.parent).as_posix() for path in found)
-        raise InputError(f"{base.parent}: several logs ({names}); a run writes one")
+        raise InputError(f"{base.parent}: several logs ({names}); name that of the run")
     return found[0] if found else None
 
 

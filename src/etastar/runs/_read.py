@@ -231,6 +231,9 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
         "loss_column": log.loss_column,
         "diverged": diverged,
     }
+    other = None if options.loss else _columns.passed_over(log.table, log.loss_column)
+    if other is not None:
+        metadata["passed_over"] = other
     if diverged and len(lost):
         metadata["not_finite"] = (float(lost[0]), float(lost[-1]))
     return Run(
@@ -367,7 +370,7 @@ def _schedule(
         raise InputError(
             f"{source.path}: its schedule is unknown; declare it in the schedule column of a"
             f" runs.csv beside it, log an lr column (or name it with {option('lr')}), or give"
-            f" {option('schedule', 'SPEC')}"
+            f" {option('schedule', 'SPEC')}{_columns.likely_rates(log.table)}"
         )
     told = (row.unit if row else None) or options.unit
     horizon = row.horizon if row and row.horizon is not None else options.horizon

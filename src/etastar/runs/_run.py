@@ -89,7 +89,8 @@ class Run:
         momentum: heavy-ball coefficient or Adam's first beta, in [0, 1); None if unknown.
         metadata: anything else; `read_runs` puts `file`, `loss_column` and the other columns of
             `runs.csv` here, and `diverged`; where the log ends with losses that are not finite,
-            `not_finite` holds the steps of the first and the last of these.
+            `not_finite` holds the steps of the first and the last of these; where a training loss
+            was taken, `passed_over` names the column that may be the validation loss.
         caveats: one line each: what was left out or doubted on reading.
 
     Raises:

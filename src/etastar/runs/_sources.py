@@ -36,6 +36,9 @@ DEPTH = 4
 
 DATABASES = (".db", ".sqlite", ".sqlite3")
 
+OF_PLAN = ("schedule.json", "plan.json", "report.html")
+"""What `etastar plan --out` writes."""
+
 _LogsIn = Callable[[Path], list[Path]]
 
 Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -184,13 +187,25 @@ def _expanded(path: Path, folders: _Folders, patterns: Sequence[str]) -> list[So
             printed = functools.partial(_printed_in, patterns=patterns)
             sources = _in_folder(folder, folders, printed, listed_only=listed_only)
         if not sources:
+            _refuse_plan(path, folder)
             raise InputError(
                 f"{path}: no logs in it; logs end in {' '.join(SUFFIXES)}, are named as trainers"
                 f" and trackers name them (trainer_state.json, {PREFIX}..., *.wandb), or are texts"
                 " with the lines of a known tool"
             )
         return sources
+    if path.name in OF_PLAN:
+        _refuse_plan(path, path.parent)
     return _of_file(run_folder_of(path) or path, folders)
+
+
+def _refuse_plan(path: Path, folder: Path) -> None:
+    """Raises: InputError where a plan is named in place of the logs that it was made from."""
+    if all(is_file(folder / name) for name in OF_PLAN[:2]):
+        raise InputError(
+            f"{path}: is a plan, and no log; name the logs of the runs, such as the folder that"
+            " the plan was made from"
+        )
 
 
 def _of_file(path: Path, folders: _Folders) -> list[Source]:
@@ -311,7 +326,9 @@ def _printed_in(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(filter(is_folder, entries(folder)), key=_natural)
+    """By name, links last: of two names of a folder its own is the one to print."""
+    inner = filter(is_folder, entries(folder))
+    return sorted(inner, key=lambda path: (path.is_symlink(), _natural(path)))
 
 
 def _natural(path: Path | str) -> list[tuple[int, int, str]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from etastar._errors import option
+
 from ._run import Run
 
 VALIDATION = ("val", "valid", "eval")
@@ -23,8 +25,9 @@ def check_together(runs: Sequence[Run], *, sees_batch: bool = False) -> list[str
     """What makes runs hard to compare in one fit: a caveat each, none where all is well.
 
     Looks for different or partly unknown batch sizes and momenta, validation losses beside training
-    losses, runs that diverged, one curve given twice, and losses that are probably none: that keep
-    one value, rise throughout, or do not depend on the LR.
+    losses, training losses where the logs have a validation loss of an unusual name, runs that
+    diverged, one curve given twice, and losses that are probably none: that keep one value, rise
+    throughout, or do not depend on the LR.
 
     Arguments:
         runs: what `read_runs` returned, in any number.
@@ -47,6 +50,7 @@ def check_together(runs: Sequence[Run], *, sees_batch: bool = False) -> list[str
         *([] if known else sizes),
         *_differ(good, "momentum", lambda run: run.momentum),
         *_differ(good, "kind of loss", _kind),
+        *_training(good),
         *_no_losses(good),
         *_independent(good),
     ]
@@ -80,6 +84,20 @@ def _kind(run: Run) -> object:
     if any(word in column for word in VALIDATION):
         return "validation"
     return "training" if "train" in column else None
+
+
+def _training(runs: Sequence[Run]) -> list[str]:
+    """Training losses that were taken although the logs seem to have a validation loss."""
+    others = sorted({str(run.metadata.get("passed_over", "")) for run in runs} - {""})
+    taken = sorted(
+        {str(run.metadata["loss_column"]) for run in runs if "passed_over" in run.metadata}
+    )
+    if not others:
+        return []
+    return [
+        f"the loss is {_names(taken)}, a training loss, but the logs have {_names(others)} too: for"
+        f" a plan by a validation loss give {option('loss', others[0])}"
+    ]
 
 
 def _no_losses(runs: Sequence[Run]) -> list[str]:
