@@ -1,10 +1,11 @@
-"""The notebook of the examples goes from logs to a scheduler."""
+"""The notebook of the examples runs, and the files of the spectra are those of their page."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -44,3 +45,27 @@ def test_the_notebook_runs_and_shows_its_results():
     assert "application/vnd.plotly.v1+json" in shown["plan.plot()"]
     assert "after the warmup: 0.00" in notebook.cells[-2].outputs[0].text
     assert len(json.dumps(notebook)) < LIGHT
+
+
+@pytest.mark.parametrize(("name", "phase"), [("contrast", "easy"), ("sides", "hard")])
+def test_the_spectra_of_the_example_have_the_exponents_that_its_page_says(name, phase):
+    from etastar.model import fit_spectrum, read_spectrum
+
+    found = read_spectrum(EXAMPLES / "spectrum_phase" / f"{name}.csv")
+    fit = fit_spectrum(found.eigenvalue, found.target)
+    assert fit.phase.name == phase
+    assert not fit.undecided
+    page = EXAMPLES.parent / "docs" / "guides" / "spectrum.md"
+    text = page.read_text(encoding="utf-8")
+    for value, (low, high) in ((fit.capacity, fit.capacity_ci), (fit.source, fit.source_ci)):
+        assert f"{value:.2f} ({low:.2f} to {high:.2f})" in text
+
+
+def test_the_best_rate_of_the_example_follows_the_model_in_its_sweep():
+    """Below the largest stable LR every recorded run ended near the model of its spectrum."""
+    for name in ("contrast", "sides"):
+        path = EXAMPLES / "spectrum_phase" / f"{name}_sweep.csv"
+        rows = np.genfromtxt(path, delimiter=",", names=True)
+        stable = rows[rows["lr"] < 0.9 * rows["lr"].max()]
+        assert len(stable) == 45
+        assert np.abs(np.log(stable["loss"] / stable["model"])).max() < 0.35
