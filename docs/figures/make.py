@@ -2,9 +2,9 @@
 
     python docs/figures/make.py [NAME ...] [--screenshots]
 
-writes `docs/figures/use_NAME.svg` for each drawing of `diagrams.py` and `charts.py`, or for those
-that are named; about a minute for all. `--screenshots` takes those of a report, of a notebook and
-of `etastar app` in their place; it needs playwright, Pillow and Chromium.
+writes `docs/figures/use_NAME.svg` for each drawing of `diagrams.py`, `charts.py` and `spectrum.py`,
+or for those that are named; about a minute for all. `--screenshots` takes those of a report, of a
+notebook and of `etastar app` in their place; it needs playwright, Pillow and Chromium.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import charts
 import diagrams
+import spectrum
 
 FOLDER = Path(__file__).parent
 MADE = {
@@ -25,7 +26,7 @@ MADE = {
         diagrams.pytorch, diagrams.optax, diagrams.transformers, diagrams.lightning, diagrams.keras,
         charts.index, charts.words, charts.shapes, charts.groups, charts.export, charts.plan,
         charts.bundled,
-        charts.watch, charts.first_plan, charts.designed, charts.affordable,
+        charts.watch, charts.first_plan, charts.designed, charts.affordable, spectrum.spectrum,
     )
 }  # fmt: skip
 

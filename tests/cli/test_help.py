@@ -14,7 +14,9 @@ from etastar.cli._app import COMMANDS, app
 from tests.cli.test_cli import run
 from tests.helpers.plans import make_plan
 
-PILOTS = Path(__file__).parents[2] / "examples" / "gpt" / "pilots"
+EXAMPLE_FILES = Path(__file__).parents[2] / "examples"
+PILOTS = EXAMPLE_FILES / "gpt" / "pilots"
+SPECTRUM = EXAMPLE_FILES / "spectrum_phase" / "contrast.csv"
 EXAMPLES = [example for _, examples in COMMANDS.values() for example in examples]
 # They wait for what happens next, or run a training of one's own.
 ENDLESS = ("etastar app", "etastar watch run.csv", "etastar pilot --horizon 40k --budget 60k -- ")
@@ -57,6 +59,7 @@ def in_folder(capsys, monkeypatch, folder: Path, example: str) -> None:
 
 @pytest.mark.parametrize("example", [each for each in EXAMPLES if each.startswith(QUICK)])
 def test_quick_examples_run(capsys, monkeypatch, tmp_path, example):
+    shutil.copy(SPECTRUM, tmp_path / "spectrum.csv")
     in_folder(capsys, monkeypatch, tmp_path, example)
 
 
@@ -67,6 +70,7 @@ def folder(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("newcomer")
     shutil.copytree(PILOTS, folder / "pilots")
+    shutil.copy(SPECTRUM, folder / "spectrum.csv")
     write_plan(make_plan(), folder / "plan")
     return folder
 

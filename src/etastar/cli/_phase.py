@@ -16,6 +16,7 @@ from ._terminal import print_json, show
 EXAMPLES = (
     "etastar phase --capacity 1.5 --source 0.5",
     "etastar phase --capacity 1.5 --source 0.2 --noise 0 --plot phase.html",
+    "etastar phase --spectrum spectrum.csv",
 )
 
 Noise = Annotated[
@@ -24,21 +25,29 @@ Noise = Annotated[
 
 
 def phase_command(
-    capacity: option.Capacity,
-    source: option.Source,
+    capacity: option.CapacityOrSpectrum = None,
+    source: option.SourceOrSpectrum = None,
+    spectrum: option.Spectrum = None,
     noise: Noise = 1.0,
     as_json: option.AsJson = False,
     plot: option.Plot = None,
 ) -> None:
     """Say whether a task is easy or hard, and the exponents of its optimal schedule."""
     option.check_plot(plot)
+    option.check_task(capacity, source, spectrum)
     from etastar import model
     from etastar.report import phase_page, phase_summary
 
+    fitted = None
+    if spectrum is not None:
+        fitted = option.fitted_spectrum(spectrum, model.read_spectrum(spectrum), noise)
+        capacity, source = fitted.capacity, fitted.source
+    assert capacity is not None
+    assert source is not None
     found = model.phase(capacity, source, noise > 0)
     if plot is not None:
-        write_text(plot, phase_page(capacity, source, noise > 0, provenance()))
+        write_text(plot, phase_page(capacity, source, noise > 0, provenance(), fitted))
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | ({} if fitted is None else option.measured(fitted)))
     else:
-        show(phase_summary(found))
+        show(phase_summary(found, fitted))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import provenance
 
 from . import _options as option
-from ._terminal import print_json, show, working
+from ._terminal import note, print_json, show, working
 
 if TYPE_CHECKING:
     from etastar.control import Solution
-    from etastar.model import PowerLaw
+    from etastar.model import Model, Phase, SpectrumFit
 
 EXAMPLES = (
     "etastar solve --capacity 1.5 --source 0.5 --noise 1 --batch 8 --horizon 10k",
     "etastar solve --capacity 2 --source 1 --noise 1 --batch 4 --horizon 1M --plot a.html",
+    "etastar solve --spectrum spectrum.csv --noise 0.1 --batch 8 --horizon 10k",
 )
 
 REPORTED = ("constant", "power", "linear", "cosine", "wsd")
@@ -72,10 +75,11 @@ Width = Annotated[str | None, typer.Option(metavar="N", help="Number of features
 
 
 def solve_command(
-    capacity: option.Capacity,
-    source: option.Source,
     noise: Noise,
     batch: Batch,
+    capacity: option.CapacityOrSpectrum = None,
+    source: option.SourceOrSpectrum = None,
+    spectrum: option.Spectrum = None,
     horizon: Horizon = None,
     unit: option.CountUnit = "steps",
     epoch_size: option.EpochSize = None,
@@ -93,8 +97,9 @@ def solve_command(
     as_json: option.AsJson = False,
     plot: option.Plot = None,
 ) -> None:
-    """Solve for the optimal schedule of a power-law random feature model."""
+    """Solve for the optimal schedule of the solvable model: a power law or a measured spectrum."""
     option.check_plot(plot)
+    option.check_task(capacity, source, spectrum)
     # Steps need no batch size, which may be infinite.
     counted = option.unit_of(unit, None if unit == "steps" else batch, epoch_size)
     steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
@@ -116,23 +121,62 @@ def solve_command(
         "max_momentum": max_momentum,
     }
     with working("solving"):
-        from etastar.model import PowerLaw
-
-        model = PowerLaw(capacity, source, noise, batch, features)
+        model, fitted = _task(capacity, source, spectrum, noise, batch, features)
         solution = _solved(model, steps, options)
     if plot is not None:
         from etastar.report import solution_page
 
-        write_text(plot, solution_page(model, solution, provenance()))
+        write_text(plot, solution_page(model, solution, provenance(), fitted))
     if as_json:
-        print_json(_document(model, solution))
+        print_json(_document(model, solution, fitted))
         return
     from etastar.report import solution_summary
 
-    show(solution_summary(model, solution))
+    show(solution_summary(model, solution, fitted))
 
 
-def _solved(model: PowerLaw, steps: int | None, options: dict[str, Any]) -> Solution:
+def _task(
+    capacity: float | None,
+    source: float | None,
+    spectrum: Path | None,
+    noise: float,
+    batch: float,
+    features: int | None,
+) -> tuple[Model, SpectrumFit | None]:
+    """The model of two exponents, or of a measured spectrum with those fitted to it."""
+    from etastar.model import PowerLaw
+
+    if spectrum is not None:
+        return _measured(spectrum, noise, batch, features)
+    assert capacity is not None
+    assert source is not None
+    return PowerLaw(capacity, source, noise, batch, features), None
+
+
+def _measured(
+    path: Path, noise: float, batch: float, features: int | None
+) -> tuple[Model, SpectrumFit | None]:
+    """The model of a measured spectrum, and its exponents where it has some.
+
+    The optimum does not need them: a spectrum that is no power law is solved all the same.
+    """
+    from etastar.model import LinearModel, read_spectrum
+
+    if features is not None:
+        raise InputError(
+            "--width cuts a power law: with --spectrum, leave it out and give a file with as many"
+            " modes as there are features"
+        )
+    spectrum = read_spectrum(path)
+    model = LinearModel(spectrum, noise, batch)
+    try:
+        return model, option.fitted_spectrum(path, spectrum, noise)
+    except InputError as error:
+        note([f"no exponents and no phase: {error}"])
+        return model, None
+
+
+def _solved(model: Model, steps: int | None, options: dict[str, Any]) -> Solution:
     from etastar import control
 
     if options["controls"] == "lr":
@@ -141,7 +185,9 @@ def _solved(model: PowerLaw, steps: int | None, options: dict[str, Any]) -> Solu
     return control.solve(model, steps, **options)
 
 
-def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
+def _document(
+    model: Model, solution: Solution, fitted: SpectrumFit | None = None
+) -> dict[str, Any]:
     """What `--json` prints.
 
     Keys: `phase {name, xi, delta, loss_exponent}`, or with momentum `phase {name, loss_exponent,
@@ -149,27 +195,14 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
     spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
     `seconds`, for the LR alone without compilation; and `velocity`, `momentum` and `batch_size`,
-    schedules like the first, where they were optimised.
+    schedules like the first, where they were optimised. With --spectrum `phase` is null where the
+    spectrum has no exponents, and else `spectrum` has them with their intervals.
     """
-    from etastar.model import phase
+    from etastar.model import phase_of
 
-    exponents = phase(model.capacity, model.source, model.noise > 0)
-    named: dict[str, Any] = {
-        "name": exponents.name,
-        "xi": exponents.xi,
-        "delta": exponents.delta,
-        "loss_exponent": exponents.loss_exponent,
-    }
-    if solution.momentum is not None:
-        named = {
-            "name": exponents.name,
-            "loss_exponent": exponents.momentum_loss_exponent,
-            "log_exponent": exponents.momentum_log_exponent,
-        }
-    if solution.velocity is not None:
-        named |= {"loss_exponent": exponents.velocity_loss_exponent, "log_exponent": 0.0}
+    exponents = phase_of(model, fitted)
     document = {
-        "phase": named,
+        "phase": None if exponents is None else _named(exponents, solution),
         "loss": solution.loss,
         "schedule": solution.schedule.to_dict(),
         "baselines": {
@@ -184,4 +217,25 @@ def _document(model: PowerLaw, solution: Solution) -> dict[str, Any]:
         schedule = getattr(solution, name)
         if schedule is not None:
             document[name] = schedule.to_dict()
+    if fitted is not None:
+        document["spectrum"] = option.measured(fitted)
     return document
+
+
+def _named(exponents: Phase, solution: Solution) -> dict[str, Any]:
+    """The phase, and the exponents that hold for the controls that were optimised."""
+    named: dict[str, Any] = {
+        "name": exponents.name,
+        "xi": exponents.xi,
+        "delta": exponents.delta,
+        "loss_exponent": exponents.loss_exponent,
+    }
+    if solution.momentum is not None:
+        named = {
+            "name": exponents.name,
+            "loss_exponent": exponents.momentum_loss_exponent,
+            "log_exponent": exponents.momentum_log_exponent,
+        }
+    if solution.velocity is not None:
+        named |= {"loss_exponent": exponents.velocity_loss_exponent, "log_exponent": 0.0}
+    return named

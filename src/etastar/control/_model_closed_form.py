@@ -39,10 +39,11 @@ def closed_form(model: Model, horizon: int) -> Member:
     With tau the intrinsic time of the run, u what of it is still to go, n the noise that acts and
 
         K(u) = sum_k lambda_k^2 exp(-2 lambda_k u)
-        g(eta) = (1/B) sum_k eta lambda_k / (2 - eta lambda_k (1 + 1/B))
+        g(eta) = (q/B) sum_k eta lambda_k / (2 - eta lambda_k (1 + h/B))
 
     it minimises bias(tau) + (1/B) int_0^tau eta / (1 - g(eta)) K(u) n du over eta(u) and tau, where
-    n = sigma^2 + bias(tau - u) and int_0^tau du / eta = T. At a given tau, pointwise,
+    n = sigma^2 + q bias(tau - u) and int_0^tau du / eta = T; h and q are those of `Spectrum`. At a
+    given tau, pointwise,
 
         eta^2 d/d eta [eta / (1 - g(eta))] = nu B / (K(u) n),  eta at most the cap
 
@@ -111,6 +112,7 @@ class _Problem(NamedTuple):
     cap: float
     noise: float
     batch: float
+    scale: float
     unit: float
     bias: _Tabulated
     kernel: _Tabulated
@@ -127,7 +129,8 @@ class _Problem(NamedTuple):
         logs = [np.log(np.maximum(f(time), 1e-300)) for f in (spectrum.bias, spectrum.kernel)]
         bias, kernel = (_Tabulated(0.0, place[1], log) for log in logs)
         rate, cost = _responses(spectrum, batch, cap)
-        return cls(horizon, cap, model.noise, batch, unit, bias, kernel, rate, cost)
+        scale = spectrum.scale_moment
+        return cls(horizon, cap, model.noise, batch, scale, unit, bias, kernel, rate, cost)
 
     def profile(self, logit: float) -> _Profile:
         """The best rates at the intrinsic time cap T / (1 + exp(-logit))."""
@@ -138,7 +141,7 @@ class _Problem(NamedTuple):
         def at(u: Array) -> Array:
             return np.log1p(np.maximum(u, 0.0) / self.unit)
 
-        acting = self.noise + self.bias(at(time - to_go))
+        acting = self.noise + self.scale * self.bias(at(time - to_go))
         left = self.kernel(at(to_go)) * acting / self.batch
         log_left = np.log(left)
 
@@ -167,11 +170,12 @@ def _responses(spectrum: Spectrum, batch: float, cap: float) -> tuple[_Tabulated
     log_rate = np.linspace(math.log(_SLOWEST), 0.0, _TABLE) + math.log(cap)
     rate = np.exp(log_rate)[:, None]
     weight, x = spectrum.multiplicity, spectrum.eigenvalue
-    room = 2.0 - rate * x * (1.0 + 1.0 / batch)
+    room = 2.0 - rate * x * (1.0 + spectrum.own_noise / batch)
+    fed = spectrum.scale_moment / batch
     missing = spectrum.trace - float(weight @ x)
-    gain = ((rate * x / room) @ weight + rate[:, 0] * missing / 2.0) / batch
+    gain = ((rate * x / room) @ weight + rate[:, 0] * missing / 2.0) * fed
     gain = np.minimum(gain, _MOST)
-    slope = ((2.0 * x / room**2) @ weight + missing / 2.0) / batch
+    slope = ((2.0 * x / room**2) @ weight + missing / 2.0) * fed
     pressure = 2.0 * log_rate + np.log((1.0 - gain + rate[:, 0] * slope) / (1.0 - gain) ** 2)
     even = np.linspace(pressure[0], pressure[-1], _TABLE)
     found = np.interp(even, pressure, log_rate)

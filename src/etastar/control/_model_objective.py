@@ -19,7 +19,7 @@ class Setting(NamedTuple):
 
     `length`, `spread` and `ramp` of a `KnotMesh`; an update costs `update_cost` + `sample_cost` *
     batch size of the budget; rates lie between `floor` and `cap`; where the batch size varies, up
-    to `max_batch`, the stable rates 2 / (largest (1 + 1/B) + trace / B) bound them too.
+    to `max_batch`, the stable rates 2 / (largest (1 + own / B) + fed / B) bound them too.
     """
 
     length: Any
@@ -32,7 +32,8 @@ class Setting(NamedTuple):
     cap: Any
     max_batch: Any
     largest: Any
-    trace: Any
+    fed: Any
+    own: Any
 
 
 class Logs(NamedTuple):
@@ -49,7 +50,7 @@ class Logs(NamedTuple):
 
 def stable_rate(setting: Setting, batch_size: Any) -> Any:
     """The largest stable rate at a batch size, the cap at most."""
-    stable = 2.0 / (setting.largest * (1 + 1 / batch_size) + setting.trace / batch_size)
+    stable = 2.0 / (setting.largest * (1 + setting.own / batch_size) + setting.fed / batch_size)
     return jnp.minimum(setting.cap, stable)
 
 
@@ -58,11 +59,12 @@ def mixed(setting: Setting, ratio: Any, part: Any) -> tuple[Any, Any]:
 
     To move the slow modes by du of intrinsic time leaves the noise (eta / B) K du and costs (t0 /
     eta + t1 B / eta) du of the budget: at a given eta / B the largest eta is the cheapest. That is
-    `part` of the stable rate at its own batch size, B = (2 part / ratio - tr) / lambda_1 - 1, from
-    1 on up to the largest batch; beyond it the LR falls. The corners are rounded, for the solver's
-    sake.
+    `part` of the stable rate at its own batch size, B = (2 part / ratio - q tr) / lambda_1 - h,
+    from 1 on up to the largest batch; beyond it the LR falls. The corners are rounded, for the
+    solver's sake.
     """
-    stable = jnp.maximum((2.0 * part / ratio - setting.trace) / setting.largest - 1.0, 1e-3)
+    stable = (2.0 * part / ratio - setting.fed) / setting.largest - setting.own
+    stable = jnp.maximum(stable, 1e-3)
     inverse = (stable**-_ROUND + (ratio / part / setting.cap) ** _ROUND) ** (1.0 / _ROUND)
     batch = (inverse**-_ROUND + 1.0) ** (1.0 / _ROUND)
     batch = (batch**-_ROUND + setting.max_batch**-_ROUND) ** (-1.0 / _ROUND)

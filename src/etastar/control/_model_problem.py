@@ -120,13 +120,17 @@ class ControlProblem:
     @cached_property
     def relaxation(self) -> Relaxed:
         """The optimum without the noise's own feedback, at the model's batch size."""
-        return self.closed_form(self.budget.total, self.model.batch_size, self.limits.cap)
+        return self.closed_form_of(1.0)
+
+    def closed_form_of(self, power: float) -> Relaxed:
+        """The relaxation, where a power of the loss so far, over its start, feeds the noise."""
+        return self.closed_form(self.budget.total, self.model.batch_size, self.limits.cap, power)
 
     @property
     def lower_bound(self) -> float:
         """A final loss that no LRs up to the cap undercut, at the model's batch size.
 
-        An update leaves r = 1 - 2 x + x^2 (1 + 1/B) of a mode, x = eta lambda, which is at least
+        An update leaves r = 1 - 2 x + x^2 (1 + h/B) of a mode, x = eta lambda, which is at least
         exp(-2 kappa x) with kappa the largest -log(r) / (2 x) up to the cap. With lambda kappa in
         the exponents of bias and kernel the closed form bounds the exact recursion, whose noise is
         at least that of the labels and of this bias. Less `_ROUNDING`.
@@ -134,7 +138,9 @@ class ControlProblem:
         values, batch = self.spectrum.eigenvalue, float(self.model.batch_size)
         x = self.limits.cap * values[:, None] * np.linspace(1.0 / _GRID, 1.0, _GRID)
         with np.errstate(divide="ignore", over="ignore"):
-            fastest = (-np.log1p(-2 * x + x * x * (1 + 1 / batch)) / (2 * x)).max(axis=1)
+            left = -2 * x + x * x * (1 + self.spectrum.own_noise / batch)
+            # What features lighter than Gaussian ones overshoot is bounded as if it were forgotten.
+            fastest = (-np.log1p(np.maximum(left, -1.0)) / (2 * x)).max(axis=1)
         if math.isinf(batch):
             # One update of 1 / lambda forgets a mode: it bounds nothing.
             fastest[x[:, -1] >= 1] = _AT_ONCE
@@ -151,20 +157,21 @@ class ControlProblem:
         found = relaxed(
             bias,
             kernel,
-            lambda past: (noise + bias(past)) / batch,
+            lambda past: (noise + self.spectrum.scale_moment * bias(past)) / batch,
             self.budget.total,
             self.limits.cap,
             self.largest,
         )
         return found.loss * (1.0 - _ROUNDING)
 
-    def closed_form(self, steps: float, batch: float, cap: float) -> Relaxed:
+    def closed_form(self, steps: float, batch: float, cap: float, power: float = 1.0) -> Relaxed:
         """The optimal LR without the noise's own feedback, at one batch size."""
-        noise, bias = self.model.noise, self.spectrum.bias
+        noise, bias, scale = self.model.noise, self.spectrum.bias, self.spectrum.scale_moment
+        unit = float(bias(np.zeros(1))[0]) if power != 1.0 else 1.0
         return relaxed(
             bias,
             self.spectrum.kernel,
-            lambda past: (noise + bias(past)) / batch,
+            lambda past: (noise + scale * unit * (bias(past) / unit) ** power) / batch,
             steps,
             cap,
             self.largest,
@@ -184,7 +191,8 @@ class ControlProblem:
             cap=limits.cap,
             max_batch=self.ranges.max_batch,
             largest=self.largest,
-            trace=self.spectrum.trace,
+            fed=self.spectrum.scale_moment * self.spectrum.trace,
+            own=self.spectrum.own_noise,
         )
 
 

@@ -286,8 +286,9 @@ def _noise_parts(problem: ControlProblem, mesh: KnotMesh, logs: Logs) -> Array:
     steps = np.diff(mesh.node) / problem.budget.cost((size[1:] + size[:-1]) / 2)
     passed = np.append(0.0, np.cumsum(middle * steps))
     to_go = passed[-1] - (passed[1:] + passed[:-1]) / 2
-    acting = noise + np.minimum(losses[:count], 1e3 * losses[0])
-    part = 2 * middle**2 * steps * problem.spectrum.kernel(to_go) * acting / size[1:] / losses[-1]
+    fed = problem.spectrum.scale_moment * np.minimum(losses[:count], 1e3 * losses[0])
+    left = problem.spectrum.kernel(to_go) * (noise + fed)
+    part = 2 * middle**2 * steps * left / size[1:] / losses[-1]
     weight = mesh.spread[:count].T @ np.nan_to_num(part)
     return np.minimum(weight[: len(mesh.knot)], 1e3)
 

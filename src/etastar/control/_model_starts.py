@@ -10,13 +10,19 @@ from ._model_problem import Along, Array, ControlProblem, Start, constant
 _PART = 0.9
 """How much of the stable LR a start uses before it raises the batch size."""
 
+_POWERS = (1.0, 1.25, 0.8)
+"""Powers of the loss that stand for the noise in the starts without label noise: how fast the LR
+warms up rests on the loss so far, which the closed form knows to first order alone."""
+
 
 def starts(problem: ControlProblem) -> list[Start]:
     """Starts far from each other: that their ends agree is evidence of a global optimum."""
     if problem.batched:
         return _batch_starts(problem)
     size = problem.model.batch_size
-    return [Start(problem.relaxation.rate, constant(size), constant(1.0))]
+    powers = _POWERS if problem.model.noise == 0 else (1.0,)
+    forms = [problem.closed_form_of(power) for power in powers]
+    return [Start(form.rate, constant(size), constant(1.0)) for form in forms]
 
 
 def _batch_starts(problem: ControlProblem) -> list[Start]:

@@ -34,9 +34,7 @@ class MomentumLoss(NamedTuple):
 
     @classmethod
     def of(cls, modes: Modes, noise: float, batch_size: float) -> MomentumLoss:
-        used = np.flatnonzero((np.asarray(modes.square) > 0) | (np.asarray(modes.target) > 0))
-        count = -(-(int(used[-1]) + 1) // _WIDTH) * _WIDTH
-        return cls(Modes(*(jnp.asarray(each)[:count] for each in modes)), noise, batch_size)
+        return cls(modes.trimmed(_WIDTH), noise, batch_size)
 
     def slopes(self, rate: Array, momentum: Array) -> tuple[float, Array, Array]:
         """The loss after the updates, and its derivatives in each of their LRs and momenta."""
@@ -95,11 +93,12 @@ def _undo(modes: Modes, batch: Any, adjoint: Any, step: Any) -> Any:
     along = mu * m + x * c
     by_v2 = rate * rate * by_c - rate * by_m + by_u
     by_along = by_m - 2.0 * rate * by_c
-    fed = (by_v2 * modes.square).sum() / batch  # through the loss, of which every c is a part
+    # Through the loss, of which every c is a part.
+    fed = modes.scale * (by_v2 * modes.square).sum() / batch
     by_rate = (by_c * (2.0 * rate * v2 - 2.0 * along) - by_m * v2).sum()
     by_mu = (by_along * m + by_v2 * (2.0 * mu * u + 2.0 * x * m)).sum()
     before = (
-        by_c + x * (by_along + by_v2 * x * (1.0 + 1.0 / batch)) + fed,
+        by_c + x * (by_along + by_v2 * x * (1.0 + modes.own / batch)) + fed,
         mu * by_along + 2.0 * mu * x * by_v2,
         mu * mu * by_v2,
     )

@@ -119,10 +119,7 @@ class _Search:
         self.problem, model, self.most = problem, problem.model, most
         self.horizon = int(problem.budget.total)
         segments = Segments.of(self.horizon, part)
-        modes = problem.modes
-        used = np.flatnonzero((np.asarray(modes.square) > 0) | (np.asarray(modes.target) > 0))
-        width = -(-(int(used[-1]) + 1) // _WIDTH) * _WIDTH
-        modes = type(modes)(*(np.asarray(each)[:width] for each in modes))
+        modes = problem.modes.trimmed(_WIDTH)
         self.loss = VelocityLoss(modes, model.noise, float(model.batch_size), segments)
         self.step = segments.middle
         self.knot = self._knots(density)

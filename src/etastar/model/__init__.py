@@ -8,6 +8,8 @@ from ._power_law import LinearModel, Model, Modes, PowerLaw, modes_of
 from ._segments import Cells, Drift, segment_loss, segment_losses
 from ._simulate import simulate
 from ._spectrum import Spectrum
+from ._spectrum_file import read_spectrum
+from ._spectrum_fit import SpectrumFit, fit_spectrum, phase_of
 from ._velocity_loss import Segments, VelocityLoss
 from ._width import project, project_equivalent
 
@@ -21,14 +23,18 @@ __all__ = [
     "PowerLaw",
     "Segments",
     "Spectrum",
+    "SpectrumFit",
     "VelocityLoss",
     "averaged_losses",
     "exact_losses",
+    "fit_spectrum",
     "loss",
     "modes_of",
     "phase",
+    "phase_of",
     "project",
     "project_equivalent",
+    "read_spectrum",
     "segment_loss",
     "segment_losses",
     "segments_of",

@@ -1,4 +1,4 @@
-"""The exact second moments of SGD on Gaussian features, one update after another."""
+"""The exact second moments of SGD, one update after another."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def exact_losses(
         v2 = mu^2 u + 2 mu lambda m + lambda^2 c (1 + 1/B) + (lambda / B) (L + sigma^2)
         c', m', u' = c - 2 eta (mu m + lambda c) + eta^2 v2,  mu m + lambda c - eta v2,  v2.
 
-    With `velocity` they are those of w' = w - eta_g g - eta_v v', see `update_moments`. Exact for
-    Gaussian features; the cost is proportional to the horizon.
+    That is for Gaussian features; for others 1 + 1/B and L + sigma^2 become 1 + h/B and q L +
+    sigma^2, with h and q as `Spectrum` defines them. With `velocity` the moments are those of
+    w' = w - eta_g g - eta_v v', see `update_moments`. The cost is proportional to the horizon.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
@@ -56,7 +57,8 @@ def exact_losses(
     Returns: excess losses, in the order of `at`.
     Raises: InputError for steps beyond the horizon, controls out of range, a horizon above 1e8, or
     a loss that overflows because the LR is unstable.
-    Source: arXiv 2602.04774 (SGD) and 2505.16098 (momentum), moments of Gaussian features.
+    Source: arXiv 2602.04774 (SGD) and 2505.16098 (momentum), moments of Gaussian features; for h
+    and q docs/controls.md, section "Heavy-tailed features".
 
     >>> from etastar.schedule import parse_schedule
     >>> from etastar.model import LinearModel, Spectrum
@@ -118,8 +120,9 @@ def _sgd(modes, noise, state, controls):
         eta, size, *_ = control
         loss = share.sum()
         x = eta * modes.eigenvalue
-        shrink = x * (2.0 - x * (1.0 + 1.0 / size))
-        share = share - shrink * share + (eta * eta / size) * modes.square * (loss + noise)
+        shrink = x * (2.0 - x * (1.0 + modes.own / size))
+        fed = modes.scale * loss + noise
+        share = share - shrink * share + (eta * eta / size) * modes.square * fed
         return (share, *rest), loss
 
     return jax.lax.scan(update, state, controls)
@@ -166,7 +169,7 @@ def update_moments(
 
     Returns: the three moments after it; the first sums to the loss.
     Raises: nothing; an unstable LR gives huge losses.
-    Source: arXiv 2505.16098, moments of Gaussian features.
+    Source: arXiv 2505.16098 for Gaussian features; docs/controls.md for others.
 
     >>> from etastar.model import Spectrum, modes_of
     >>> modes = modes_of(Spectrum([1.0], [1.0]))
@@ -177,7 +180,8 @@ def update_moments(
     """
     share, cross, square = moments
     x = modes.eigenvalue
-    gradient = x * x * (1.0 + 1.0 / batch) * share + modes.square / batch * (share.sum() + noise)
+    fed = modes.scale * share.sum() + noise
+    gradient = x * x * (1.0 + modes.own / batch) * share + modes.square / batch * fed
     both = momentum * x * cross + gradient
     square = momentum * momentum * square + momentum * x * cross + both
     along = momentum * cross + x * share

@@ -75,13 +75,14 @@ class Cells(NamedTuple):
 def segment_losses(modes: Modes, noise: Any, cells: Cells) -> Float[jax.Array, " segments+1"]:
     """Excess loss at the ends of the segments, a pure function that JAX may trace.
 
-    For SGD, with r = 1 - 2 eta lambda + eta^2 lambda^2 (1 + 1/B) and C = lambda c the share of a
-    mode, the segment from loss L0 to loss L1 does, with g the noise (sigma^2 + L) / B,
+    For SGD, with r = 1 - 2 eta lambda + eta^2 lambda^2 (1 + h/B) and C = lambda c the share of a
+    mode, the segment from loss L0 to loss L1 does, with g the noise (sigma^2 + q L) / B,
 
         C <- r^m C + eta^2 n lambda^2 [g_0 S_0 + (g_1 - g_0) S_1 / m]
         S_0 = sum_{t<m} r^t,   S_1 = sum_{t<m} t r^(m-1-t),   L1 = sum of C.
 
-    With momentum the same holds for the three moments of a mode and the powers of their 3 x 3 map.
+    Gaussian features have h = q = 1, others the values of `Spectrum`. With momentum the same holds
+    for the three moments of a mode and the powers of their 3 x 3 map.
 
     Arguments:
         modes: the arrays of the spectrum, see `modes_of`.
@@ -100,12 +101,10 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> Float[jax.Array, "
     array([1.    , 0.75  , 0.5625])
     """
     balance = _balance(modes, cells)
-    if cells.momentum is None:
-        powers, scales = _shares(modes, cells), None
-    else:
-        scales = _scales(cells)
-        powers = _moments(modes, cells, scales)
-    count = len(powers.start)
+    plain = cells.momentum is None
+    scales = None if plain else _scales(cells)
+    powers = _shares(modes, cells) if plain else _moments(modes, cells, scales)
+    count, q = len(powers.start), modes.scale
 
     def advance(state, cell):
         loss, moments = state
@@ -116,13 +115,14 @@ def segment_losses(modes: Modes, noise: Any, cells: Cells) -> Float[jax.Array, "
             moment + sum(row[j] * moments[j] for j in range(count))
             for moment, row in zip(moments, decay, strict=True)
         ]
-        base = before * (noise + loss)
+        fed = noise + q * loss
+        base = before * fed
         # The loss at the end is part of the forcing: one linear equation for its rise.
         late = (after * slope[0]).sum()
-        known = free[0].sum() - loss + (base * (start[0] - slope[0])).sum()
+        known = free[0].sum() - loss + (base * (start[0] - slope[0])).sum() + fed * late
         # A gain of one or more is an LR so unstable that no loss at the end feeds itself.
-        rise = (known + (noise + loss) * late) / jnp.where(late < 1.0, 1.0 - late, jnp.nan)
-        bend = after * (noise + loss + rise) - base
+        rise = known / jnp.where(q * late < 1.0, 1.0 - q * late, jnp.nan)
+        bend = after * (fed + q * rise) - base
         moved = [x + base * s + bend * w for x, s, w in zip(free, start, slope, strict=True)]
         if scale is not None:
             moved = [x / s for x, s in zip(moved, scale[1], strict=True)]
@@ -159,10 +159,15 @@ def _shares(modes: Modes, cells: Cells) -> AffinePower:
     """Powers of the scalar map of SGD, shapes (N, K)."""
     length, rate, square, batch = _tall(cells)
     x = jnp.asarray(modes.eigenvalue)
-    shrink = 2.0 * rate * x - square * x * x * (1.0 + 1.0 / batch)
+    shrink = 2.0 * rate * x - square * x * x * (1.0 + modes.own / batch)
     # At shrink = 1 a mode is wiped out in one update, and its logarithm is not finite.
-    shrink = jnp.minimum(shrink, 1.0 - 1e-15)
-    decay = jnp.expm1(length * jnp.log1p(-shrink))
+    over = shrink > 1.0 + 1e-9
+    below = jnp.minimum(shrink, 1.0 - 1e-15)
+    decay = jnp.expm1(length * jnp.log1p(-jnp.where(over, 0.5, below)))
+    # Features lighter than Gaussian ones may overshoot: r below 0, its sign that of the parity.
+    size = jnp.exp(length * jnp.log(jnp.where(over, shrink - 1.0, 0.5)))
+    decay = jnp.where(over, size * jnp.cos(jnp.pi * length) - 1.0, decay)
+    shrink = jnp.where(over, shrink, below)
     start, slope = _geometric_sums(shrink, decay, length)
     force = rate * rate * jnp.asarray(modes.square)
     return AffinePower([[decay]], [force * start], [force * slope / jnp.maximum(length, 1.0)])
@@ -203,7 +208,7 @@ def _balance(modes: Modes, cells: Cells) -> tuple[jax.Array, jax.Array]:
     """Noise at both ends of the segments, (N, 1) or (N, K): 1 / B where no control varies.
 
     A mode in balance with noise of variance one has, from the fixed point of its moments, the share
-    lambda c = gain = eta (1 + mu) / ((1 - mu) (2 (1 + mu) - eta lambda) - eta lambda (1 + mu) / B);
+    lambda c = gain = eta (1 + mu) / ((1 - mu) (2 (1 + mu) - eta lambda) - eta lambda (1 + mu) h/B);
     noise in the ratio of the gain at an end to the gain at the mean leads to the balance there.
     """
     if cells.drift is None:
@@ -215,7 +220,8 @@ def _balance(modes: Modes, cells: Cells) -> tuple[jax.Array, jax.Array]:
     def denominator(rate, momentum, batch):
         rate, momentum, batch = rate[:, None], momentum[:, None], batch[:, None]
         pull = rate * x
-        return (1 - momentum) * (2 * (1 + momentum) - pull) - pull * (1 + momentum) / batch
+        fed = modes.own * pull * (1 + momentum) / batch
+        return (1 - momentum) * (2 * (1 + momentum) - pull) - fed
 
     momentum = jnp.zeros_like(drift.rate_start) if cells.momentum is None else cells.momentum
     middle = denominator(cells.rate, momentum, cells.batch_size)
@@ -272,7 +278,7 @@ def _moments(modes: Modes, cells: Cells, scales: Any) -> AffinePower:
             for start, end in zip(scales[0][1:], scales[1][1:], strict=True)
         )
     eigenvalue = jnp.asarray(modes.eigenvalue)
-    powers = affine_power(rate, square, momentum, 1.0 / batch, eigenvalue, length, growth)
+    powers = affine_power(rate, square, momentum, modes.own / batch, eigenvalue, length, growth)
     force = jnp.asarray(modes.square)
     per_update = force / jnp.maximum(length, 1.0)
     return AffinePower(

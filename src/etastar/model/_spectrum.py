@@ -18,6 +18,9 @@ from etastar._errors import InputError
 ALONE = 32
 """The first modes of a power law, each kept on its own; more where the capacity is above 3."""
 
+GAUSSIAN = 3.0
+"""Kurtosis of a Gaussian."""
+
 NODES = 3
 """Nodes in each of the other bins."""
 
@@ -34,21 +37,37 @@ class Spectrum:
 
         L(0) = sum_j target_j + floor,    tr = sum_j multiplicity_j eigenvalue_j
 
+    The features are psi_k = r sqrt(lambda_k) z_k. The z_k are independent of each other, with mean
+    0, variance 1 and E[z^4] = k. The size r of a sample is shared by its features, independent of
+    the z_k, with E[r^2] = 1 and E[r^4] = q. Labels get their noise after r. The second moment of
+    the gradient of mode k, over B samples, then is
+
+        lambda_k^2 c_k (1 + h/B) + (lambda_k / B) (q L + sigma^2),    h = q (k - 1) - 1
+
+    with c_k = E[(w_k - w*_k)^2] and L the loss. Gaussian features: k = 3, q = 1 and h = 1.
+
     Arguments:
         eigenvalue: at least 0, in the unit of 1 / LR.
         target: at least 0, in the unit of the loss.
         multiplicity: above 0, not necessarily whole (nodes of a quadrature); default 1.
         floor: loss outside the span of the features: never learned, and it acts as label noise.
         trace: sum of all eigenvalues where the nodes' own sum is not exact; default that sum.
+        kurtosis: k, at least 1; 3 for Gaussian features, more for tails heavier than theirs.
+        scale_moment: q, at least 1; 1 where a sample's features share no random size. Independent
+            of k: a single feature has the kurtosis q k.
 
     Raises: InputError for arrays of unequal length, values negative or not finite, no eigenvalue
-    above 0.
-    Source: the random feature model of arXiv 2602.04774 in the eigenbasis of its features.
+    above 0, a moment below 1.
+    Source: the random feature model of arXiv 2602.04774 in the eigenbasis of its features. The
+    second moment of the gradient is derived from E[psi_i^2 psi_j^2] = q lambda_i lambda_j for
+    i != j, E[psi_i^4] = q k lambda_i^2 and E[psi_i^2 psi_j psi_l] = 0 for j != l.
 
     >>> import numpy as np
     >>> spectrum = Spectrum([1.0, 0.25], [1.0, 0.5], floor=0.125)
     >>> spectrum.trace, spectrum.initial_loss
     (1.25, 1.625)
+    >>> Spectrum([1.0], [1.0], kurtosis=9.0, scale_moment=2.0).own_noise
+    15.0
     """
 
     eigenvalue: Float[Any, " nodes"]
@@ -56,6 +75,8 @@ class Spectrum:
     multiplicity: Float[Any, " nodes"] = None  # type: ignore[assignment]  # None: ones
     floor: float = 0.0
     trace: float = math.nan
+    kurtosis: float = GAUSSIAN
+    scale_moment: float = 1.0
 
     def __post_init__(self) -> None:
         eigenvalue = _column("eigenvalue", self.eigenvalue)
@@ -76,9 +97,16 @@ class Spectrum:
             "multiplicity": multiplicity,
             "floor": at_least("floor", self.floor, 0.0),
             "trace": trace,
+            "kurtosis": at_least("kurtosis", self.kurtosis, 1.0),
+            "scale_moment": at_least("scale_moment", self.scale_moment, 1.0),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def own_noise(self) -> float:
+        """h = q (k - 1) - 1: over B, what sampling adds to lambda^2 c of a mode; 1 for Gaussian."""
+        return self.scale_moment * (self.kurtosis - 1.0) - 1.0
 
     @property
     def initial_loss(self) -> float:
@@ -110,10 +138,11 @@ class Spectrum:
         return decay @ (self.multiplicity * self.eigenvalue**2)
 
     def max_rate(self, batch_size: float) -> float:
-        """The LR below which the loss stays bounded, 2 / (lambda_1 (1 + 1/B) + tr / B).
+        """The LR below which the loss stays bounded, 2 / (lambda_1 (1 + h/B) + q tr / B).
 
-        A sufficient condition; `critical_rate` is the sharp one. `batch_size` B is in samples per
-        update, above 0 or infinite.
+        With h the `own_noise` and q the `scale_moment`, both 1 for Gaussian features: the LR where
+        sum_k c_k can no longer grow. A sufficient condition; `critical_rate` is the sharp one.
+        `batch_size` B is in samples per update, above 0 or infinite.
 
         Raises: InputError for a batch size out of range.
 
@@ -121,12 +150,13 @@ class Spectrum:
         1.0
         """
         batch = above("batch_size", batch_size, 0.0, infinite=True)
-        return 2.0 / float(self.eigenvalue.max() * (1.0 + 1.0 / batch) + self.trace / batch)
+        own = self.eigenvalue.max() * (1.0 + self.own_noise / batch)
+        return 2.0 / float(own + self.scale_moment * self.trace / batch)
 
     def critical_rate(self, batch_size: float) -> float:
         """The LR at which the expected loss of SGD stops being bounded.
 
-        The root of sum_k eta lambda_k / (B (2 - eta lambda_k (1 + 1/B))) = 1: there the rank-one
+        The root of sum_k q eta lambda_k / (B (2 - eta lambda_k (1 + h/B))) = 1: there the rank-one
         feedback of the loss through the gradient noise has gain one. `batch_size` B is in samples
         per update, above 0 or infinite.
 
@@ -138,15 +168,20 @@ class Spectrum:
         from scipy.optimize import brentq
 
         batch = above("batch_size", batch_size, 0.0, infinite=True)
-        top = 2.0 / (self.eigenvalue.max() * (1.0 + 1.0 / batch))
+        own, fed = 1.0 + self.own_noise / batch, self.scale_moment / batch
+        if own <= 0:
+            # At h / B = -1 all shares are linear. Below, in batches of less than one sample, they
+            # are less than that, and this LR is on the safe side.
+            return 2.0 / (fed * self.trace)
+        top = 2.0 / (self.eigenvalue.max() * own)
         if math.isinf(batch):
             return top
         # What the nodes' trace misses are small eigenvalues, for which the sum is linear.
         missing = self.trace - float(self.multiplicity @ self.eigenvalue)
 
         def excess(rate: float) -> float:
-            share = rate * self.eigenvalue / (2.0 - rate * self.eigenvalue * (1.0 + 1.0 / batch))
-            return (self.multiplicity @ share + rate * missing / 2.0) / batch - 1.0
+            share = rate * self.eigenvalue / (2.0 - rate * self.eigenvalue * own)
+            return (self.multiplicity @ share + rate * missing / 2.0) * fed - 1.0
 
         return float(brentq(excess, 0.0, top * (1 - 1e-15), xtol=1e-300, rtol=1e-14))  # type: ignore[arg-type]
 

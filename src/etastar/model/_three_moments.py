@@ -23,14 +23,15 @@ class AffinePower(NamedTuple):
 
 
 @jax.custom_vjp
-def affine_power(rate, square, momentum, inverse_batch, eigenvalue, length, growth) -> AffinePower:
+def affine_power(rate, square, momentum, own_noise, eigenvalue, length, growth) -> AffinePower:
     """The map of `length` updates, whole numbers below 2^53; controls (N, 1), eigenvalue (K,).
 
     Binary powers, about log2(length) products of 3 x 3 maps for all cells and modes at once. After
-    every update m and u are multiplied by the two `growth` factors. Differentiated with respect to
-    the first four arguments only.
+    every update m and u are multiplied by the two `growth` factors. `own_noise` is h / B, what the
+    choice of the samples adds to lambda^2 c. Differentiated with respect to the first four
+    arguments only.
     """
-    return _affine_power((rate, square, momentum, inverse_batch), eigenvalue, length, growth)
+    return _affine_power((rate, square, momentum, own_noise), eigenvalue, length, growth)
 
 
 def _affine_power(controls, eigenvalue, length, growth) -> AffinePower:
@@ -59,8 +60,8 @@ def _affine_power(controls, eigenvalue, length, growth) -> AffinePower:
 
 def _one_update(controls, x, growth) -> AffinePower:
     """A - 1 and b for the moments lambda c, lambda m, lambda u of one mode."""
-    eta, square, mu, inverse_batch = controls
-    feedback = x * x * (1.0 + inverse_batch)
+    eta, square, mu, own_noise = controls
+    feedback = x * x * (1.0 + own_noise)
     velocity = [feedback, 2.0 * mu * x, mu * mu]
     along = [x, mu, 0.0]
     share = [square * v - 2.0 * eta * e for v, e in zip(velocity, along, strict=True)]
@@ -99,8 +100,8 @@ def _then(first: AffinePower, second: AffinePower, before) -> AffinePower:
     return AffinePower(decay, start, slope)
 
 
-def _forward(rate, square, momentum, inverse_batch, eigenvalue, length, growth):
-    controls = (rate, square, momentum, inverse_batch)
+def _forward(rate, square, momentum, own_noise, eigenvalue, length, growth):
+    controls = (rate, square, momentum, own_noise)
 
     def powers(*controls):
         return _affine_power(controls, eigenvalue, length, growth)

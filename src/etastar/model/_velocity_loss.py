@@ -123,9 +123,10 @@ def _final_loss(most: int, modes: Modes, noise: Any, batch: Any, doublings: Any,
         free = tuple(x + y for x, y in zip(moments, free, strict=True))
         fed = force[0].sum()
         # The loss at the end is part of the forcing; a gain above one is an unstable LR.
-        known = free[0].sum() + fed * ((1 - late) * before + noise)
-        after = known / jnp.where(fed * late < 1, 1 - fed * late, jnp.nan)
-        acting = before + late * (after - before) + noise
+        known = free[0].sum() + fed * (modes.scale * (1 - late) * before + noise)
+        gain = modes.scale * fed * late
+        after = known / jnp.where(gain < 1, 1 - gain, jnp.nan)
+        acting = modes.scale * (before + late * (after - before)) + noise
         return tuple(x + acting * y for x, y in zip(free, force, strict=True)), after
 
     target = jnp.asarray(modes.target)
@@ -170,7 +171,7 @@ def _one_update(modes: Modes, batch: Any, rate: Any, velocity: Any, mu: Any) -> 
     """
     x = jnp.asarray(modes.eigenvalue)
     square = jnp.asarray(modes.square) / batch
-    own, both, kept = x * x * (1.0 + 1.0 / batch), rate + velocity, velocity * mu
+    own, both, kept = x * x * (1.0 + modes.own / batch), rate + velocity, velocity * mu
     share = (both * both * own - 2.0 * both * x, 2.0 * kept * (both * x - 1.0), kept * kept)
     cross = (x - both * own, mu - 1.0 - (both * mu + kept) * x, -kept * mu)
     speed = (own, 2.0 * mu * x, mu * mu - 1.0)

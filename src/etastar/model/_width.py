@@ -11,7 +11,7 @@ from scipy.optimize import brentq, minimize_scalar
 from etastar._checks import whole
 from etastar._errors import InputError
 
-from ._spectrum import Spectrum
+from ._spectrum import GAUSSIAN, Spectrum
 
 _MOST_ENTRIES = 10**8
 _CLOSEST = 1.05  # ratio of the ends of the narrowest bin
@@ -32,8 +32,8 @@ def project(spectrum: Spectrum, width: int, seed: int = 0) -> Spectrum:
         seed: of the draw of G, a whole number of at least 0.
 
     Returns: a `Spectrum` of `width` eigenvalues.
-    Raises: InputError for multiplicities other than 1, a width out of range, or more than 1e8
-    entries of G.
+    Raises: InputError for a kurtosis other than 3, multiplicities other than 1, a width out of
+    range, or more than 1e8 entries of G.
     Source: arXiv 2602.04774, section 2.
 
     >>> import numpy as np
@@ -58,7 +58,7 @@ def project(spectrum: Spectrum, width: int, seed: int = 0) -> Spectrum:
     _, singular, right = np.linalg.svd(mixing * np.sqrt(spectrum.eigenvalue), full_matrices=False)
     power = (right @ np.sqrt(spectrum.target)) ** 2
     floor = max(spectrum.initial_loss - float(power.sum()), 0.0)
-    return Spectrum(singular**2, power, floor=floor)
+    return Spectrum(singular**2, power, floor=floor, scale_moment=spectrum.scale_moment)
 
 
 def project_equivalent(spectrum: Spectrum, width: int) -> Spectrum:
@@ -78,7 +78,7 @@ def project_equivalent(spectrum: Spectrum, width: int) -> Spectrum:
         width: number N of features after it, fewer than before.
 
     Returns: a `Spectrum` of fewer, binned eigenvalues.
-    Raises: InputError for a width out of range.
+    Raises: InputError for a width out of range, or a kurtosis other than 3.
     Source: Silverstein and Bai, J. Multivariate Analysis 54 (1995), for the transform; as used for
     random features in arXiv 2602.04774.
 
@@ -109,12 +109,22 @@ def project_equivalent(spectrum: Spectrum, width: int) -> Spectrum:
     learnable = float(spectrum.target.sum()) - floor
     target = power[full] * learnable / power[full].sum()
     return Spectrum(
-        mean, target, squares[full] / mean**2, floor + spectrum.floor, trace=spectrum.trace
+        mean,
+        target,
+        squares[full] / mean**2,
+        floor + spectrum.floor,
+        trace=spectrum.trace,
+        scale_moment=spectrum.scale_moment,
     )
 
 
 def _width(spectrum: Spectrum, width: int) -> int:
     width = whole("width", width, 1)
+    if spectrum.kurtosis != GAUSSIAN:
+        raise InputError(
+            f"spectrum must be of features of kurtosis 3 to be projected, got {spectrum.kurtosis:g}"
+            ": mixtures of others depend on each other"
+        )
     features = float(spectrum.multiplicity.sum())
     if width >= features:
         raise InputError(f"width must be below the {features:g} features projected, got {width}")

@@ -9,7 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from etastar._provenance import Provenance
-from etastar.model import Phase, phase
+from etastar.model import Phase, SpectrumFit, phase
 
 from ._charts import Axis, Chart, Line, LossMap
 from ._frame import result_page
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def phase_summary(found: Phase) -> Text:
+def phase_summary(found: Phase, fitted: SpectrumFit | None = None) -> Text:
     """The phase in words, for a terminal.
 
     Arguments:
         found: the exponents of a task, from `etastar.model.phase`.
+        fitted: where they come from, if they were fitted to a measured spectrum.
 
-    Returns: a rich `Text` of three or four lines; T stands for the horizon in updates.
+    Returns: a rich `Text` of three to six lines; T stands for the horizon in updates.
 
     >>> for line in phase_summary(phase(1.5, 0.2)).plain.splitlines()[1:]:
     ...     print(line)
@@ -34,12 +35,37 @@ def phase_summary(found: Phase) -> Text:
     with momentum optimised too: loss between T^-0.2 and (T log T)^-0.2
     with a velocity of its own LR: loss ~ T^-0.231
     """
-    lines = [phase_line(found)]
+    lines = [phase_line(found)] if fitted is None else [*spectrum_lines(fitted), phase_line(found)]
     if found.annealed_exponent > 0:
         lines.append(f"the annealed part of the run shrinks as T^-{found.annealed_exponent:.3g}")
     lines.append(f"with momentum optimised too: {_with_momentum(found)}")
     lines.append(f"with a velocity of its own LR: {_with_velocity(found)}")
     return Text("\n".join(lines))
+
+
+def spectrum_lines(fitted: SpectrumFit) -> list[str]:
+    """The exponents of a measured spectrum with their intervals, and how sure the phase is.
+
+    >>> fit = SpectrumFit(2.0, 0.6, (1.9, 2.1), (0.4, 0.8), (-0.1, 0.3), (5, 900))
+    >>> for line in spectrum_lines(fit):
+    ...     print(line)
+    modes 5 to 900: capacity 2 (90%: 1.9 to 2.1), source 0.6 (90%: 0.4 to 0.8)
+    the interval crosses the boundary (-0.1 to +0.3 in s): both phases are possible
+    """
+    (low_a, high_a), (low_s, high_s) = fitted.capacity_ci, fitted.source_ci
+    low, high = fitted.distance_ci
+    first, last = fitted.modes
+    where = f"({low:+.3g} to {high:+.3g} in s)"
+    sure = (
+        f"the interval crosses the boundary {where}: both phases are possible"
+        if fitted.undecided
+        else f"the whole interval lies in the {fitted.phase.name} phase {where}"
+    )
+    return [
+        f"modes {first} to {last}: capacity {fitted.capacity:.3g} (90%: {low_a:.3g} to"
+        f" {high_a:.3g}), source {fitted.source:.3g} (90%: {low_s:.3g} to {high_s:.3g})",
+        sure,
+    ]
 
 
 def momentum_line(found: Phase, velocity: bool = False) -> str:
@@ -88,12 +114,19 @@ _COLORS = ("#e8f1f0", "#c9e2df", "#a9d2cd", "#88c1ba", "#66aea6", "#459a91", "#2
 _EDGE = "#c2410c"
 
 
-def phase_page(capacity: float, source: float, noise: bool, made: Provenance | None = None) -> str:
+def phase_page(
+    capacity: float,
+    source: float,
+    noise: bool,
+    made: Provenance | None = None,
+    fitted: SpectrumFit | None = None,
+) -> str:
     """The phase of a task as one self-contained HTML page, with the phase diagram.
 
     Arguments:
         capacity, source, noise: the task, as in `phase_figure`.
         made: how it was made, for the foot of the page; None where no command made it.
+        fitted: where the exponents come from, if they were fitted to a measured spectrum.
 
     Returns: the HTML text, 0.1 to 0.2 MB; nothing in it is fetched.
     Raises: InputError for exponents out of range.
@@ -125,8 +158,8 @@ def phase_page(capacity: float, source: float, noise: bool, made: Provenance | N
         " best schedule the excess loss falls as T^-x. Above the boundary a task is easy, below it"
         " hard.</p>",
     )
-    words = phase_summary(found).plain.splitlines()
-    title = f"Phase of a task with capacity {capacity:g} and source {source:g}"
+    words = phase_summary(found, fitted).plain.splitlines()
+    title = f"Phase of a task with capacity {capacity:.6g} and source {source:.6g}"
     return result_page(title, numbers, words, [diagram], made)
 
 

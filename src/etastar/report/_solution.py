@@ -13,7 +13,7 @@ from rich.text import Text
 
 from etastar._provenance import Provenance
 from etastar.control import Solution
-from etastar.model import PowerLaw, phase
+from etastar.model import Model, SpectrumFit, phase_of
 from etastar.schedule import Schedule
 
 from ._charts import Axis, Chart, Line
@@ -21,7 +21,7 @@ from ._frame import line_keys, result_page, table_html
 from ._notebook import Shown
 from ._numbers import duration_text, steps_text
 from ._page import section
-from ._phase import momentum_line, phase_line
+from ._phase import momentum_line, phase_line, spectrum_lines
 from ._schedule import rate_axis, schedule_name
 from ._style import STEP, standard_style
 
@@ -33,17 +33,21 @@ SHOWN = (0.0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """Parts of the horizon at which the table gives the controls."""
 
 
-def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
+def solution_summary(
+    model: Model, solution: Solution, fitted: SpectrumFit | None = None
+) -> RenderableType:
     """The optimum in words, the best of each standard family, and the controls step by step.
 
     Arguments:
         model: the task.
         solution: what `etastar.control.solve` found for it; its losses are excess losses.
+        fitted: the exponents of a measured spectrum; a `LinearModel` has none of its own.
 
     Returns: text and tables for a terminal (rich renderables).
     Raises: nothing; a model that was made has exponents in range.
 
     >>> from etastar.control import Member
+    >>> from etastar.model import PowerLaw
     >>> from etastar.schedule import parse_schedule
     >>> best, linear = (parse_schedule(f"{name}:peak=1,horizon=9") for name in ("cosine", "linear"))
     >>> solution = Solution(best, 0.1, (Member("linear", linear, 0.2),), gap=1e-5)
@@ -51,17 +55,19 @@ def solution_summary(model: PowerLaw, solution: Solution) -> RenderableType:
     >>> [list(column.cells) for column in families.columns]
     [['linear'], ['1'], ['0.2'], ['2']]
     """
-    lines = _words(model, solution)
+    lines = _words(model, solution, fitted)
     return Group(*(Text(line) for line in lines), _families(solution), _controls(solution))
 
 
-def _words(model: PowerLaw, solution: Solution) -> list[str]:
+def _words(model: Model, solution: Solution, fitted: SpectrumFit | None) -> list[str]:
     """The phase, the loss, and what is left to gain."""
-    exponents = phase(model.capacity, model.source, model.noise > 0)
-    lines = [
-        phase_line(exponents)
-        if solution.momentum is None
-        else momentum_line(exponents, solution.velocity is not None),
+    exponents = phase_of(model, fitted)
+    lines = [] if fitted is None else spectrum_lines(fitted)
+    if exponents is not None and solution.momentum is None:
+        lines.append(phase_line(exponents))
+    elif exponents is not None:
+        lines.append(momentum_line(exponents, solution.velocity is not None))
+    lines += [
         f"loss {solution.loss:.5g} after {steps_text(solution.schedule.horizon)} updates, peak LR "
         f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in"
         f" {duration_text(solution.seconds)}",
@@ -149,18 +155,25 @@ def solution_figure(solution: Solution) -> go.Figure:
     return plotly_figure(found.charts, found.title)
 
 
-def solution_page(model: PowerLaw, solution: Solution, made: Provenance | None = None) -> str:
+def solution_page(
+    model: Model,
+    solution: Solution,
+    made: Provenance | None = None,
+    fitted: SpectrumFit | None = None,
+) -> str:
     """The optimum as one self-contained HTML page: its numbers, its controls, its tables.
 
     Arguments:
         model: the task.
         solution: what `etastar.control.solve` found for it; its losses are excess losses.
         made: how it was made, for the foot of the page; None where no command made it.
+        fitted: the exponents of a measured spectrum; a `LinearModel` has none of its own.
 
     Returns: the HTML text, 0.1 to 0.2 MB; nothing in it is fetched.
     Raises: nothing, no InputError: a model that was made has exponents in range.
 
     >>> from etastar.control import Member
+    >>> from etastar.model import PowerLaw
     >>> from etastar.schedule import parse_schedule
     >>> best, linear = (parse_schedule(f"{name}:peak=1,horizon=9") for name in ("cosine", "linear"))
     >>> solution = Solution(best, 0.1, (Member("linear", linear, 0.2),), gap=1e-5)
@@ -181,16 +194,16 @@ def solution_page(model: PowerLaw, solution: Solution, made: Provenance | None =
     for i, chart in enumerate(others):
         sections.append(section(f"{chart.y.label} of the optimum", chart.html(f"control-{i}")))
     sections.append(section("Step by step", table_html(_controls(solution))))
-    found = phase(model.capacity, model.source, model.noise > 0)
+    found = phase_of(model, fitted)
     numbers = [
-        ("phase", found.name, ""),
+        ("phase", "unknown" if found is None else found.name, ""),
         ("peak LR", f"{solution.schedule.peak:.4g}", ""),
         ("updates", steps_text(solution.schedule.horizon), ""),
         ("excess loss", f"{solution.loss:.5g}", _left(solution)),
     ]
     units = "Steps are updates. Losses are excess losses: above the least that the model can reach."
     title = "Optimal schedule of the solvable model"
-    return result_page(title, numbers, _words(model, solution), sections, made, units)
+    return result_page(title, numbers, _words(model, solution, fitted), sections, made, units)
 
 
 def shown(solution: Solution) -> Shown:
