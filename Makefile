@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 
 # One short training for each framework.
 examples: $(VENV)/.dev
-	for example in examples/*_training.py examples/batch_ramp.py; do \
+	for example in examples/*_training.py examples/batch_ramp.py examples/spectrum_phase.py; do \
 	  echo "$$example"; $(BIN)/python $$example || exit 1; done
 
 docs: $(VENV)/.docs

@@ -72,10 +72,11 @@ def test_the_loss_is_that_of_the_exact_recursion_for_what_is_returned():
     found = solve(HARD, 700, controls=CONTROLS, compare=False)
     assert found.velocity is not None
     assert found.momentum is not None
-    kept = {"momentum": found.momentum, "velocity": found.velocity}
-    exact = exact_losses(HARD, found.schedule, **kept)[0]
+    rate, mu, velocity = found.schedule, found.momentum, found.velocity
+    exact = exact_losses(HARD, rate, momentum=mu, velocity=velocity)[0]
     assert found.loss == pytest.approx(exact, rel=1e-12)
-    assert loss(HARD, found.schedule, **kept, tolerance=1e-3) == pytest.approx(exact, rel=1e-3)
+    near = loss(HARD, rate, momentum=mu, velocity=velocity, tolerance=1e-3)
+    assert near == pytest.approx(exact, rel=1e-3)
     assert found.gap < 0.01
 
 

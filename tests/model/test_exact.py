@@ -56,9 +56,10 @@ def test_a_velocity_of_its_own_lr_has_the_moments_of_simulated_sgd(name):
     schedule = make_schedule("linear", peak=0.3 * model.max_rate, horizon=120, warmup=10)
     momentum = table([0, 60, 120], [0.5, 0.95, 0.8])
     velocity = table([0, 120], [0.02 * model.max_rate, 0.01 * model.max_rate])
-    kept = {"momentum": momentum, "velocity": velocity}
-    runs = simulate(model, schedule, TIMES, seeds=SEEDS[4], seed=3, **kept)
-    exact = exact_losses(model, schedule, TIMES, **kept)
+    runs = simulate(
+        model, schedule, TIMES, seeds=SEEDS[4], seed=3, momentum=momentum, velocity=velocity
+    )
+    exact = exact_losses(model, schedule, TIMES, momentum=momentum, velocity=velocity)
     error = runs.std(axis=0, ddof=1) / math.sqrt(len(runs))
     assert np.all(np.abs(runs.mean(axis=0) - exact) < 3 * error + 1e-12)
 
