@@ -79,7 +79,7 @@ def test_a_hindcast_that_fails_widens_what_lies_ahead_alone(law, sweep):
     by = width(failed, ahead) ** 2 - width(law, ahead) ** 2
     assert np.sqrt(by) == pytest.approx(2 * 1.645 * (0.05 - 0.006), rel=1e-3)
     told, not_told = (list(transient_of(failed, one)) for one in (ahead, inside))
-    assert "foretells their ends only to 5.0%" in told[0]
+    assert "predicts their ends only to 5.0%" in told[0]
     assert not not_told
     assert not list(transient_of(law, ahead))
 

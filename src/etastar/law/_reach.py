@@ -32,13 +32,13 @@ def transient_of(law: Law, schedule: Schedule, batch_size: BatchSize = None) -> 
     >>> from etastar.schedule import parse_schedule
     >>> lines = transient_of(law, parse_schedule("cosine:peak=1e-3,horizon=56000"))
     >>> next(lines)[:54]
-    'the first half of the pilots foretells their ends only'
+    'the first half of the pilots predicts their ends only'
     """
     ahead = law.doublings(schedule, batch_size)
     if law.transient_error * ahead > WORTH_SAYING:
         enough = float(f"{schedule.horizon / 2 ** (WORTH_SAYING / law.transient_error):.2g}")
         yield (
-            f"the first half of the pilots foretells their ends only to {law.trend:.1%}: they are"
+            f"the first half of the pilots predicts their ends only to {law.trend:.1%}: they are"
             " still in a transient that no power law describes, so the interval is wider; pilots of"
             f" about {enough:,.0f} updates would not need this"
         )
