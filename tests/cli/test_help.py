@@ -21,6 +21,8 @@ EXAMPLES = [example for _, examples in COMMANDS.values() for example in examples
 # They wait for what happens next, or run a training of one's own.
 ENDLESS = ("etastar app", "etastar watch run.csv", "etastar pilot --horizon 40k --budget 60k -- ")
 QUICK = ("etastar phase", "etastar robust cosine", "etastar export wsd")
+# Their tests solve smaller tasks.
+LONG = ("etastar solve", "etastar transfer", "etastar compute")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -76,7 +78,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", [e for e in EXAMPLES if not e.startswith((*ENDLESS, *QUICK))])
+@pytest.mark.parametrize(
+    "example", [e for e in EXAMPLES if not e.startswith((*ENDLESS, *QUICK, *LONG))]
+)
 def test_examples_run_on_the_bundled_pilots(capsys, monkeypatch, folder, example):
     in_folder(capsys, monkeypatch, folder, example)
 

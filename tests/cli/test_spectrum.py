@@ -45,7 +45,7 @@ def test_phase_says_that_both_are_possible(capsys, tmp_path):
     np.savetxt(path, np.c_[k**-2.0, powers])
     code, out, _ = run(capsys, "phase", "--spectrum", path)
     assert code == 0
-    assert "both phases are possible" in out
+    assert "both phases are possible" in " ".join(out.split())
 
 
 def test_solve_takes_the_measured_spectrum_itself(capsys, monkeypatch, spectrum):
@@ -68,21 +68,6 @@ def test_solve_takes_the_measured_spectrum_itself(capsys, monkeypatch, spectrum)
     assert isinstance(models[0], LinearModel)
     assert len(models[0].spectrum.eigenvalue) == 400
     assert (models[0].noise, models[0].batch_size) == (0.25, 8)
-
-
-@pytest.mark.slow
-def test_solve_solves_the_measured_spectrum(capsys, spectrum):
-    from etastar.control import solve
-    from etastar.model import LinearModel, read_spectrum
-
-    words = ("--spectrum", spectrum, "--noise", 0.25, "--batch", 8, "--horizon", 100, "--json")
-    code, out, _ = run(capsys, "solve", *words)
-    assert code == 0
-    document = json.loads(out)
-    assert document["phase"]["name"] == "easy"
-    assert document["spectrum"]["modes"] == [5, 400]
-    own = solve(LinearModel(read_spectrum(spectrum), 0.25, 8), 100, compare=False)
-    assert document["loss"] == pytest.approx(own.loss, rel=1e-6)
 
 
 @pytest.mark.slow

@@ -96,8 +96,8 @@ def test_the_exponent_of_the_hard_phase_is_the_derived_one():
     model = PowerLaw(1.5, 0.2, 4.0, 8)
     derived = phase(1.5, 0.2).velocity_loss_exponent
     assert derived == pytest.approx(0.2 / (0.2 + 1 / 1.5))
-    losses = [solve(model, T, controls=CONTROLS, compare=False).loss for T in (1000, 100_000)]
-    assert -np.log10(losses[1] / losses[0]) / 2 == pytest.approx(derived, abs=0.006)
+    losses = [solve(model, T, controls=CONTROLS, compare=False).loss for T in (1000, 10_000)]
+    assert -np.log10(losses[1] / losses[0]) == pytest.approx(derived, abs=0.006)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 7])
