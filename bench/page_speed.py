@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from pathlib import Path
 from etastar import plan, read_runs
 from etastar.planning import Plan
 from etastar.report import plan_report
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the helpers of the tests
 from tests.helpers.browser import opened_browser, opened_page, settle
 from tests.helpers.laws import make_batch_pilots, make_pilots, make_run
 

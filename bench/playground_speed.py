@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the helpers of the tests
 from tests.helpers.browser import opened_browser
 
 SLIDERS = ("capacity", "source", "noise", "batch", "horizon")
