@@ -13,7 +13,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $
 # processes keep two cores busy: many tests wait for others.
 TESTS := $(BIN)/pytest -n 3 --dist loadfile
 
-.PHONY: demo test test-all test-versions test-lowest check examples docs format clean
+.PHONY: demo test test-all test-long test-versions test-lowest check examples docs format clean
 
 demo: $(VENV)/.core
 	$(BIN)/etastar plan examples/gpt/pilots --horizon 56000 --out out/demo
@@ -22,9 +22,13 @@ demo: $(VENV)/.core
 test: $(VENV)/.test
 	$(TESTS) -m "not slow"
 
-# Every test, with every framework.
+# Every test but the long ones, with every framework.
 test-all: $(VENV)/.dev
-	$(TESTS)
+	$(TESTS) -m "not long"
+
+# The tests that search, simulate or refit for many seconds each: some minutes.
+test-long: $(VENV)/.dev
+	$(TESTS) -m long
 
 # The core tests on the other Pythons that this machine has.
 test-versions:

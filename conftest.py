@@ -54,6 +54,23 @@ TIMED = {
     "test_stages.py",
     "test_watch.py",
 }
+# Slow tests that search, simulate or refit for many seconds each: `make test-long` runs them.
+LONG = {
+    "test_a_plan_from_logs_of_the_exact_model_is_near_its_optimum",
+    "test_a_plan_over_other_fits_is_stable_and_knows_what_uncertainty_costs",
+    "test_batch_ramp_under_a_budget_of_time",
+    "test_every_law_can_be_planned",
+    "test_examples_run_on_the_bundled_pilots",
+    "test_moments_are_those_of_simulated_sgd",
+    "test_no_free_search_is_much_better",
+    "test_no_worse_than_a_search_over_every_update",
+    "test_no_worse_than_brute_force_elsewhere",
+    "test_the_exponent_of_the_hard_phase_is_the_derived_one",
+    "test_the_posterior_by_nuts_is_that_of_the_refits",
+    "test_the_slope_of_every_law_is_that_of_its_losses",
+    "test_under_a_budget_of_samples_all_mixes_are_nearly_as_good",
+    "test_without_label_noise_no_start_ends_far_above_the_others",
+}
 MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
 
 
@@ -91,8 +108,11 @@ def pytest_collect_file(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow examples, and the tests that a crowded machine may upset."""
+    """Mark the slow examples, the long tests, and those that a crowded machine may upset."""
     for item in items:
+        name = getattr(item, "originalname", item.name)
+        if name in LONG and item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.long)
         if item.path.name in TIMED:
             item.add_marker(pytest.mark.flaky(reruns=1))
         if isinstance(item, pytest.DoctestItem) and item.name.split(".")[-1] in SLOW_EXAMPLES:

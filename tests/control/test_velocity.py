@@ -56,6 +56,7 @@ def brute_force(model, horizon, start):
     return math.exp(found.fun)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [HARD, PowerLaw(2.0, 0.25, 0.0, 8)])
 def test_no_free_search_is_much_better(model):
     horizon = 40
