@@ -126,6 +126,8 @@ class _Search:
     def _knots(self, count: int, run: _Run | None) -> Array:
         """Knots, more of them where the controls of `run` change."""
         first, last = self.first, self.horizon
+        if last - first <= count:
+            return np.arange(first, last + 1.0)
         near = np.geomspace(0.5, max((last - first) / 2, 1.0), 1000)
         line = np.linspace(first, last, 2000)
         place = np.unique(np.clip(np.concatenate([first + near, last - near, line]), first, last))
