@@ -66,6 +66,12 @@ def test_no_free_search_is_much_better(model):
     starts.append(starts[0] + rng.normal(0, 0.7, 3 * horizon))
     best = min(brute_force(model, horizon, start) for start in starts)
     assert found.loss < best * 1.01
+    assert found.velocity is not None
+    assert found.momentum is not None
+    step = np.arange(horizon)
+    own = found.schedule(step), found.velocity(step), 1.0 - found.momentum(step)
+    nearest = brute_force(model, horizon, np.log(np.maximum(own, 1e-300)).ravel())
+    assert nearest >= found.loss * (1.0 - found.gap)
     assert found.loss < 0.97 * solve(model, horizon, compare=False).loss
 
 

@@ -10,6 +10,7 @@ import typer
 from etastar._errors import InputError
 
 from . import _options as option
+from ._solve import Noise
 from ._terminal import print_json, show, working
 
 EXAMPLES = (
@@ -21,7 +22,6 @@ COMPUTE_EXAMPLES = (
     "etastar compute --capacity 2 --source 0.2 --noise 1 --batch 8 --budget 1e12 --json",
 )
 
-Noise = Annotated[float, typer.Option(metavar="SIGMA2", help="Variance of the label noise.")]
 Batch = Annotated[
     float,
     typer.Option(parser=option.number, metavar="B", help="Batch size, inf for full gradients."),

@@ -76,9 +76,9 @@ def solve(
     Minimises the loss of `segment_losses` over the controls at 65 knots, as the head of this module
     says; the cost does not depend on the horizon. With "lr,momentum" (w' = w - eta v') it minimises
     the exact loss over the controls at up to 512 knots, at a cost that grows with the horizon, to
-    1e6 updates at most. With "lr,velocity,momentum" (w' = w - eta_g g - eta_v v', as in Nesterov's
-    method) the controls of segments are free, at a cost that hardly grows, to 1e12 updates. With
-    momentum the gap is how far other ends were, not a bound.
+    1e6 updates at most. With "lr,velocity,momentum" (w' = w - eta_g g - eta_v v'; Nesterov's method
+    is a case) it minimises the loss of `VelocityLoss`, at a cost that grows with the logarithm of
+    the horizon, to 1e12 updates. With momentum the gap is how far other ends were, not a bound.
 
     Arguments:
         model: a PowerLaw or a LinearModel.

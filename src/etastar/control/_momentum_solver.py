@@ -143,7 +143,7 @@ class _Search:
         return np.unique(np.round(np.interp(even, grade, place)))
 
     def starts(self) -> list[_Run]:
-        """Pace as without momentum, 1 - mu constant or falling as a power; and all constant."""
+        """Pace as in the optimum without momentum; 1 - mu constant, or falling as a power."""
         total, knot = self.problem.budget.total, self.even(64)
         limits, part = self.problem.limits, knot / self.horizon
         plain = self.problem.relaxation.rate(part * total) - limits.floor
@@ -153,11 +153,7 @@ class _Search:
         falls += [(1.0 + age) ** -power for power in (0.2, 0.4)]
         falls.append(4.0 / (4.0 + age))
         slows = [np.log(np.clip(fall + part**8, 0.002, 0.98)) for fall in falls]
-        even = [np.full(len(knot), math.log(slow)) for slow in (0.5, 0.15)]
-        return [
-            *(_Run(knot, np.log(room) + slow, slow) for slow in slows),
-            *(_Run(knot, math.log(0.5) + slow, slow) for slow in even),
-        ]
+        return [_Run(knot, np.log(room) + slow, slow) for slow in slows]
 
     def best(self, runs: list[_Run]) -> list[_Run]:
         """The two of the lowest loss."""

@@ -1,10 +1,10 @@
 """The optimal LRs and momentum where gradient and velocity have LRs of their own.
 
-The gradient's own LR damps the fast modes while the velocity, with a memory that grows with the
-run, moves the slow ones: so nothing of the noise's feedback is left of the stability cap until the
-velocity's own noise sets a limit (docs/controls.md). The logs of the three controls are lines
-between knots, even in the logarithm of the way to both ends of the run, on the segments of
-`VelocityLoss`: the number of both grows with the logarithm of the horizon.
+With plain SGD the fast modes bound the LR. Here the gradient's own LR damps them, while the
+velocity, whose memory grows with the run, moves the slow modes as a larger LR would (derived in
+docs/controls_details.md). The logs of the three controls are lines between knots, spaced evenly in
+the logarithm of the way to both ends of the run, on the segments of `VelocityLoss`. The number of
+both grows with the logarithm of the horizon.
 """
 
 from __future__ import annotations

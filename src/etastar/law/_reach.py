@@ -31,7 +31,7 @@ def transient_of(law: Law, schedule: Schedule, batch_size: BatchSize = None) -> 
     >>> law = fit(read_runs("examples/gpt/pilots"))
     >>> from etastar.schedule import parse_schedule
     >>> lines = transient_of(law, parse_schedule("cosine:peak=1e-3,horizon=56000"))
-    >>> next(lines)[:54]
+    >>> next(lines)[:53]
     'the first half of the pilots predicts their ends only'
     """
     ahead = law.doublings(schedule, batch_size)
