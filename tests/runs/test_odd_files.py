@@ -51,7 +51,7 @@ def test_links_that_go_round_are_followed_once(tmp_path):
         (tmp_path / f"s{number}").symlink_to(".")
     (tmp_path / "loop.csv").symlink_to("loop.csv")
     (tmp_path / "up").symlink_to("/")
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(InputError, match="no logs in it"):
         read_runs(tmp_path)
     (tmp_path / "inner").mkdir()
@@ -59,7 +59,7 @@ def test_links_that_go_round_are_followed_once(tmp_path):
     for source in (tmp_path, f"{tmp_path}/**/log.csv", f"{tmp_path}/s*/s*/s*/*/log.csv"):
         (run,) = read_runs(source, schedule=SPEC)
         assert run.final_loss == 2.0
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_a_pattern_finds_what_the_standard_library_finds(tmp_path):
@@ -104,10 +104,10 @@ def nested(path, depth: int):
 
 @pytest.mark.parametrize("depth", [20, 300, 600])
 def test_deep_json_lines_are_read_and_cost_no_more_than_flat_ones(tmp_path, depth):
-    begun = time.monotonic()
+    begun = time.process_time()
     (run,) = read_runs(nested(tmp_path / "a.jsonl", depth), schedule=SPEC)
     assert run.final_loss == 2.0
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_json_lines_too_deep_to_read_are_refused(tmp_path):
@@ -118,10 +118,10 @@ def test_json_lines_too_deep_to_read_are_refused(tmp_path):
 def test_json_lines_with_keys_of_their_own_are_refused_before_they_fill_the_memory(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("".join(f'{{"step":{i},"loss":2,"k{i}":1}}\n' for i in range(20_000)))
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(InputError, match="20002 different keys in 20000 lines"):
         read_runs(path, schedule=SPEC)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_a_damaged_parquet_file_prints_nothing_and_ends_no_process(tmp_path):

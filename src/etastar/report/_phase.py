@@ -33,13 +33,13 @@ def phase_summary(found: Phase, fitted: SpectrumFit | None = None) -> Text:
     ...     print(line)
     the annealed part of the run shrinks as T^-0.1
     with momentum optimised too: loss between T^-0.2 and (T log T)^-0.2
-    with a velocity of its own LR: loss ~ T^-0.231
+    with momentum and a second LR for its velocity: loss ~ T^-0.231
     """
     lines = [phase_line(found)] if fitted is None else [*spectrum_lines(fitted), phase_line(found)]
     if found.annealed_exponent > 0:
         lines.append(f"the annealed part of the run shrinks as T^-{found.annealed_exponent:.3g}")
     lines.append(f"with momentum optimised too: {_with_momentum(found)}")
-    lines.append(f"with a velocity of its own LR: {_with_velocity(found)}")
+    lines.append(f"with momentum and a second LR for its velocity: {_with_velocity(found)}")
     return Text("\n".join(lines))
 
 
