@@ -35,7 +35,7 @@ TRANSIENT = "transient"
 LONGEST = 10**5
 """The largest horizon: each update has an LR of its own, some 1.5 microseconds an iteration."""
 
-_WORK = 2e7
+_WORK = 2e6
 """Updates times iterations of a minimisation, which keeps long horizons in time."""
 
 _FEWEST, _MOST, _AGAIN = 200, 1000, 150
@@ -48,8 +48,11 @@ _REARRANGED = 60
 _AGREED = 1e-6
 """Relative distance of the ends up to which rearrangements are not worth their time."""
 
-_LONGEST_STEP, _LEAST = 64.0, 1e-14
-"""The longest step of a silver start, and the least LR, as parts of the stable one."""
+_LONGEST_STEP = 64.0
+"""The longest step of a start in units of 1 / lambda_1, in batches of up to 32 samples."""
+
+_LEAST = 1e-14
+"""The least LR above the floor, as a part of the stable one."""
 
 _SPIKE = 700.0
 _TINY = 1e-300
@@ -74,21 +77,20 @@ class _End(NamedTuple):
 def solve_transient(problem: ControlProblem, capped: Schedule) -> TransientEnd:
     """The LRs of the lowest final loss found, none bounded from above, with the gap to other ends.
 
-    The gap is the largest of four relative distances: to the end of the search from `capped`, to
-    the middle one of the ends of the other starts, what rearrangements gained, and what the last
-    quarter of the iterations gained. It is evidence, not a bound. The result is never worse than
-    `capped`.
+    The gap is the largest of three relative distances: to the highest of the ends of the starts,
+    without those above `capped`; what rearrangements gained; and what the last quarter of the
+    iterations gained. It is evidence, not a bound. The result is never worse than `capped`.
     """
     search = _Search(problem)
-    ends = sorted((search.minimised(each) for each in search.starts()), key=lambda end: end.loss)
-    best, middle = ends[0], ends[len(ends) // 2].loss
-    if search.horizon <= _SHORTEST and middle > best.loss * (1.0 + _AGREED):
+    kept = float(exact_losses(problem.model, capped)[0])
+    ends = [search.minimised(each) for each in search.starts(capped)]
+    best = min(ends, key=lambda end: end.loss)
+    farthest = max((end.loss for end in ends if end.loss <= kept), default=best.loss)
+    if search.horizon <= _SHORTEST and farthest > best.loss * (1.0 + _AGREED):
         best = search.rearranged(best)
-    other = search.minimised(search.free(capped))
-    best, farthest = min(best, other, key=lambda end: end.loss), max(middle, other.loss, best.loss)
-    gap = max(max(farthest, ends[0].loss) / best.loss - 1.0, best.gained)
+    gap = max(farthest / best.loss - 1.0, best.gained)
     rate = search.schedule(best)
-    loss, kept = (float(exact_losses(problem.model, each)[0]) for each in (rate, capped))
+    loss = float(exact_losses(problem.model, rate)[0])
     return TransientEnd(rate, loss, gap) if loss < kept else TransientEnd(capped, kept, gap)
 
 
@@ -131,29 +133,30 @@ class _Search:
         self.low = math.log(_LEAST * problem.limits.cap)
         self.high = math.log(1e12 * problem.limits.cap)
 
-    def free(self, schedule: Schedule) -> Array:
-        """The LRs of a schedule after the warmup."""
-        return schedule(np.arange(self.warmup, self.horizon))
+    def starts(self, capped: Schedule) -> Iterator[Array]:
+        """The closed form below the cap times patterns of steps, as far as it is near the cap.
 
-    def starts(self) -> Iterator[Array]:
-        """The closed form below the cap times patterns of steps, as far as it is near the cap."""
-        place = np.arange(self.warmup, self.horizon, dtype=np.float64)
-        smooth, cap = self.problem.relaxation.rate(place), self.problem.limits.cap
+        In runs that are not long, also the capped optimum itself.
+        """
+        place = np.arange(self.warmup, self.horizon)
+        smooth, cap = self.problem.relaxation.rate(place.astype(float)), self.problem.limits.cap
         part, count = smooth / cap, len(place)
+        longest = max(_LONGEST_STEP, 2.0 * self.problem.model.batch_size)
         ahead, back = np.arange(1, count + 1), np.arange(count, 0, -1)
 
         def shaped(steps: Array) -> Array:
             # A step of 1 / lambda_1 is near half of the stable LR.
-            return smooth * (1.0 - part + part * steps / 2)
+            return smooth * (1.0 - part + part * np.minimum(steps, longest) / 2)
 
-        yield shaped(np.minimum(silver(back), _LONGEST_STEP))
-        yield shaped(np.minimum(silver(ahead + count // 3), _LONGEST_STEP))
+        yield shaped(silver(back))
+        yield shaped(silver(back + 5, 3))
         if self.horizon > _SOME:
             return
-        yield shaped(np.minimum(silver(ahead), _LONGEST_STEP))
-        yield shaped(np.minimum(silver(back + 5, 3), _LONGEST_STEP))
+        yield shaped(silver(ahead + count // 3))
+        yield shaped(silver(ahead))
         if self.horizon > _SHORT:
             return
+        yield capped(place)
         whole = 2 ** math.ceil(math.log2(max(count, 2)))
         for length in sorted({min(32, whole), max(whole // 2, 2), whole}):
             yield self.best_of(shaped, length, count)
@@ -208,7 +211,7 @@ class _Search:
                 "maxiter": most,
                 "maxfun": 2 * most,
                 "maxcor": 30,
-                "ftol": 1e-10,
+                "ftol": 1e-8,
                 "gtol": 1e-9,
             },
         )
