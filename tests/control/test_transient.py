@@ -127,9 +127,8 @@ def test_in_the_easy_phase_nothing_is_gained_and_nothing_lost():
 def test_the_answer_is_never_worse_than_the_capped_one():
     for horizon in (1, 2, 5):
         capped = solve(hard(4), horizon, compare=False)
-        found = solve(hard(4), horizon, cap="transient")
+        found = solve(hard(4), horizon, cap="transient", compare=False)
         assert found.loss <= capped.loss * (1 + 1e-9)
-        assert found.loss <= found.nearest.loss
 
 
 def test_a_single_mode_is_learned_at_once():
@@ -139,10 +138,10 @@ def test_a_single_mode_is_learned_at_once():
 
 
 def test_floor_and_warmup_are_kept():
-    found = solve(hard(64), 40, cap="transient", floor=0.6, warmup=8, compare=False)
-    rate = found.schedule(np.arange(40))
-    assert rate[8:].min() >= 0.6
-    assert rate[:9] == pytest.approx(rate[8] * np.arange(9) / 8)
+    found = solve(hard(64), 16, cap="transient", floor=0.6, warmup=4, compare=False)
+    rate = found.schedule(np.arange(16))
+    assert rate[4:].min() >= 0.6
+    assert rate[:5] == pytest.approx(rate[4] * np.arange(5) / 4)
     assert rate.max() > 2 * hard(64).max_rate
 
 
@@ -167,8 +166,6 @@ def test_a_solution_says_its_cap():
     model = hard(8)
     assert solve(model, 20, cap=0.5, compare=False).cap == 0.5
     assert solve(model, 20, compare=False).cap == pytest.approx(model.max_rate)
-    batched = solve(model, samples=100, controls="lr,batch", compare=False)
-    assert (batched.cap, batched.transient) == (None, False)
 
 
 def test_only_a_constant_rate_from_the_critical_one_on_is_said_to_diverge():

@@ -78,7 +78,8 @@ Cap = Annotated[
         parser=_cap,
         metavar="LR|transient",
         help="Highest LR; by default one that is stable where it is held. With transient there is"
-        " none: single LRs may be far larger, which relies on exactly this spectrum and features.",
+        " none: single LRs may be far larger, and the run diverges where features have heavier"
+        " tails.",
         show_default=False,
     ),
 ]

@@ -80,10 +80,10 @@ def solve(
     over up to 512 knots, to 1e6 updates, at a cost that grows with them. "lr,velocity,momentum" (w'
     = w - eta_g g - eta_v v'): the loss of `VelocityLoss`, to 1e12 updates.
 
-    Optimal means: no LR is above the cap, by default one that is stable at a constant LR. Single
+    Optimal means: no LR is above the cap, by default one that is stable where it is held. Single
     LRs may be larger: cap="transient" frees that of every update, to 1e5 updates, for "lr". The
-    loss is lower, much so in large batches, but only where spectrum and features are exactly those
-    of the model. There, and with momentum, the gap is how far other ends were, not a bound.
+    loss is lower, much so in large batches, but the run diverges where features have heavier tails
+    than the model's. There, and with momentum, the gap is how far other ends were, not a bound.
 
     Arguments:
         model: a PowerLaw or a LinearModel.

@@ -45,7 +45,9 @@ _SOME, _SHORT, _SHORTEST = 20_000, 3000, 512
 """Horizons up to which there are more starts, all starts, and rearrangements."""
 
 _REARRANGED = 60
-_AGREED = 1e-6
+"""Rearrangements at most; in the shortest runs two for each update."""
+
+_AGREED = 1e-5
 """Relative distance of the ends up to which rearrangements are not worth their time."""
 
 _LONGEST_STEP = 64.0
@@ -221,7 +223,7 @@ class _Search:
     def rearranged(self, best: _End) -> _End:
         """The best of minimisations from rearrangements, each of the best so far."""
         random = np.random.default_rng(0)
-        for _ in range(_REARRANGED):
+        for _ in range(min(_REARRANGED, 2 * len(best.rate))):
             end = self.minimised(_moved(best.rate, random), _AGAIN)
             if end.loss < best.loss:
                 best = end

@@ -90,8 +90,8 @@ def _above(solution: Solution, cap: float) -> str:
     part = float(np.mean(solution.schedule(steps) > cap))
     return (
         f"{part:.0%} of the LRs are above {cap:.4g}, the largest that is stable when held, the"
-        f" highest {solution.schedule.peak / cap:.3g} times it: this loss needs exactly this"
-        " spectrum and these features"
+        f" highest {solution.schedule.peak / cap:.3g} times it: the run diverges where features"
+        " have heavier tails"
     )
 
 
