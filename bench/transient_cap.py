@@ -90,13 +90,13 @@ def name_of(task: tuple[float, float, float], batch: int, horizon: int) -> str:
     return f"a={capacity:g} s={source:g} noise={noise:g} B={batch} T={horizon}"
 
 
-def measure(longest: int) -> dict[str, tuple[PowerLaw, Solution, Solution]]:
+def measure(shortest: int, longest: int) -> dict[str, tuple[PowerLaw, Solution, Solution]]:
     found = {}
     print(
         f"{'task':38}{'capped':>11}{'transient':>11}{'ratio':>8}{'gap':>9}{'peak/cap':>10}{'s':>7}"
     )
     for task, batch, horizon in RUNS:
-        if horizon > longest:
+        if not shortest <= horizon <= longest:
             continue
         model = PowerLaw(*task, batch_size=batch)
         capped = solve(model, horizon, compare=False)
@@ -174,13 +174,14 @@ def descent(exact: TransientLoss, x: np.ndarray) -> tuple[float, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="LRs above the largest stable one.")
+    parser.add_argument("--shortest", type=int, default=0, help="smallest horizon")
     parser.add_argument("--longest", type=int, default=10_000, help="largest horizon")
     parser.add_argument("--search", type=int, help="search freely from this many starts")
     given = parser.parse_args()
     if given.search:
         search(given.search)
     else:
-        risk(measure(given.longest))
+        risk(measure(given.shortest, given.longest))
 
 
 if __name__ == "__main__":

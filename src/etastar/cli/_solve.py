@@ -116,10 +116,7 @@ def solve_command(
     as_json: option.AsJson = False,
     plot: option.Plot = None,
 ) -> None:
-    """Solve for the optimal schedule of the solvable model: a power law or a measured spectrum.
-
-    It is optimal among the LRs up to --cap.
-    """
+    """Solve for the optimal schedule up to --cap in the model of a power law or a spectrum."""
     option.check_plot(plot)
     option.check_task(capacity, source, spectrum)
     # Steps need no batch size, which may be infinite.
