@@ -28,6 +28,12 @@ _SHAPE = 192
 _LEAST_LOSS = 1e-4
 """Part of the initial loss below which no loss is expected where nothing else is noise."""
 
+_MARGIN = 100.0
+"""The slowest modes are one: they are ten times too slow to move, and as often slower."""
+
+_DEEPEST = 1e15
+"""Intrinsic time to which spectra are resolved at most: numbers of modes stay whole numbers."""
+
 _LARGE = 1e4
 """Batch size above which the mean of chi is taken from its expansion."""
 
@@ -76,7 +82,7 @@ def sign_losses(
     >>> from etastar.model import LinearModel, Spectrum
     >>> model = LinearModel(Spectrum([1.0, 0.25], [1.0, 0.5]), noise=1.0, batch_size=4)
     >>> sign_losses(model, parse_schedule("constant:peak=0.1,horizon=40"), [0, 10, 40]).round(3)
-    array([1.5  , 0.499, 0.079])
+    array([1.5  , 0.329, 0.056])
     """
     return _losses(model, schedule, at, batch_size, _sign, None)
 
@@ -122,7 +128,7 @@ def adam_losses(
     >>> from etastar.model import LinearModel, Spectrum
     >>> model = LinearModel(Spectrum([1.0, 0.25], [1.0, 0.5]), noise=1.0, batch_size=4)
     >>> adam_losses(model, parse_schedule("constant:peak=0.1,horizon=40"), [0, 10, 40]).round(3)
-    array([1.5  , 0.478, 0.09 ])
+    array([1.5  , 0.389, 0.032])
     """
     return _losses(model, schedule, at, batch_size, _adam, beta2_of(beta2))
 
@@ -191,7 +197,8 @@ def _resolved(model: Model, controls: Controls) -> Spectrum:
     rate, batch, _ = controls.at(steps)
     speed = rate.mean() * np.sqrt(min(batch.max(), 1e12))
     noise = model.noise + spectrum.floor + _LEAST_LOSS * spectrum.initial_loss
-    return model.spectrum_to(max(horizon, min((horizon * speed) ** 2 / noise, 1e30)))
+    reach = _MARGIN * (horizon * speed) ** 2 / noise
+    return model.spectrum_to(max(horizon, min(reach, _DEEPEST)))
 
 
 def _chi(batch: NDArray[np.float64]) -> NDArray[np.float64]:
