@@ -18,7 +18,7 @@ from etastar.schedule import Schedule
 
 from ._controls import Control, Controls, steps_asked
 from ._exact import chunks, finite
-from ._power_law import Model
+from ._power_law import LinearModel, Model
 from ._simulate import beta2_of
 from ._spectrum import GAUSSIAN, Spectrum
 
@@ -47,6 +47,7 @@ def sign_losses(
     at: ArrayLike | None = None,
     *,
     batch_size: Control | None = None,
+    rotated: bool = False,
 ) -> Float[np.ndarray, " at"]:
     """Expected excess loss of sign descent, w <- w - eta sign(g), by a mean-field recursion.
 
@@ -63,20 +64,21 @@ def sign_losses(
     Given the weights, m is exact for Gaussian features and label noise, and so is eta^2 lambda.
     Three things are approximations. The loss fluctuates from run to run, and R is that of its mean:
     good where many modes carry the loss. A mode's e is taken as Gaussian, and R^2 - e^2 as R^2 - c.
-    chi has three nodes: m is within 0.2% up to |e| = 0.7 R. The cost is proportional to the
-    horizon.
+    chi has three nodes: m is within 0.2% up to |e| = 0.7 R. The recursion in a random basis is
+    rougher: it takes the sign of all coordinates together as linear in the gradient.
 
     Arguments:
         model: a PowerLaw or a LinearModel, of Gaussian features.
         schedule: the LR of every update, in units of the weights.
         at: whole numbers of updates done, any order; default the horizon alone.
         batch_size: samples per update, a number or a Schedule; default the model's.
+        rotated: whether the coordinates are a random basis; a PowerLaw then needs a width.
 
-    Returns: excess losses, in the order of `at`.
+    Returns: excess losses, in the order of `at`. The cost is proportional to the horizon.
     Raises: InputError for steps beyond the horizon, controls out of range, a horizon above 1e8,
-    features that are not Gaussian.
-    Source: derived in docs/solvable_details.md; in the limit of many modes and one sample an update
-    arXiv 2411.12135. SDEs of sign descent: arXiv 2411.15958.
+    features that are not Gaussian, a random basis of infinitely many features.
+    Source: derived in docs/solvable_details.md, section "Sign descent and Adam"; for many modes and
+    one sample an update arXiv 2411.12135. SDEs of sign descent: arXiv 2411.15958.
 
     >>> from etastar.schedule import parse_schedule
     >>> from etastar.model import LinearModel, Spectrum
@@ -84,6 +86,8 @@ def sign_losses(
     >>> sign_losses(model, parse_schedule("constant:peak=0.1,horizon=40"), [0, 10, 40]).round(3)
     array([1.5  , 0.329, 0.056])
     """
+    if rotated:
+        return _losses(model, schedule, at, batch_size, _rotated, None, width=_width(model))
     return _losses(model, schedule, at, batch_size, _sign, None)
 
 
@@ -163,10 +167,11 @@ def _losses(
     batch_size: Control | None,
     advance: Callable[..., Any],
     beta2: float | None,
+    width: float = 0.0,
 ) -> NDArray[np.float64]:
     controls = Controls.make(model, schedule, 0.0, batch_size)
     asked = steps_asked(at, schedule.horizon)
-    spectrum = _resolved(model, controls)
+    spectrum = _resolved(model, controls, width)
     if (spectrum.kurtosis, spectrum.scale_moment) != (GAUSSIAN, 1.0):
         raise InputError(
             "the recursions of sign descent and Adam are for Gaussian features: leave kurtosis and "
@@ -176,29 +181,66 @@ def _losses(
     start, losses = jnp.asarray(modes.start), np.empty(len(asked))
     # The error's mean and its second moment, or Adam's v / lambda and the second moment.
     state = (-jnp.sqrt(start) if beta2 is None else jnp.zeros_like(start), start)
+    basis = _RandomBasis.of(modes, spectrum.trace, width) if width else None
     for first, steps in chunks(int(asked.max())):
         rate, batch, _ = controls.at(steps)
-        by_step = (rate, 1.0 / batch, 1.0 - beta2 ** (steps + 1.0)) if beta2 is not None else None
-        by_step = by_step or (rate, 1.0 / _chi(batch))
-        state, before = advance(modes, model.noise, beta2, state, by_step)
+        if beta2 is None:
+            by_step = (rate, 1.0 / _chi(batch))
+        else:
+            by_step = (rate, 1.0 / batch, 1.0 - beta2 ** (steps + 1.0))
+        state, before = advance(modes, model.noise, basis or beta2, state, by_step)
         here = (asked >= first) & (asked < first + len(steps))
         losses[here] = np.asarray(before)[(asked[here] - first).astype(int)]
     return finite(losses, model.max_rate)
 
 
-def _resolved(model: Model, controls: Controls) -> Spectrum:
+def _resolved(model: Model, controls: Controls, width: float) -> Spectrum:
     """The spectrum down to modes that the run does not reach.
 
     A mode learns at the rate of its sqrt(lambda), for the time S = sum of eta E[chi] / R: the modes
-    are those that SGD needs for an intrinsic time of S^2, where nothing moves below 1 / S^2.
+    are those that SGD needs for an intrinsic time of S^2, where nothing moves below 1 / S^2. In a
+    random basis it learns as by SGD, for an intrinsic time of S / sqrt(mean eigenvalue).
     """
     spectrum, horizon = model.spectrum_to(1), max(controls.horizon, 1)
     steps = np.unique(np.linspace(0.0, horizon - 1.0, 4096).round())
     rate, batch, _ = controls.at(steps)
-    speed = rate.mean() * np.sqrt(min(batch.max(), 1e12))
     noise = model.noise + spectrum.floor + _LEAST_LOSS * spectrum.initial_loss
-    reach = _MARGIN * (horizon * speed) ** 2 / noise
+    time = horizon * rate.mean() * np.sqrt(min(batch.max(), 1e12) / noise)
+    reach = _MARGIN * time * max(time, np.sqrt(width / spectrum.trace))
     return model.spectrum_to(max(horizon, min(reach, _DEEPEST)))
+
+
+def _width(model: Model) -> float:
+    """The number of coordinates."""
+    if isinstance(model, LinearModel):
+        return float(model.spectrum.multiplicity.sum())
+    if model.width is None:
+        raise InputError(
+            "a random basis has as many coordinates as features: give PowerLaw a width, or leave "
+            "rotated out"
+        )
+    return float(model.width)
+
+
+class _RandomBasis(NamedTuple):
+    """What sign descent sees of a random basis.
+
+    `rate` is of each mode E[x^2 / sqrt(sum_k lambda_k x_k^2 / tr)] with standard normal x: by how
+    much a coordinate with more of the mode in it, so with a larger gradient, is slowed down.
+    """
+
+    rate: Any
+    mean: float
+    trace: float
+
+    @classmethod
+    def of(cls, modes: _Coordinates, trace: float, width: float) -> _RandomBasis:
+        # 1 / sqrt(X) is the integral of exp(-X t) / sqrt(pi t), and the mean of exp is known.
+        log_time = np.linspace(-20.0, 20.0, 2001)
+        part = 2.0 * np.multiply.outer(np.exp(log_time), modes.root**2 / trace)
+        shape = np.exp(0.5 * log_time - 0.5 * np.log1p(part) @ modes.count)[:, None] / (1.0 + part)
+        rate = shape.sum(axis=0) * (log_time[1] - log_time[0]) / np.sqrt(np.pi)
+        return cls(rate, trace / width, trace)
 
 
 def _chi(batch: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -232,6 +274,27 @@ def _sign(modes, noise, _, state, by_step):
         step = eta * root
         product = mean * signs + spread * slope
         return (mean - step * signs, square - 2.0 * step * product + step**2), loss
+
+    return jax.lax.scan(update, state, by_step)
+
+
+@jax.jit
+def _rotated(modes, noise, basis, state, by_step):
+    eigenvalue, count = modes.root**2, modes.count
+    # The sign is 2 / pi the gradient over its size, squared, and the rest is alike everywhere.
+    rest = eigenvalue * (1.0 - 2.0 / np.pi)
+
+    def update(state, step):
+        kept, square = state
+        eta, inverse = step
+        loss = count @ square + modes.floor
+        # Of the mean square of a coordinate: the noise of the batch, and the gradient itself.
+        noisy = (loss + noise) / (_WEIGHT @ (1.0 / inverse)) ** 2
+        whole = noisy + count @ (eigenvalue * square) / basis.trace + 1e-300
+        pulled = eta * np.sqrt(2.0 / np.pi) * basis.rate * eigenvalue
+        pulled = pulled / jnp.sqrt(basis.mean * whole)
+        added = eta**2 * rest + pulled**2 * noisy
+        return (kept, (1.0 - pulled) ** 2 * square + added), loss
 
     return jax.lax.scan(update, state, by_step)
 
