@@ -241,7 +241,7 @@ def deviation(runs: np.ndarray, recursion: np.ndarray) -> str:
     return " ".join(f"{percent:+.1f}% ({z:+.1f})" for percent, z in parts)
 
 
-def by_runs(seeds: int = 400) -> None:
+def by_runs() -> None:
     print("recursion over the mean of runs, after 3, 30 and 300 updates (in standard errors)")
     k, at = np.arange(1.0, 65.0), [3, 30, 300]
     kinds = (
@@ -255,7 +255,7 @@ def by_runs(seeds: int = 400) -> None:
             model = LinearModel(spectrum, NOISE, batch)
             schedule = make_schedule("linear", peak=0.03, horizon=300)
             for name, recursion, keys in kinds:
-                runs = simulate(model, schedule, at, seeds=seeds, **keys)
+                runs = simulate(model, schedule, at, seeds=100 if batch == 64 else 400, **keys)
                 of = {"beta2": keys["beta2"]} if "beta2" in keys else {}
                 line = deviation(runs, recursion(model, schedule, at, **of))
                 print(f"{task:<12} B = {batch:<3} {name:<7} {line}", flush=True)

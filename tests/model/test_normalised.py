@@ -198,18 +198,50 @@ def test_adam_without_memory_is_sign_descent():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 16])
+def test_losses_in_a_random_basis_are_those_of_runs(batch):
+    """Within three standard errors and 8%; the basis itself is drawn too, twice."""
+    model = model_of(1.5, 0.2, 1.0, batch)
+    schedule = make_schedule("linear", peak=0.03, horizon=100)
+    runs = [
+        simulate(model, schedule, TIMES, seeds=100, seed=seed, update="sign", rotated=True)
+        for seed in range(2)
+    ]
+    mean, error = mean_of(np.concatenate(runs))
+    found = sign_losses(model, schedule, TIMES, rotated=True)
+    assert np.all(np.abs(found - mean) < 3 * error + 0.08 * mean)
+    assert np.any(np.abs(sign_losses(model, schedule, TIMES) - mean) > 0.2 * mean)
+
+
+def test_a_wide_random_basis_is_sgd_over_the_size_of_the_residuals():
+    """Where label noise dominates: LR eta s / (sigma sqrt(mean lambda)), batch pi s^2 / 2."""
+    # Many alike, so that no direction makes one coordinate's gradient larger than another's.
+    k, batch, noise = np.arange(1.0, 201), 8, 400.0
+    spectrum = Spectrum(k**-1.2, k**-1.5, multiplicity=np.full(200, 20.0))
+    model = LinearModel(spectrum, noise, batch)
+    mean, at = spectrum.trace / 4000, [300, 3000]
+    schedule = make_schedule("linear", peak=1e-4 * math.sqrt(mean * noise), horizon=3000)
+    found = sign_losses(model, schedule, at, rotated=True)
+    same = LinearModel(spectrum, noise, math.pi / 2 * speed(batch) ** 2)
+    expected = exact_losses(same, schedule.scaled(peak=1e-4 * speed(batch)), at)
+    np.testing.assert_allclose(found, expected, rtol=0.03)
+    assert found[-1] < 0.85 * found[0]
+
+
 def test_a_rotation_changes_normalised_updates_alone():
-    """Rotated, all coordinates have like gradients, and the large eigenvalues learn fast."""
     model, schedule = model_of(1.5, 0.2, 1.0, 4), make_schedule("constant", peak=0.02, horizon=50)
     plain, rotated = (simulate(model, schedule, seeds=4, rotated=each) for each in (False, True))
     np.testing.assert_array_equal(plain, rotated)
-    mean, error = mean_of(simulate(model, schedule, seeds=200, update="sign", rotated=True))
-    assert np.all(np.abs(mean - sign_losses(model, schedule)) > 0.2 * mean + 3 * error)
-    # Where all directions are alike, a rotation changes nothing that can be seen.
-    flat = LinearModel(Spectrum(np.full(24, 0.5), np.full(24, 0.05)), 4.0, 4)
-    mean, error = mean_of(simulate(flat, schedule, seeds=400, update="sign", rotated=True))
-    found = sign_losses(flat, schedule)
-    assert np.all(np.abs(found - mean) < 3 * error + 0.02 * mean)
+
+
+@pytest.mark.slow
+def test_a_rotation_changes_nothing_where_all_directions_are_alike():
+    model = LinearModel(Spectrum(np.full(24, 0.5), np.full(24, 0.05)), 4.0, 4)
+    schedule = make_schedule("constant", peak=0.02, horizon=50)
+    mean, error = mean_of(simulate(model, schedule, seeds=400, update="sign", rotated=True))
+    for rotated in (False, True):
+        found = sign_losses(model, schedule, rotated=rotated)
+        assert np.all(np.abs(found - mean) < 3 * error + 0.02 * mean)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +254,7 @@ def test_a_rotation_changes_normalised_updates_alone():
         (lambda m, s: adam_losses(m, s, beta2=-0.1), "beta2"),
         (lambda m, s: adam_losses(m, s, beta2=math.nan), "beta2"),
         (lambda m, s: sign_losses(m, s, [21]), "at must"),
+        (lambda _, s: sign_losses(PowerLaw(1.5, 1.0, 0.1, 4), s, rotated=True), "width"),
         (lambda m, s: sign_losses(m, s, batch_size=0.5), "batch_size"),
         (lambda _, s: sign_losses(PowerLaw(1.5, 1.0, 0.1, 4, kurtosis=9.0), s), "Gaussian"),
         (lambda m, s: sign_losses(m, s.stretched(horizon=10**9)), "one by one"),
