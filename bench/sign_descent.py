@@ -48,6 +48,7 @@ NOISE, BATCH = 0.25, 8
 TASKS = {"hard": (1.5, 0.2), "easy": (1.5, 1.0), "hard, steep": (3.0, 0.1)}
 BATCHES = [4**power for power in range(9)]
 SAMPLES, UPDATES = 2**17, 2**10
+BUDGETS = (2**13, 2**15, 2**17)
 FLOOR = 0.02
 WIDTH = 10**8
 Losses = Callable[..., np.ndarray]
@@ -191,44 +192,48 @@ def by_progress() -> None:
 # The loss law
 
 
-def log_of(task: str, batch: int, shape: str, peak: float, samples: int, rng) -> Run:
-    """A run of sign descent as a log, with 0.1% of noise at each point."""
+def log_of(losses: Losses, task: str, batch: int, peak: float, samples: int, rng) -> Run:
+    """A run under a cosine as a log, with 0.1% of noise at each point."""
     horizon = samples // batch
     every = max(horizon // 50, 1)
     steps = np.unique(np.append(np.arange(every, horizon, every), horizon)).astype(float)
-    schedule = make_schedule(shape, peak=peak, horizon=horizon)
-    loss = sign_losses(model_of(task, batch), schedule, steps) + FLOOR
+    schedule = make_schedule("cosine", peak=peak, horizon=horizon)
+    loss = losses(model_of(task, batch, losses), schedule, steps) + FLOOR
     loss *= np.exp(1e-3 * rng.standard_normal(len(loss)))
-    return Run(f"{shape} {batch} {peak:.3g} {samples}", steps, loss, schedule, batch)
+    return Run(f"{batch} {peak:.3g} {samples}", steps, loss, schedule, batch)
+
+
+def sweep(losses: Losses, task: str) -> dict[int, list[Run]]:
+    """Five peaks around the best at each batch size, by budget of samples."""
+    rng, start = np.random.default_rng(0), 1e-5 if losses is ROTATED else 3e-3
+    runs: dict[int, list[Run]] = {samples: [] for samples in BUDGETS}
+    for batch in (1, 4, 16, 64):
+        model = model_of(task, batch, losses)
+        start = best(losses, model, "cosine", BUDGETS[1] // batch, start).rate
+        for samples in BUDGETS:
+            for times in (0.25, 0.5, 1.0, 2.0, 4.0):
+                runs[samples].append(log_of(losses, task, batch, times * start, samples, rng))
+    return runs
 
 
 def by_law() -> None:
-    print("task, how the batch size acts: mean |error| of the runs within half of the best excess")
-    sizes, budgets = (1, 4, 16, 64), (2**13, 2**15, 2**17)
-    for task in TASKS:
-        rng, runs = np.random.default_rng(0), {samples: [] for samples in budgets}
-        start = 3e-3
-        for batch in sizes:
-            middle = best(sign_losses, model_of(task, batch), "cosine", budgets[1] // batch, start)
-            start = middle.rate
-            for samples in budgets:
-                for times in (0.25, 0.5, 1.0, 2.0, 4.0):
-                    runs[samples].append(
-                        log_of(task, batch, "cosine", times * middle.rate, samples, rng)
-                    )
-        fitted = [run for samples in budgets[:2] for run in runs[samples]]
-        asked = runs[budgets[2]]
-        measured = np.array([run.loss[-1] for run in asked])
-        scale = measured.min() - FLOOR
-        for optimiser in ("normalised", "sgd"):
-            law = fit(fitted, optimiser=optimiser)
-            predicted = np.array([
-                law.predict(run.schedule, at=[run.step[-1]], batch_size=run.batch_size).mean[0]
-                for run in asked
-            ])  # fmt: skip
+    print("mean |error| of the runs within half of the best excess, by how the batch size acts")
+    for method in ("sign", "rotated"):
+        for task in TASKS:
+            runs = sweep(METHODS[method], task)
+            fitted, asked = runs[BUDGETS[0]] + runs[BUDGETS[1]], runs[BUDGETS[2]]
+            measured = np.array([run.loss[-1] for run in asked])
+            scale = measured.min() - FLOOR
             close = measured <= measured.min() + 0.5 * scale
-            error = np.abs(predicted - measured)[close].mean() / scale
-            print(f"{task:<12} {optimiser:<11} {error:.3f} of {close.sum()} runs", flush=True)
+            for optimiser in ("normalised", "sgd"):
+                law = fit(fitted, optimiser=optimiser)
+                predicted = np.array([
+                    law.predict(run.schedule, at=[run.step[-1]], batch_size=run.batch_size).mean[0]
+                    for run in asked
+                ])  # fmt: skip
+                error = np.abs(predicted - measured)[close].mean() / scale
+                print(f"{method:<8} {task:<12} {optimiser:<11} {error:.3f} of {close.sum()} runs",
+                      flush=True)  # fmt: skip
 
 
 # Runs

@@ -32,7 +32,7 @@ def mean_of(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def speed(batch: float) -> float:
-    """s(B) = sqrt(2 / pi) E[chi_B]."""
+    """f(B) = sqrt(2 / pi) E[chi_B]: m(e) = f e / R for small errors."""
     return (
         2.0 / math.sqrt(math.pi) * math.exp(math.lgamma((batch + 1) / 2) - math.lgamma(batch / 2))
     )
@@ -106,7 +106,7 @@ def test_full_gradients_have_exact_signs():
 
 @pytest.mark.parametrize("batch", [3, 8, 64])
 def test_where_noise_dominates_it_is_sgd_on_roots_of_the_eigenvalues(batch):
-    """LR eta s / sigma and batch s^2 for sign descent, eta sqrt(B) / sigma and B for Adam."""
+    """LR eta f / sigma and batch f^2 for sign descent, eta sqrt(B) / sigma and B for Adam."""
     k, noise = np.arange(1.0, 200.0), 2000.0 * batch
     target = k**-1.5
     model = LinearModel(Spectrum(k**-1.5, target), noise, batch)
@@ -134,7 +134,7 @@ def test_without_batch_noise_to_speak_of_it_falls_with_twice_the_source():
 
 
 def sum_of_noise(model: PowerLaw, schedule) -> float:
-    """What eta^2 lambda adds up to where modes forget at the rate eta s sqrt(lambda) / sigma."""
+    """What eta^2 lambda adds up to where modes forget at the rate eta f sqrt(lambda) / sigma."""
     eigenvalue = np.arange(1.0, 2e5) ** -model.capacity
     rate = 2 * schedule.peak * speed(4) / math.sqrt(model.noise) * np.sqrt(eigenvalue)
     kept = -np.expm1(-rate * schedule.horizon) / rate
@@ -143,7 +143,7 @@ def sum_of_noise(model: PowerLaw, schedule) -> float:
 
 @pytest.mark.slow
 def test_runs_collapse_over_batch_sizes_where_noise_dominates():
-    """With eta ~ s at equal s^2 T, s^2 = (2 B - 1) / pi nearly: eta ~ sqrt(B) at equal samples."""
+    """With eta ~ f at equal f^2 T, f^2 = (2 B - 1) / pi nearly: eta ~ sqrt(B) at equal samples."""
     found = {}
     for batch in (1, 4, 16, 64):
         fast = speed(batch)
@@ -214,7 +214,7 @@ def test_losses_in_a_random_basis_are_those_of_runs(batch):
 
 
 def test_a_wide_random_basis_is_sgd_over_the_size_of_the_residuals():
-    """Where label noise dominates: LR eta s / (sigma sqrt(mean lambda)), batch pi s^2 / 2."""
+    """Where label noise dominates: LR eta f / (sigma sqrt(mean lambda)), batch pi f^2 / 2."""
     # Many alike, so that no direction makes one coordinate's gradient larger than another's.
     k, batch, noise = np.arange(1.0, 201), 8, 400.0
     spectrum = Spectrum(k**-1.2, k**-1.5, multiplicity=np.full(200, 20.0))

@@ -58,8 +58,8 @@ def sign_losses(
         m(e) = E[sign g | w] = E[erf(e chi / sqrt(2 (R^2 - e^2)))],
 
     with chi^2 of the chi-squared distribution with B degrees of freedom. Where |e| is far below
-    R / sqrt(B), m = s(B) e / R with s(B) = sqrt(2 / pi) E[chi], from 2 / pi at B = 1 to
-    sqrt(2 B / pi): SGD with the LR eta s(B) / (R sqrt(lambda)) for each mode.
+    R / sqrt(B), m = f e / R with f = sqrt(2 / pi) E[chi], from 2 / pi at B = 1 to about
+    sqrt(2 B / pi): SGD with the LR eta f / (R sqrt(lambda)) for each mode.
 
     Given the weights, m is exact for Gaussian features and label noise, and so is eta^2 lambda.
     Three things are approximations. The loss fluctuates from run to run, and R is that of its mean:
