@@ -25,7 +25,7 @@ import argparse
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares, minimize_scalar
@@ -249,7 +249,7 @@ def deviation(runs: np.ndarray, recursion: np.ndarray) -> str:
 def by_runs() -> None:
     print("recursion over the mean of runs, after 3, 30 and 300 updates (in standard errors)")
     k, at = np.arange(1.0, 65.0), [3, 30, 300]
-    kinds = (
+    kinds: tuple[tuple[str, Losses, dict[str, Any]], ...] = (
         ("sign", sign_losses, {"update": "sign"}),
         ("adam", adam_losses, {"update": "adam", "beta2": 0.99}),
         ("rotated", ROTATED, {"update": "sign", "rotated": True}),

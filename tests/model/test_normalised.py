@@ -247,7 +247,7 @@ def test_a_rotation_changes_nothing_where_all_directions_are_alike():
 @pytest.mark.parametrize(
     ("call", "word"),
     [
-        (lambda m, s: simulate(m, s, update="lion"), "update must be one of sgd, sign, adam"),
+        (lambda m, s: simulate(m, s, update="lion"), "update must be one of sgd"),  # type: ignore[arg-type]
         (lambda m, s: simulate(m, s, update="sign", momentum=0.9), "momentum"),
         (lambda m, s: simulate(m, s, update="adam", velocity=0.1), "velocity"),
         (lambda m, s: simulate(m, s, update="adam", beta2=1.0), "beta2"),

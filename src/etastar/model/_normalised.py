@@ -157,7 +157,8 @@ class _Coordinates(NamedTuple):
         count[slowest] = max(count[slowest] + missing, 1e-9 * count[slowest])
         padding = (0, -len(count) % _SHAPE)
         arrays = (np.sqrt(eigenvalue), count, spectrum.target / count)
-        return cls(*(np.pad(each, padding) for each in arrays), spectrum.floor)
+        root, count, start = (np.pad(each, padding) for each in arrays)
+        return cls(root, count, start, spectrum.floor)
 
 
 def _losses(
