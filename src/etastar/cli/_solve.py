@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etastar._compiling import running_seconds
 from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import provenance
@@ -23,6 +24,9 @@ EXAMPLES = (
     "etastar solve --capacity 2 --source 1 --noise 1 --batch 4 --horizon 1M --plot a.html",
     "etastar solve --spectrum spectrum.csv --noise 0.1 --batch 8 --horizon 10k",
 )
+
+SOLVING = "solving"
+"""The stage of which `etastar.control.solve` tells."""
 
 REPORTED = ("constant", "power", "linear", "cosine", "wsd")
 """The baselines that other programs read."""
@@ -120,9 +124,11 @@ def solve_command(
         "max_batch": max_batch,
         "max_momentum": max_momentum,
     }
-    with working("solving"):
+    with working({SOLVING: 1.0}, running_seconds) as progress:
+        from etastar.control import solve
+
         model, fitted = _task(capacity, source, spectrum, noise, batch, features)
-        solution = _solved(model, steps, options)
+        solution = solve(model, steps, **options, progress=progress)
     if plot is not None:
         from etastar.report import solution_page
 
@@ -176,15 +182,6 @@ def _measured(
         return model, None
 
 
-def _solved(model: Model, steps: int | None, options: dict[str, Any]) -> Solution:
-    from etastar import control
-
-    if options["controls"] == "lr":
-        # So that `seconds` is without compilation; the other solves are too long to repeat.
-        control.solve(model, steps, compare=False, **options)
-    return control.solve(model, steps, **options)
-
-
 def _document(
     model: Model, solution: Solution, fitted: SpectrumFit | None = None
 ) -> dict[str, Any]:
@@ -194,9 +191,11 @@ def _document(
     log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
     spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
-    `seconds`, for the LR alone without compilation; and `velocity`, `momentum` and `batch_size`,
-    schedules like the first, where they were optimised. With --spectrum `phase` is null where the
-    spectrum has no exponents, and else `spectrum` has them with their intervals.
+    `seconds`, of the solve without compilation and baselines; `wall_seconds`, of all that the
+    command waited for, and `compile_seconds`, the part of it that was compilation; and `velocity`,
+    `momentum` and `batch_size`, schedules like the first, where they were optimised. With
+    --spectrum `phase` is null where the spectrum has no exponents, and else `spectrum` has them
+    with their intervals.
     """
     from etastar.model import phase_of
 
@@ -212,6 +211,8 @@ def _document(
         },
         "gap": solution.gap,
         "seconds": solution.seconds,
+        "wall_seconds": solution.wall_seconds,
+        "compile_seconds": solution.compile_seconds,
     }
     for name in ("velocity", "momentum", "batch_size"):
         schedule = getattr(solution, name)

@@ -16,24 +16,26 @@ library's.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from etastar._compiling import compiling_seconds, running_seconds
 from etastar._errors import InputError
+from etastar.law import Progress
 from etastar.model import Model, loss
 from etastar.schedule import Schedule, table
 
 from ._budget import Budget
 from ._engine import Rates, minimise
 from ._limits import Limits
-from ._model_families import baselines
+from ._model_families import FAMILIES, baselines
 from ._model_mesh import KnotMesh
 from ._model_objective import Logs, controls_at_knots, log_loss, stable_rate
 from ._model_problem import Along, Array, ControlProblem, Ranges, Start, constant
 from ._model_starts import starts
+from ._model_work import Work
 from ._momentum_solver import solve_momentum
 from ._solution import Member, Solution
 from ._velocity_solver import solve_velocity
@@ -70,6 +72,7 @@ def solve(
     max_batch: float = 65536.0,
     max_momentum: float = 1.0 - 1e-9,
     compare: bool = True,
+    progress: Progress | None = None,
 ) -> Solution:
     """The controls with the lowest final excess loss of the solvable model.
 
@@ -95,6 +98,7 @@ def solve(
         max_batch, max_momentum: largest batch size and momentum.
         compare: whether to find the standard families' best members too, and to return the best of
             them should it be better.
+        progress: is told how much of the one stage "solving" is done, in expected milliseconds.
 
     Returns: a `Solution`; losses by `etastar.model.loss`, to a relative 1e-4 (3e-3 where the
     controls are too steep for that, as without label noise at source exponents above 2).
@@ -112,7 +116,11 @@ def solve(
     limits = Limits(math.inf if cap is None else float(cap), floor, warmup, monotone)
     budget = Budget.of(horizon, samples, seconds, step_time)
     ranges = Ranges(max_batch, max_momentum)
-    return _solved(model, controls, budget, limits, ranges, compare)
+    compiled, began = compiling_seconds(), running_seconds()
+    found = _solved(model, controls, budget, limits, ranges, compare, progress)
+    compiled = compiling_seconds() - compiled
+    waited = running_seconds() - began + compiled
+    return replace(found, wall_seconds=waited, compile_seconds=compiled)
 
 
 def _solved(
@@ -122,28 +130,32 @@ def _solved(
     limits: Limits,
     ranges: Ranges,
     compare: bool,
+    progress: Progress | None = None,
 ) -> Solution:
-    began = time.perf_counter()
+    began = running_seconds()
     problem = ControlProblem.checked(model, controls, budget, limits, ranges)
+    work = Work.of(problem, compare, progress)
     momentum, batch, velocity = None, None, None
     if "momentum" in problem.controls:
         if "velocity" in problem.controls:
-            rate, velocity, momentum, final, gap = solve_velocity(problem)
+            rate, velocity, momentum, final, gap = solve_velocity(problem, work.evaluated)
         else:
-            rate, momentum, final, gap = solve_momentum(problem)
+            rate, momentum, final, gap = solve_momentum(problem, work.minimised)
+        work.end()
         steps = Budget(float(int(problem.budget.total)))
         plain = _solved(model, "lr", steps, limits, ranges, False)
+        work.end()
         if plain.loss <= final:
             rate, velocity, momentum, final = plain.schedule, None, None, plain.loss
     else:
-        rate, batch, final, gap = _on_knots(problem)
+        rate, batch, final, gap = _on_knots(problem, work)
     bound = _lower_bound(problem)
-    took = time.perf_counter() - began
+    took = running_seconds() - began
     members: tuple[Member, ...] = ()
     if compare:
         # Of a batch size that varies the standard schedules are those at the model's own.
         steps = int(budget.updates(model.batch_size))
-        members = baselines(model, steps, limits)
+        members = baselines(model, steps, limits, families=work.each(FAMILIES))
         nearest = min(members, key=lambda member: member.loss)
         if nearest.loss < final:
             rate, final = nearest.schedule, nearest.loss
@@ -151,9 +163,11 @@ def _solved(
     return Solution(rate, final, members, gap, momentum, batch, bound, took, velocity)
 
 
-def _on_knots(problem: ControlProblem) -> tuple[Schedule, Schedule | None, float, float]:
+def _on_knots(
+    problem: ControlProblem, work: Work
+) -> tuple[Schedule, Schedule | None, float, float]:
     """LR, batch size, loss and gap of the best of all starts."""
-    ended = [_settle(problem, start) for start in starts(problem)]
+    ended = [_settle(problem, start, work) for start in work.each(starts(problem))]
     ends = sorted((end for end in ended if np.isfinite(end.value)), key=lambda end: end.value)
     if not ends:
         raise InputError(f"cap {problem.limits.cap:.4g} leaves no stable start: lower it")
@@ -182,11 +196,11 @@ class _End:
     gap: float
 
 
-def _settle(problem: ControlProblem, start: Start) -> _End:
+def _settle(problem: ControlProblem, start: Start, work: Work) -> _End:
     """Minimise on a mesh around the start, then on one around the optimum, until it settles."""
-    end = _minimised(problem, start)
+    end = _minimised(problem, start, work)
     for _ in range(_ROUNDS - 1 if np.isfinite(end.value) else 0):
-        again = _minimised(problem, _as_start(problem, end))
+        again = _minimised(problem, _as_start(problem, end), work)
         settled = abs(again.value - end.value) < _SETTLED
         end = again
         if settled:
@@ -194,7 +208,7 @@ def _settle(problem: ControlProblem, start: Start) -> _End:
     return end
 
 
-def _minimised(problem: ControlProblem, start: Start) -> _End:
+def _minimised(problem: ControlProblem, start: Start, work: Work) -> _End:
     budget, limits = problem.budget, problem.limits
 
     def pace(place: Array) -> Array:
@@ -216,6 +230,7 @@ def _minimised(problem: ControlProblem, start: Start) -> _End:
     def objective(flat: Array) -> tuple[float, Array]:
         logs = split(flat)
         value, slope = log_loss(problem.modes, problem.model.noise, setting, logs)
+        work.spend()
         value, rows = float(value), []
         for name in problem.channels:
             row = getattr(logs, name)[:knots]

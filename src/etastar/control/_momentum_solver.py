@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +72,10 @@ class _Run(NamedTuple):
         return _Run(self.knot * factor, room, slow)
 
 
-def solve_momentum(problem: ControlProblem) -> MomentumEnd:
+def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) -> MomentumEnd:
     """The LR and the momentum of the lowest final loss found, with the gap to other ends.
+
+    `told` hears of every minimisation: the most iterations that it had, and its number of updates.
 
     The gap is the relative distance between the ends of the two best starts, and what doubling the
     number of knots gained last: what neither shows is not in it.
@@ -88,10 +91,10 @@ def solve_momentum(problem: ControlProblem) -> MomentumEnd:
     lengths = [horizon]
     while lengths[0] > _RATIO * _SHORTEST / 2:
         lengths.insert(0, round(lengths[0] / _RATIO))
-    first = _Search(problem, lengths[0])
+    first = _Search(problem, lengths[0], told)
     runs = first.best([first.minimised(run.on(first.even(64)), 120) for run in first.starts()])
     for before, length in itertools.pairwise(lengths):
-        search, factor = _Search(problem, length), length / before
+        search, factor = _Search(problem, length, told), length / before
         knot = search.even(_KNOTS[1])
         most = int(np.clip(_WORK / 5 / length, 8, 60))
         runs = search.best(
@@ -101,14 +104,16 @@ def solve_momentum(problem: ControlProblem) -> MomentumEnd:
                 for fall in (0.0, 0.5 * math.log(factor))
             ]
         )
-    return _Search(problem, horizon).finished(runs)
+    return _Search(problem, horizon, told).finished(runs)
 
 
 class _Search:
     """Minimises the final loss of one horizon over the controls at knots."""
 
-    def __init__(self, problem: ControlProblem, horizon: int) -> None:
-        self.problem, self.horizon = problem, horizon
+    def __init__(
+        self, problem: ControlProblem, horizon: int, told: Callable[[int, int], None]
+    ) -> None:
+        self.problem, self.horizon, self.told = problem, horizon, told
         self.loss = MomentumLoss.of(
             problem.modes, problem.model.noise, float(problem.model.batch_size)
         )
@@ -199,6 +204,7 @@ class _Search:
             bounds=[(bottom, 0.0) for bottom in low],
             options={"maxiter": most, "maxfun": 2 * most, "maxcor": 40, "ftol": 1e-9, "gtol": 1e-9},
         )
+        self.told(most, self.horizon)
         return _Run(knot, end.x[:count], end.x[count:], math.exp(min(end.fun, 700.0)))
 
     def finished(self, runs: list[_Run]) -> MomentumEnd:
