@@ -11,6 +11,7 @@ from etastar._errors import legible
 from etastar._files import write_text
 from etastar.schedule import Schedule
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import note, print_json, working
 
@@ -77,7 +78,7 @@ def export_command(
         if runs and target.followed(wanted) is None:
             from etastar.law import fit
 
-            law = fit(option.read_logs(runs))
+            law = fit(reading.read_logs(runs))
         elif (file := option.schedule_file(schedule)) is not None:
             plan = plan_beside(file, wanted)
         result = export_schedule(given, to, law=law, plan=plan)

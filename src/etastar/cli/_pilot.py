@@ -18,6 +18,7 @@ from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import Provenance, provenance
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import console, print_json, show, working
 
@@ -103,7 +104,7 @@ def pilot_command(
     unit: option.CountUnit = "steps",
     batch: Batch = None,
     epoch_size: option.EpochSize = None,
-    sequence_length: option.SequenceLength = None,
+    sequence_length: reading.SequenceLength = None,
     out: Out = Path("pilots"),
     jobs: Jobs = None,
     ray: Ray = None,

@@ -12,12 +12,14 @@ from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import provenance
 
+from . import _model_options as task
 from . import _options as option
 from ._terminal import note, print_json, show, working
 
 if TYPE_CHECKING:
     from etastar.control import Solution
     from etastar.model import Model, Phase, SpectrumFit
+    from etastar.schedule import Unit
 
 EXAMPLES = (
     "etastar solve --capacity 1.5 --source 0.5 --noise 1 --batch 8 --horizon 10k",
@@ -81,9 +83,9 @@ Width = Annotated[str | None, typer.Option(metavar="N", help="Number of features
 def solve_command(
     noise: Noise,
     batch: Batch,
-    capacity: option.CapacityOrSpectrum = None,
-    source: option.SourceOrSpectrum = None,
-    spectrum: option.Spectrum = None,
+    capacity: task.CapacityOrSpectrum = None,
+    source: task.SourceOrSpectrum = None,
+    spectrum: task.Spectrum = None,
     horizon: Horizon = None,
     unit: option.CountUnit = "steps",
     epoch_size: option.EpochSize = None,
@@ -103,14 +105,8 @@ def solve_command(
 ) -> None:
     """Solve for the optimal schedule of the solvable model: a power law or a measured spectrum."""
     option.check_plot(plot)
-    option.check_task(capacity, source, spectrum)
-    # Steps need no batch size, which may be infinite.
-    counted = option.unit_of(unit, None if unit == "steps" else batch, epoch_size)
-    steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
-    if unit != "steps" and steps is not None and "batch" in controls:
-        # The unit says that the horizon is data.
-        of_samples = option.unit_of(unit, 1.0, epoch_size)
-        steps, samples = None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
+    task.check_task(capacity, source, spectrum)
+    counted, steps, samples = _counts(horizon, samples, unit, batch, epoch_size, controls)
     features = None if width is None else option.count_of("--width", width)
     options: dict[str, Any] = {
         "controls": controls,
@@ -139,6 +135,25 @@ def solve_command(
     from etastar.report import solution_summary
 
     show(solution_summary(model, solution, fitted))
+
+
+def _counts(
+    horizon: str | None,
+    samples: float | None,
+    unit: str,
+    batch: float,
+    epoch_size: str | None,
+    controls: str,
+) -> tuple[Unit, int | None, float | None]:
+    """The unit of counts, the horizon in updates, and the budget of samples; None what is not."""
+    # Steps need no batch size, which may be infinite.
+    counted = option.unit_of(unit, None if unit == "steps" else batch, epoch_size)
+    steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
+    if unit != "steps" and steps is not None and "batch" in controls:
+        # The unit says that the horizon is data.
+        of_samples = option.unit_of(unit, 1.0, epoch_size)
+        return counted, None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
+    return counted, steps, samples
 
 
 def _task(
@@ -176,7 +191,7 @@ def _measured(
     spectrum = read_spectrum(path)
     model = LinearModel(spectrum, noise, batch)
     try:
-        return model, option.fitted_spectrum(path, spectrum, noise)
+        return model, task.fitted_spectrum(path, spectrum, noise)
     except InputError as error:
         note([f"no exponents and no phase: {error}"])
         return model, None
@@ -219,7 +234,7 @@ def _document(
         if schedule is not None:
             document[name] = schedule.to_dict()
     if fitted is not None:
-        document["spectrum"] = option.measured(fitted)
+        document["spectrum"] = task.measured(fitted)
     return document
 
 

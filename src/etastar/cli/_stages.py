@@ -11,7 +11,7 @@ from rich.text import Text
 KNOWN = 0.2
 """The part of all weights that must be behind a command before it says what is left."""
 
-KNOWN_LONG, LONG = 0.005, 1.0
+KNOWN_LONG, LONG = 0.01, 1.5
 """The part that is enough where it took that many seconds: what is left is then worth knowing."""
 
 RISE = 1.25

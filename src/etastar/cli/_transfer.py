@@ -10,6 +10,7 @@ import typer
 from etastar._compiling import running_seconds
 from etastar._errors import InputError
 
+from . import _model_options as task
 from . import _options as option
 from ._solve import Noise
 from ._terminal import print_json, show, working
@@ -56,8 +57,8 @@ Budget = Annotated[
 
 
 def transfer_command(
-    capacity: option.Capacity,
-    source: option.Source,
+    capacity: task.Capacity,
+    source: task.Source,
     noise: Noise,
     batch: Batch,
     horizons: Horizons = "1k,10k,100k,1M",
@@ -108,8 +109,8 @@ def _document(found: Any, exponents: Any) -> dict[str, Any]:
 
 
 def compute_command(
-    capacity: option.Capacity,
-    source: option.Source,
+    capacity: task.Capacity,
+    source: task.Source,
     noise: Noise,
     batch: Batch,
     budget: Budget,

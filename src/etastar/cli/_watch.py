@@ -12,6 +12,7 @@ import typer
 from etastar._checks import real_between
 from etastar._errors import InputError
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import console, note, print_json, say_doubts, working
 
@@ -85,14 +86,14 @@ def watch_command(
     optimiser: option.Optimiser = "auto",
     law_name: option.LawName = "etastar",
     transient: option.Transient = None,
-    step: option.StepColumn = None,
-    loss: option.LossColumn = None,
-    lr: option.RateColumn = None,
-    pattern: option.Patterns = None,
-    per_epoch: option.StepsPerEpoch = None,
-    runs_batch: option.RunsBatch = None,
+    step: reading.StepColumn = None,
+    loss: reading.LossColumn = None,
+    lr: reading.RateColumn = None,
+    pattern: reading.Patterns = None,
+    per_epoch: reading.StepsPerEpoch = None,
+    runs_batch: reading.RunsBatch = None,
     epoch_size: option.EpochSize = None,
-    sequence_length: option.SequenceLength = None,
+    sequence_length: reading.SequenceLength = None,
 ) -> None:
     """Forecast the final loss of a run while it trains, and warn when it leaves its band."""
     option.check_optimiser(optimiser)
@@ -101,11 +102,11 @@ def watch_command(
     real_between("--poll", poll, 0.01, 86_400.0)
     distance = None if every is None else option.count_of("--every", every)
     planned = None if schedule is None else option.parsed_schedule(schedule)
-    counted = option.sizes_of(runs_batch, epoch_size, sequence_length)
+    counted = reading.sizes_of(runs_batch, epoch_size, sequence_length)
     with working("reading the pilots"):
         option.check_law(law_name)
         columns = (step, loss, lr, None, pattern, per_epoch, runs_batch, epoch_size)
-        logs = option.read_logs(pilots, *columns, sequence_length) if pilots else []
+        logs = reading.read_logs(pilots, *columns, sequence_length) if pilots else []
         from etastar import law, watch
 
         law_of_pilots = None

@@ -16,7 +16,7 @@ library's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,8 +116,13 @@ def solve(
     limits = Limits(math.inf if cap is None else float(cap), floor, warmup, monotone)
     budget = Budget.of(horizon, samples, seconds, step_time)
     ranges = Ranges(max_batch, max_momentum)
+    return _timed(lambda: _solved(model, controls, budget, limits, ranges, compare, progress))
+
+
+def _timed(solve: Callable[[], Solution]) -> Solution:
+    """A solution with the time that it took, and how much of that was compilation."""
     compiled, began = compiling_seconds(), running_seconds()
-    found = _solved(model, controls, budget, limits, ranges, compare, progress)
+    found = solve()
     compiled = compiling_seconds() - compiled
     waited = running_seconds() - began + compiled
     return replace(found, wall_seconds=waited, compile_seconds=compiled)

@@ -7,6 +7,7 @@ ratios matter to what is told.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from . import _momentum_solver as momentum
 from . import _velocity_solver as velocity
 from ._model_families import FAMILIES
 from ._model_problem import ControlProblem
+from ._momentum_loss import _PIECE
 
 Part = TypeVar("Part")
 
@@ -128,7 +130,7 @@ def _minimisations(problem: ControlProblem) -> list[float]:
 
 
 def _exact(iterations: int, updates: int) -> float:
-    return iterations * (_CALL + _UPDATE * updates)
+    return iterations * (_CALL + _UPDATE * _PIECE * math.ceil(updates / _PIECE))
 
 
 def _segmented(segments: int) -> float:
