@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -530,7 +531,9 @@ def test_solve_prints_the_optimum_as_json(capsys):
     code, out, _ = run(capsys, "solve", *words, "--json")
     assert code == 0
     document = json.loads(out)
-    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", "seconds"]
+    times = ["seconds", "wall_seconds", "compile_seconds"]
+    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", *times]
+    assert document["seconds"] + document["compile_seconds"] < document["wall_seconds"]
     assert set(document["phase"]) == {"name", "xi", "delta", "loss_exponent"}
     assert set(document["baselines"]) == {"constant", "power", "linear", "cosine", "wsd"}
     assert all(set(each) == {"loss", "peak_lr"} for each in document["baselines"].values())
@@ -545,6 +548,7 @@ def test_solve_prints_tables_and_draws(capsys, tmp_path):
     code, out, _ = run(capsys, "solve", *words, "--plot", tmp_path / "optimum.html")
     assert code == 0
     assert "hard phase" in out
+    assert re.search(r"solved in [\d.]+ s\s+\([\d.e-]+ s of it compilation\)", out)
     assert "inverse_sqrt" in out
     assert "Optimal schedule of the solvable model" in (tmp_path / "optimum.html").read_text()
 

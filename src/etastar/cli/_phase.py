@@ -12,7 +12,7 @@ from etastar._provenance import provenance
 
 from . import _model_options as task
 from . import _options as option
-from ._terminal import print_json, show
+from ._terminal import print_json, show, working
 
 EXAMPLES = (
     "etastar phase --capacity 1.5 --source 0.5",
@@ -36,18 +36,19 @@ def phase_command(
     """Say whether a task is easy or hard, and the exponents of its optimal schedule."""
     option.check_plot(plot)
     task.check_task(capacity, source, spectrum)
-    from etastar import model
-    from etastar.report import phase_page, phase_summary
-
     fitted = None
-    if spectrum is not None:
-        fitted = task.fitted_spectrum(spectrum, model.read_spectrum(spectrum), noise)
-        capacity, source = fitted.capacity, fitted.source
-    assert capacity is not None
-    assert source is not None
-    found = model.phase(capacity, source, noise > 0)
-    if plot is not None:
-        write_text(plot, phase_page(capacity, source, noise > 0, provenance(), fitted))
+    with working("reading the spectrum" if spectrum is not None else "deriving the exponents"):
+        from etastar import model
+        from etastar.report import phase_page, phase_summary
+
+        if spectrum is not None:
+            fitted = task.fitted_spectrum(spectrum, model.read_spectrum(spectrum), noise)
+            capacity, source = fitted.capacity, fitted.source
+        assert capacity is not None
+        assert source is not None
+        found = model.phase(capacity, source, noise > 0)
+        if plot is not None:
+            write_text(plot, phase_page(capacity, source, noise > 0, provenance(), fitted))
     if as_json:
         print_json(asdict(found) | ({} if fitted is None else task.measured(fitted)))
     else:
