@@ -121,6 +121,8 @@ def guarded(command: Callable[[], object]) -> int:
         with at_command_line():
             code = command()
         sys.stdout.flush()
+        if code == INTERRUPTED:  # Typer makes Ctrl-C this code, in some releases.
+            print("interrupted", file=sys.stderr)
         return code if isinstance(code, int) else DONE
     except BrokenPipeError:
         # The reader of stdout has gone (`| head`); Python must not complain again on exit.
