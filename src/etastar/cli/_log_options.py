@@ -109,25 +109,26 @@ def read_logs(
     """The runs that the words of a command name."""
     from etastar.runs import read_runs
 
-    declared = None if schedule is None else _declared(schedule)
     return read_runs(
         sources,
         step=step,
         loss=loss,
         lr=lr,
-        schedule=declared,
+        schedule=declared(schedule),
         pattern=patterns or (),
         steps_per_epoch=steps_per_epoch,
         **sizes_of(batch, epoch_size, sequence_length),
     )
 
 
-def _declared(text: str) -> Schedule | str:
+def declared(text: str | None) -> Schedule | str | None:
     """The schedule of logs that declare none; a spec as it stands where a sweep's rows fill it in.
 
     Raises:
         InputError: it is no schedule even with a peak and a horizon.
     """
+    if text is None:
+        return None
     try:
         return parsed_schedule(text)
     except InputError:

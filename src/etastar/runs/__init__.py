@@ -29,12 +29,14 @@ Where to change what is read:
 from ._live import LogStatus, live_log, log_name, log_status
 from ._read import read_runs
 from ._run import Run, as_runs
+from ._sources import check_source
 from ._together import check_together
 
 __all__ = [
     "LogStatus",
     "Run",
     "as_runs",
+    "check_source",
     "check_together",
     "live_log",
     "log_name",
