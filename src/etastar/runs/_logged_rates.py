@@ -133,8 +133,8 @@ def _unseen_warmup(log: LogTable, logged: LoggedValues, schedule: Schedule) -> s
 def _unsure_warmup(log: LogTable, logged: LoggedValues, schedule: Schedule) -> str:
     row = min(int(np.searchsorted(logged.step, schedule.warmup)), len(logged.step) - 1)
     return (
-        f"{log.where(int(logged.row[row]))}: {schedule.spec[:MOST_SPEC]} is assumed; its warmup is a"
-        " guess, as the few rows of it allow others: declare the schedule, or log the LR at more"
+        f"{log.where(int(logged.row[row]))}: {schedule.spec[:MOST_SPEC]} is assumed; its warmup is"
+        " a guess, as the few rows of it allow others: declare the schedule, or log the LR at more"
         " steps or to more digits"
     )
 
