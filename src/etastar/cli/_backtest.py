@@ -77,12 +77,17 @@ def backtest_command(
     say_doubts(fitted, sees_batch=result.law.form.sees_batch)
     measured = {run.run for run in result.runs}
     note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)
+    logs = [*fitted, *tested]
+    from etastar.runs import columns_lines, columns_read
+
     if as_json:
-        print_json(result.to_dict())
+        read = [each.to_dict() for each in columns_read(logs)]
+        print_json({**result.to_dict(), "columns": read})
         return
     from etastar.report import backtest_summary
 
     show(backtest_summary(result))
+    print("\n".join(map(legible, columns_lines(logs))))
     if plot is not None:
         print(f"\nplot: {legible(str(plot))}")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar.schedule import Schedule, Unit, load_batch_size
 
 from . import _log_options as reading
@@ -78,12 +78,16 @@ def forecast_command(
     say_doubts(logs, sees_batch=fitted.form.sees_batch)
     reach = [*_reach(fitted, wanted), *law.transient_of(fitted, wanted, size)]
     note([*fitted.caveats, *reach, *_sizes(fitted, logs, size)])
+    from etastar.runs import columns_lines, columns_read
+
     if as_json:
-        print_json({"loss": _document(steps, result)})
+        read = [each.to_dict() for each in columns_read(logs)]
+        print_json({"loss": _document(steps, result), "columns": read})
     else:
         from etastar.report import forecast_summary
 
         show(forecast_summary(wanted, result, counted))
+        print("\n".join(map(legible, columns_lines(logs))))
 
 
 def _unit(
