@@ -65,6 +65,7 @@ LONG = {
     "test_no_free_search_is_much_better",
     "test_no_worse_than_a_search_over_every_update",
     "test_no_worse_than_brute_force_elsewhere",
+    "test_the_gap_of_a_long_run_is_true",
     "test_the_exponent_of_the_hard_phase_is_the_derived_one",
     "test_the_posterior_by_nuts_is_that_of_the_refits",
     "test_the_slope_of_every_law_is_that_of_its_losses",

@@ -43,7 +43,7 @@ def costs() -> None:
         print(f"{name:24}{milliseconds(lambda name=name: best_member(MODEL, name, 10**4)):9.0f}")
     print(f"{'optimal LR':24}{milliseconds(lambda: solve(MODEL, 10**4, compare=False)):9.0f}")
     modes = modes_of(MODEL.spectrum_to(10**6))
-    exact = MomentumLoss.of(modes, 1.0, 8.0)
+    exact = MomentumLoss.of(modes, 1.0, 8.0, 16384)
     for count in (256, 2048, 16384):
         rate, momentum = np.full(count, 0.01), np.full(count, 0.5)
         taken = milliseconds(lambda rate=rate, momentum=momentum: exact.slopes(rate, momentum))

@@ -46,7 +46,7 @@ def test_a_solve_tells_from_nothing_to_all(options):
     assert len(told.done) > 5
 
 
-@pytest.mark.parametrize("horizon", [100, 900, 7000])
+@pytest.mark.parametrize("horizon", [100, 900, 7000, 20_000])
 def test_minimisations_with_momentum_cost_what_was_expected(monkeypatch, horizon):
     """The list of them is written twice, in the solver and in what is expected of it."""
     monkeypatch.setattr(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from etastar.control import solve
+from etastar.control import _momentum_solver, solve
 from etastar.control._momentum_loss import MomentumLoss
 from etastar.model import PowerLaw, exact_losses, modes_of
 from etastar.schedule import InputError, table
@@ -24,7 +24,7 @@ def test_slopes_are_those_of_the_exact_recursion():
         schedules = (table(steps, values, horizon=300) for values in (rate, momentum))
         return exact_losses(HARD, next(schedules), momentum=next(schedules))[0]
 
-    found = MomentumLoss.of(modes_of(HARD.spectrum_to(3000)), 0.25, 8.0)
+    found = MomentumLoss.of(modes_of(HARD.spectrum_to(3000)), 0.25, 8.0, 300)
     loss, by_rate, by_momentum = found.slopes(rate, momentum)
     assert loss == pytest.approx(after(rate, momentum), rel=1e-12)
     for step in (0, 255, 256, 298):
@@ -60,7 +60,7 @@ FIVE = [
 @pytest.mark.parametrize(("model", "horizon"), FIVE)
 def test_no_worse_than_brute_force_elsewhere(model, horizon):
     exact = MomentumLoss.of(
-        modes_of(model.spectrum_to(horizon**2)), model.noise, float(model.batch_size)
+        modes_of(model.spectrum_to(horizon**2)), model.noise, float(model.batch_size), horizon
     )
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -104,3 +104,15 @@ def test_limits_are_kept_with_momentum():
 def test_too_long_a_horizon_is_refused_before_computing():
     with pytest.raises(InputError, match="largest for which momentum"):
         solve(HARD, 10**7, controls="lr,momentum")
+
+
+@pytest.mark.slow  # a minute each
+@pytest.mark.parametrize("model", [HARD, QUIET])
+def test_the_gap_of_a_long_run_is_true(monkeypatch, model):
+    """Against horizons that grow by two, with four times the iterations at each."""
+    found = solve(model, 12_500, controls="lr,momentum", compare=False)
+    monkeypatch.setattr(_momentum_solver, "_RATIO", 2)
+    monkeypatch.setattr(_momentum_solver, "_GROWTH", 1e6)
+    monkeypatch.setattr(_momentum_solver, "_WORK", 2e6)
+    better = solve(model, 12_500, controls="lr,momentum", compare=False)
+    assert better.loss < found.loss < better.loss * (1 + found.gap)

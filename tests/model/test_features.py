@@ -134,7 +134,7 @@ def test_slopes_of_the_momentum_loss_are_those_of_the_recursion():
         lr, mu = (table(steps, values, horizon=300) for values in (rate, momentum))
         return exact_losses(model, lr, momentum=mu)[0]
 
-    found = MomentumLoss.of(modes_of(model.spectrum_to(3000)), model.noise, 8.0)
+    found = MomentumLoss.of(modes_of(model.spectrum_to(3000)), model.noise, 8.0, 300)
     value, by_rate, by_momentum = found.slopes(rate, momentum)
     assert value == pytest.approx(after(rate, momentum), rel=1e-12)
     for step in (0, 255, 256, 298):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -145,7 +146,9 @@ def _solved(
         if "velocity" in problem.controls:
             rate, velocity, momentum, final, gap = solve_velocity(problem, work.evaluated)
         else:
-            rate, momentum, final, gap = solve_momentum(problem, work.minimised)
+            rate, momentum, final, gap = solve_momentum(
+                problem, partial(work.iterated, int(problem.budget.total))
+            )
         work.end()
         steps = Budget(float(int(problem.budget.total)))
         plain = _solved(model, "lr", steps, limits, ranges, False)

@@ -8,6 +8,7 @@ ratios matter to what is told.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -41,8 +42,9 @@ _FAMILY = {"power": 700.0, "polynomial": 600.0, "wsd": 1000.0}
 _PLAIN_FAMILY = 60.0
 """Of a family that has no shape to search, only a peak."""
 
-_UPDATE, _CALL = 0.003, 0.7
-"""Of an exact loss with momentum, with its slopes: an update, and what does not grow with them."""
+_UPDATE, _CALL, _PADDED = 0.003, 0.7, 1.2e-5
+"""Of an exact loss with momentum, with its slopes: an update, what does not grow with them, and an
+update of the longest run, to which all are padded."""
 
 _SEGMENT, _SEGMENT_POWER = 0.06, 1.4
 """Of the loss with a velocity, with its slopes, by the number of its segments."""
@@ -72,6 +74,7 @@ class Work:
         self._progress, self._stage, self._left = progress, stage, list(parts)
         self._total = sum(parts)
         self._before, self._now = 0.0, 0.0
+        self._lock = threading.Lock()
         self._tell()
 
     @classmethod
@@ -85,9 +88,10 @@ class Work:
 
         Nothing is told of what it takes beyond its cost: what is left is not known then.
         """
-        if self._left and self._now < self._left[0]:
-            self._now = min(self._now + cost, self._left[0])
-            self._tell()
+        with self._lock:
+            if self._left and self._now < self._left[0]:
+                self._now = min(self._now + cost, self._left[0])
+                self._tell()
 
     def end(self) -> None:
         """Tell that a part is over, whatever it took."""
@@ -101,9 +105,9 @@ class Work:
             yield part
             self.end()
 
-    def minimised(self, iterations: int, updates: int) -> None:
-        """Tell of a minimisation of the exact loss with momentum."""
-        self.spend(_exact(iterations, updates))
+    def iterated(self, longest: int, updates: int, iterations: int) -> None:
+        """Tell of iterations with the exact loss with momentum, in a solve of `longest` updates."""
+        self.spend(iterations * _exact(updates, longest))
 
     def evaluated(self, segments: int) -> None:
         """Tell of an evaluation of the loss with a velocity."""
@@ -129,8 +133,8 @@ def _minimisations(problem: ControlProblem) -> list[float]:
     return [plain]
 
 
-def _exact(iterations: int, updates: int) -> float:
-    return iterations * (_CALL + _UPDATE * _PIECE * math.ceil(updates / _PIECE))
+def _exact(updates: int, longest: int) -> float:
+    return _CALL + _PADDED * longest + _UPDATE * _PIECE * math.ceil(updates / _PIECE)
 
 
 def _segmented(segments: int) -> float:
@@ -140,17 +144,22 @@ def _segmented(segments: int) -> float:
 def _momentum(horizon: int) -> float:
     """Of all minimisations with momentum, with as many iterations as they may take.
 
-    As `solve_momentum` makes them: four on each of its growing horizons, then two with each number
-    of knots on the last.
+    As `solve_momentum` makes them: four from its starts, two or four on each horizon on the way,
+    and two with each number of knots on the last.
     """
     lengths = [horizon]
     while lengths[0] > momentum._RATIO * momentum._SHORTEST / 2:
         lengths.insert(0, round(lengths[0] / momentum._RATIO))
-    total = 4 * _exact(120, lengths[0])
+    total = 120 * 4 * _exact(lengths[0], horizon)
     for length in lengths[1:]:
-        total += 4 * _exact(int(np.clip(momentum._WORK / 5 / length, 8, 60)), length)
-    last = int(np.clip(momentum._WORK / horizon, 12, momentum._ITERATIONS))
-    return total + 2 * len(momentum._KNOTS) * _exact(last, horizon)
+        if length < horizon or length < momentum._LONG:
+            iterations = int(np.clip(momentum._GROWTH / length, 12, 60))
+            total += (
+                iterations * (4 if length < momentum._LONG / 4 else 2) * _exact(length, horizon)
+            )
+    iterations = int(np.clip(momentum._WORK / horizon, 12, momentum._ITERATIONS))
+    times = len(momentum._KNOTS) if horizon < momentum._LONG else 1
+    return total + iterations * 2 * times * _exact(horizon, horizon)
 
 
 def _velocity(horizon: int) -> float:

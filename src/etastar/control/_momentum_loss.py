@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -31,19 +32,19 @@ class MomentumLoss(NamedTuple):
     modes: Modes
     noise: float
     batch_size: float
+    pieces: int
 
     @classmethod
-    def of(cls, modes: Modes, noise: float, batch_size: float) -> MomentumLoss:
-        return cls(modes.trimmed(_WIDTH), noise, batch_size)
+    def of(cls, modes: Modes, noise: float, batch_size: float, longest: int) -> MomentumLoss:
+        """Of runs of up to `longest` updates, which share what is compiled."""
+        pieces = 2 ** math.ceil(math.log2(max(longest / _PIECE, 1.0)))
+        return cls(modes.trimmed(_WIDTH), noise, batch_size, pieces)
 
     def slopes(self, rate: Array, momentum: Array) -> tuple[float, Array, Array]:
         """The loss after the updates, and its derivatives in each of their LRs and momenta."""
         count = -(-len(rate) // _PIECE)
-        size = _PIECE
-        while size < len(rate):
-            size *= 2
         # Updates of LR 0 and momentum 0 change no weight.
-        controls = np.zeros((2, size))
+        controls = np.zeros((2, self.pieces * _PIECE))
         controls[:, : len(rate)] = rate, momentum
         pieces = jnp.asarray(controls.reshape(2, -1, _PIECE))
         loss, slope = _loss_and_slopes(self.modes, self.noise, self.batch_size, pieces, count)

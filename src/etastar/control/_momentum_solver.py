@@ -3,8 +3,7 @@
 The best runs go in cycles. For a while momentum near one gathers pace; then the LR rises to a burst
 that moves the slow modes far and leaves the fast ones noisy; then some plain SGD cools these.
 The optimum of a short run, stretched, is a start for a longer one: from some hundred updates on the
-horizon grows by four at a time, and two optima are carried along. Only the last horizon gets all
-the knots and most of the iterations.
+horizon grows by four at a time, and two optima are carried along, each in a thread of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,25 @@ LONGEST = 10**6
 _SHORTEST = 400
 _RATIO = 4
 _KNOTS = (64, 128, 256, 512)
+_GROWING = 256
+"""Knots while the horizon grows."""
+
 _ITERATIONS = 400
 _WORK = 1.5e6
-"""Updates times iterations of each of the last minimisations, which keeps long horizons in time."""
+"""Updates times iterations of each last minimisation, which keeps long horizons in time."""
+
+_GROWTH = 2.5e5
+"""The same of a minimisation while the horizon grows."""
+
+_LONG = 10_000
+"""From this horizon on a minimisation ends before it has converged."""
+
+_LEFT = 1.0 + math.sqrt(2.0)
+"""What is left to gain over what the second half of the iterations gained, where the distance falls
+as the root of their number; measured, it does about that."""
+
+_THREADS = 2
+"""Minimisations at a time: XLA computes outside of Python's lock."""
 
 _LEAST_ROOM, _LEAST_SLOW = 1e-12, 1e-7
 _SPIKE = 30.0
@@ -50,35 +66,41 @@ class MomentumEnd(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Logs of the LR's part of its room and of 1 - mu at knots, linear in between; their loss."""
+    """Logs of the LR's part of its room and of 1 - mu at knots, linear in between; their loss.
+
+    `left` is the part of the loss that more iterations would gain, see `_LEFT`.
+    """
 
     knot: Array
     room: Array
     slow: Array
     loss: float = math.inf
+    left: float = 0.0
 
     def on(self, knot: Array) -> _Run:
         """The same controls on other knots."""
         room, slow = (np.log(np.interp(knot, self.knot, np.exp(x))) for x in self[1:3])
-        return _Run(knot, room, slow)
+        return _Run(knot, room, slow, left=self.left)
 
-    def stretched(self, factor: float, fall: float) -> _Run:
-        """A run `factor` times as long, whose momentum and LR lie `fall` nearer to the limit.
+    def stretched(self, factor: float, part: float) -> _Run:
+        """A run `factor` times as long.
 
-        `fall` moves logs of 1 - mu, and of the LR with them, where momentum gathers pace.
+        Where momentum gathers pace, 1 - mu and the LR with it are divided by `factor` to the power
+        `part`: at 1 the velocity remembers as much of the run as before.
         """
-        less = np.where(self.slow < math.log(0.3), fall, 0.0)
+        less = np.where(self.slow < math.log(0.3), part * math.log(factor), 0.0)
         room, slow = np.maximum(self.room - less, -20.0), np.maximum(self.slow - less, -15.0)
-        return _Run(self.knot * factor, room, slow)
+        return _Run(self.knot * factor, room, slow, left=self.left)
 
 
 def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) -> MomentumEnd:
     """The LR and the momentum of the lowest final loss found, with the gap to other ends.
 
-    `told` hears of every minimisation: the most iterations that it had, and its number of updates.
+    `told` hears of iterations, from several threads: the updates of the run, and how many.
 
-    The gap is the relative distance between the ends of the two best starts, and what doubling the
-    number of knots gained last: what neither shows is not in it.
+    The gap is the relative distance between the ends of the two best starts or what more knots
+    gained last, the larger of them, and what more iterations would gain at each long horizon on the
+    way. It is evidence, not a bound.
 
     Raises: InputError for a horizon above 1e6.
     """
@@ -91,20 +113,17 @@ def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) ->
     lengths = [horizon]
     while lengths[0] > _RATIO * _SHORTEST / 2:
         lengths.insert(0, round(lengths[0] / _RATIO))
-    first = _Search(problem, lengths[0], told)
-    runs = first.best([first.minimised(run.on(first.even(64)), 120) for run in first.starts()])
+    search = _Search(problem, lengths[0], told)
+    runs = search.best([run.on(search.even(64)) for run in search.starts()], 120)
     for before, length in itertools.pairwise(lengths):
         search, factor = _Search(problem, length, told), length / before
-        knot = search.even(_KNOTS[1])
-        most = int(np.clip(_WORK / 5 / length, 8, 60))
-        runs = search.best(
-            [
-                search.minimised(run.stretched(factor, fall).on(knot), most)
-                for run in runs
-                for fall in (0.0, 0.5 * math.log(factor))
-            ]
-        )
-    return _Search(problem, horizon, told).finished(runs)
+        # Both are tried where that takes no time.
+        parts = (0.5, 1.0) if length < _LONG / 4 else (1.0,)
+        runs = [run.stretched(factor, part) for run in runs for part in parts]
+        if length < horizon or length < _LONG:
+            iterations = int(np.clip(_GROWTH / length, 12, 60))
+            runs = search.best([run.on(search.knots(_GROWING, run)) for run in runs], iterations)
+    return search.finished(runs)
 
 
 class _Search:
@@ -114,8 +133,12 @@ class _Search:
         self, problem: ControlProblem, horizon: int, told: Callable[[int, int], None]
     ) -> None:
         self.problem, self.horizon, self.told = problem, horizon, told
+        self.stopped = False
         self.loss = MomentumLoss.of(
-            problem.modes, problem.model.noise, float(problem.model.batch_size)
+            problem.modes,
+            problem.model.noise,
+            float(problem.model.batch_size),
+            int(problem.budget.total),
         )
         self.step = np.arange(horizon)
         limits = problem.limits
@@ -126,9 +149,9 @@ class _Search:
 
     def even(self, count: int) -> Array:
         """Whole steps in equal parts of the step and of its logarithm from both ends."""
-        return self._knots(count, None)
+        return self.knots(count, None)
 
-    def _knots(self, count: int, run: _Run | None) -> Array:
+    def knots(self, count: int, run: _Run | None) -> Array:
         """Knots, more of them where the controls of `run` change."""
         first, last = self.first, self.horizon
         if last - first <= count:
@@ -160,9 +183,15 @@ class _Search:
         slows = [np.log(np.clip(fall + part**8, 0.002, 0.98)) for fall in falls]
         return [_Run(knot, np.log(room) + slow, slow) for slow in slows]
 
-    def best(self, runs: list[_Run]) -> list[_Run]:
-        """The two of the lowest loss."""
-        return sorted(runs, key=lambda run: run.loss)[:2]
+    def best(self, starts: list[_Run], iterations: int) -> list[_Run]:
+        """The ends of the lowest loss, two of them, from starts that are minimised side by side."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            try:
+                ends = list(pool.map(lambda start: self.minimised(start, iterations), starts))
+            except BaseException:  # Ctrl-C, which only this thread gets
+                self.stopped = True
+                raise
+        return sorted(ends, key=lambda run: run.loss)[:2]
 
     def controls(self, run: _Run) -> tuple[Array, Array]:
         """LR and momentum of every update."""
@@ -184,6 +213,8 @@ class _Search:
             return total
 
         def objective(x: Array) -> tuple[float, Array]:
+            if self.stopped:
+                raise KeyboardInterrupt
             now = _Run(knot, x[:count], x[count:])
             loss, by_rate, by_momentum = self.loss.slopes(*self.controls(now))
             if not loss < 1e6 * float(self.loss.modes.target.sum()):
@@ -191,6 +222,12 @@ class _Search:
             by_room = gathered(by_rate * self.ramp) * (limits.cap - limits.floor)
             rows = by_room * np.exp(now.room), -gathered(by_momentum) * np.exp(now.slow)
             return math.log(loss), np.concatenate(rows) / loss
+
+        values: list[float] = []
+
+        def iterated(intermediate_result: Any) -> None:
+            values.append(intermediate_result.fun)
+            self.told(self.horizon, 1)
 
         low = np.repeat([math.log(_LEAST_ROOM), self.least], count)
         x = np.clip(np.concatenate([run.room, run.slow]), low, 0.0)
@@ -201,22 +238,23 @@ class _Search:
             x,
             jac=True,
             method="L-BFGS-B",
+            callback=iterated,
             bounds=[(bottom, 0.0) for bottom in low],
             options={"maxiter": most, "maxfun": 2 * most, "maxcor": 40, "ftol": 1e-9, "gtol": 1e-9},
         )
-        self.told(most, self.horizon)
-        return _Run(knot, end.x[:count], end.x[count:], math.exp(min(end.fun, 700.0)))
+        self.told(self.horizon, most - len(values))
+        left = run.left if self.horizon >= _LONG else 0.0
+        if values:
+            left += _LEFT * (values[len(values) // 2] - end.fun)
+        return _Run(knot, end.x[:count], end.x[count:], math.exp(min(end.fun, 700.0)), left)
 
     def finished(self, runs: list[_Run]) -> MomentumEnd:
         """Refine the knots of the two best, the last time around where the controls change."""
-        gain = 0.0
-        for count in _KNOTS:
-            iterations = int(np.clip(_WORK / self.horizon, 12, _ITERATIONS))
-            before = min(run.loss for run in runs)
-            runs = self.best(
-                [self.minimised(run.on(self._knots(count, run)), iterations) for run in runs]
-            )
-            gain = before / runs[0].loss - 1.0
+        gain, iterations = 0.0, int(np.clip(_WORK / self.horizon, 12, _ITERATIONS))
+        for count in _KNOTS if self.horizon < _LONG else _KNOTS[-1:]:
+            before = min(run.loss for run in runs)  # infinite where the stretched runs are next
+            runs = self.best([run.on(self.knots(count, run)) for run in runs], iterations)
+            gain = before / runs[0].loss - 1.0 if math.isfinite(before) else 0.0
         apart = runs[-1].loss / runs[0].loss - 1.0
         best = runs[0]
         knot = best.knot.astype(int)
@@ -226,4 +264,5 @@ class _Search:
         if self.first:
             knot, rate, slow = np.append(0, knot), np.append(0.0, rate), np.append(slow[0], slow)
         momentum = table(knot, 1.0 - slow) if slow.min() < 1 else None
-        return MomentumEnd(table(knot, rate), momentum, best.loss, max(apart, gain))
+        gap = max(apart, gain) + best.left
+        return MomentumEnd(table(knot, rate), momentum, best.loss, gap)
