@@ -54,6 +54,7 @@ GROUND = {
     "_json",
     "_checks",
     "_cache",
+    "_compiling",
     "_display",
     "_locks",
     "_precision",

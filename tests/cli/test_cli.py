@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -263,7 +264,7 @@ def test_forecast_prints_the_law_at_the_steps_asked(capsys, fitting, logs, plan_
     code, out, err = run(capsys, "forecast", logs, *words)
     assert code == 0
     document = json.loads(out)
-    assert list(document) == ["loss"]
+    assert list(document) == ["loss", "columns"]
     assert list(document["loss"]) == ["200", "1000", "4000"]
     expected = plan_of().law.predict(parse_schedule(SPEC), np.array([200.0, 1000.0, 4000.0]))
     for row, mean in zip(document["loss"].values(), expected.mean, strict=True):
@@ -325,6 +326,7 @@ def test_backtest_of_real_fits(capsys, logs):
         "rank_correlation",
         "selection_regret",
         "fit_seconds",
+        "columns",
     ]
     assert [row["run"] for row in document["runs"]] == ["cooled"]
     assert list(document["runs"][0]) == ["run", *BACKTEST_KEYS]
@@ -531,7 +533,9 @@ def test_solve_prints_the_optimum_as_json(capsys):
     code, out, _ = run(capsys, "solve", *words, "--json")
     assert code == 0
     document = json.loads(out)
-    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", "seconds", "cap"]
+    times = ["seconds", "wall_seconds", "compile_seconds"]
+    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", *times, "cap"]
+    assert document["seconds"] + document["compile_seconds"] < document["wall_seconds"]
     assert document["cap"] == pytest.approx(PowerLaw(1.5, 1.0, 0.25, 8).max_rate)
     assert set(document["phase"]) == {"name", "xi", "delta", "loss_exponent"}
     assert set(document["baselines"]) == {"constant", "power", "linear", "cosine", "wsd"}
@@ -560,6 +564,7 @@ def test_solve_prints_tables_and_draws(capsys, tmp_path):
     code, out, _ = run(capsys, "solve", *words, "--plot", tmp_path / "optimum.html")
     assert code == 0
     assert "hard phase" in out
+    assert re.search(r"solved in [\d.]+ s \([\d.e-]+ s of it compilation\)", " ".join(out.split()))
     assert "inverse_sqrt" in out
     assert "Optimal schedule of the solvable model" in (tmp_path / "optimum.html").read_text()
 
@@ -609,3 +614,28 @@ def test_robust_prints_inflation_and_grid(capsys):
     assert list(document) == ["inflation", "exponent", "grid"]
     assert document["inflation"]["10"] == pytest.approx(2.04, abs=0.01)
     assert document["exponent"] == pytest.approx(1 / 3, abs=0.01)
+
+
+# What was read
+
+
+def test_commands_say_which_columns_they_read(capsys, tmp_path):
+    rows = [
+        f"{step},{3 - step / 4000:.4f},0.1,{2.9 - step / 4000:.4f}" for step in range(0, 2001, 100)
+    ]
+    text = "\n".join(["step,train_loss,lr,val/nll", *rows]) + "\n"
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(text)
+    words = (tmp_path / "a.csv", "--schedule", "constant:peak=0.1,horizon=2000", "--law", "power")
+    line = "read: loss from train_loss, step from step, LR from lr"
+    code, out, _ = run(capsys, "forecast", *words, "--loss", "train_loss")
+    assert code == 0
+    assert line in out
+    code, out, _ = run(capsys, "forecast", *words, "--loss", "val/nll", "--json")
+    assert code == 0
+    read = {"runs": ["a"], "step": "step", "loss": "val/nll", "lr": "lr"}
+    assert json.loads(out)["columns"] == [read]
+    words = ("--fit", tmp_path / "a.csv", "--test", tmp_path / "b.csv", "--law", "power")
+    code, out, _ = run(capsys, "backtest", *words, "--loss", "train_loss")
+    assert code == 0
+    assert line in out

@@ -98,3 +98,12 @@ def test_the_app_listens_on_this_machine_alone_and_sends_no_statistics():
     assert words[words.index("--server.address") + 1] == "localhost"
     assert words[words.index("--browser.gatherUsageStats") + 1] == "false"
     assert words[-2:] == ["--", "pilots"]
+
+
+@pytest.mark.parametrize("place", ["nowhere", "nowhere/*.csv"])
+def test_the_page_is_not_served_for_logs_that_are_not_there(capsys, monkeypatch, place):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    code, out, err = run(capsys, "app", place)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert place in err

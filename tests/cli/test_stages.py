@@ -7,9 +7,13 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from rich.console import Console
@@ -65,6 +69,24 @@ def test_what_takes_longer_than_was_said_is_not_called_nearly_done():
         assert left_text(stages.left()) == left
 
 
+def test_what_took_a_while_says_early_what_is_left_and_rises_only_by_much():
+    clock = Clock()
+    stages = Stages({"solving": 100.0}, clock)
+    stages("solving", 0, 100)
+    clock.now += 1.0
+    stages("solving", 2, 100)
+    assert stages.left() is None  # one second may be anything
+    clock.now += 1.0
+    stages("solving", 4, 100)
+    assert stages.left() == pytest.approx(48)
+    clock.now += 1.1
+    stages("solving", 6, 100)  # 3.1 s for 6 parts: 48.6
+    assert stages.left() == pytest.approx(46.9)
+    clock.now += 3.9
+    stages("solving", 7, 100)
+    assert stages.left() == pytest.approx(93)
+
+
 def test_stages_without_weights_say_where_they_are_and_not_how_long():
     clock = Clock()
     stages = Stages({"fitting": 0.0, "solving": 0.0}, clock)
@@ -97,6 +119,19 @@ def test_a_terminal_shows_the_stage_and_the_bar_goes_away(terminal):
     text = shown(terminal.getvalue())
     assert "2/2 solving" in text
     assert terminal.getvalue().endswith("\x1b[1A\x1b[2K")
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(1.6, True), (0.3, False)])
+def test_a_terminal_is_warned_once_of_long_work(terminal, seconds, warned):
+    clock = Clock()
+    with _terminal.working({"solving": 100.0}, clock) as progress:
+        progress("solving", 0, 100)
+        for done in range(10, 60, 10):
+            clock.now += seconds
+            progress("solving", done, 100)
+    text = shown(terminal.getvalue())
+    assert text.count("this takes about") == warned
+    assert ("this takes about 14 s; Ctrl-C ends it" in text) == warned
 
 
 @pytest.mark.parametrize(("law", "weighed"), [("etastar", True), ("power", False)])
@@ -136,14 +171,25 @@ def test_nothing_is_shown_where_no_one_looks(capsys, logs):
     assert json.loads(out)["runs"][0]["run"] == "cooled"
 
 
-def on_a_terminal(*words: object) -> tuple[str, str]:
-    """Stdout, and what a command in a process of its own shows on a terminal."""
+class OnTerminal(NamedTuple):
+    """What a command in a process of its own left behind, with what its terminal showed when."""
+
+    code: int
+    out: str
+    screen: str
+    shown: list[tuple[float, str]]
+    seconds: float
+
+
+def started(*words: object, interrupt_at: str | None = None) -> OnTerminal:
+    """A command on a terminal; Ctrl-C is pressed once it shows some text."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "etastar.cli", *map(str, words)]
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment)
     os.close(theirs)
-    chunks = []
+    chunks, when = [], []
     while True:
         try:
             chunk = os.read(ours, 4096)
@@ -152,10 +198,65 @@ def on_a_terminal(*words: object) -> tuple[str, str]:
         if not chunk:
             break
         chunks.append(chunk)
+        when.append((time.monotonic() - began, shown(chunk.decode(errors="replace"))))
+        if interrupt_at is not None and interrupt_at in when[-1][1]:
+            process.send_signal(signal.SIGINT)
+            interrupt_at = None
     os.close(ours)
     out, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, b"".join(chunks)
-    return out.decode(), shown(b"".join(chunks).decode(errors="replace"))
+    screen = shown(b"".join(chunks).decode(errors="replace"))
+    return OnTerminal(process.returncode, out.decode(), screen, when, time.monotonic() - began)
+
+
+def on_a_terminal(*words: object) -> tuple[str, str]:
+    """Stdout, and what a command in a process of its own shows on a terminal."""
+    end = started(*words)
+    assert end.code == 0, end.screen
+    return end.out, end.screen
+
+
+SOLVE = ("solve", "--capacity", 1.5, "--source", 0.5, "--noise", 1, "--batch", 8)
+LEFT = re.compile(r"about (\d+) (s|min) left")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("horizon", [1000, pytest.param(20_000, marks=pytest.mark.long)])
+def test_a_solve_says_what_is_left_and_is_right_within_a_factor_of_three(horizon):
+    end = started(*SOLVE, "--horizon", horizon, "--controls", "lr,momentum", "--json")
+    assert end.code == 0, end.screen
+    assert "momentum" in json.loads(end.out)
+    said = [
+        (at, int(number) * (60 if unit == "min" else 1))
+        for at, text in end.shown
+        for number, unit in LEFT.findall(text)
+    ]
+    assert len(said) > 5
+    for at, left in said:
+        # Of short times the rest of the command, such as printing, is a part.
+        assert (end.seconds - at) / 3 - 3 < left < 3 * (end.seconds - at) + 3
+    rises = [after - before for (_, before), (_, after) in pairwise(said) if after > before]
+    assert len(rises) <= len(said) / 4
+    assert said[-1][1] < said[0][1] / 3
+    warned = "this takes about" in end.screen
+    assert warned == (said[0][1] >= 10)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_solve_with_one_line():
+    words = ("--horizon", 100_000, "--controls", "lr,momentum", "--json")
+    end = started(*SOLVE, *words, interrupt_at=" left")
+    assert (end.code, end.out) == (130, "")
+    assert end.screen.rstrip().splitlines()[-1].strip() == "interrupted"
+    assert "Traceback" not in end.screen
+
+
+@pytest.mark.slow
+def test_a_redirected_solve_shows_nothing_else():
+    words = [*SOLVE, "--horizon", 100, "--controls", "lr,velocity,momentum", "--json"]
+    command = [sys.executable, "-m", "etastar.cli", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "velocity" in json.loads(done.stdout)
 
 
 @pytest.mark.slow

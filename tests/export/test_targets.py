@@ -55,6 +55,21 @@ def test_a_framework_is_known_by_its_name() -> None:
         known_target("torchtitna")
 
 
+@pytest.mark.parametrize(
+    ("name", "call"), [("keras", "ScheduledRate"), ("lightning", "optimizer_config")]
+)
+def test_a_framework_that_needs_no_file_has_the_line_to_write(capsys, name, call) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["export", PLANNED, "--to", name])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"it takes the schedule from etastar.integrations.{name}; write " in line
+    assert call in line
+    assert ", ".join(TARGETS) in line
+    source = Path(f"src/etastar/integrations/{name}.py").read_text(encoding="utf-8")
+    assert re.search(rf"^(class|def) {call}\b", source, flags=re.M)
+
+
 @pytest.mark.parametrize("to", TARGETS)
 def test_every_text_is_at_most_100_wide_but_for_data(to: str) -> None:
     lines = export_schedule(Schedule.load(PLANNED), to).text.splitlines()

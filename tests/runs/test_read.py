@@ -134,19 +134,40 @@ def test_lightning_metrics_with_sparse_columns(tmp_path):
         assert abs(run.schedule(500) - COSINE(500)) < 1e-8
 
 
-def test_tensorboard_events_of_a_resumed_run(tmp_path):
-    pytest.importorskip("tensorboard")
+def write_events(folder, suffix, steps, shift):
+    """One event file, as a writer makes it each time that a training is started."""
     event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
     Summary = pytest.importorskip("tensorboard.compat.proto.summary_pb2").Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+    writer = EventFileWriter(str(folder), filename_suffix=suffix)
+    for s in steps:
+        values = [("Loss/val", 4 - s / 500 + shift), ("lr", 0.25), ("accuracy", 0.1)]
+        summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in values])
+        writer.add_event(event_pb2.Event(step=s, summary=summary))
+    writer.close()
+
+
+def test_tensorboard_events_of_several_runs_in_a_folder_are_named(tmp_path):
+    for suffix, first in ((".0", 0), (".1", 300), (".2", 0), (".3", 400)):
+        write_events(tmp_path / "tb", suffix, range(first, first + 500, 100), 0.1 * int(suffix[1]))
+    (run,) = read_runs(tmp_path)
+    np.testing.assert_allclose(run.loss[:2], [4.2, 4.0], rtol=1e-6)
+    (line,) = (line for line in run.caveats if "holds several runs" in line)
+    left_out = line.split("left out: ")[1].split(";")[0]
+    assert [name[-2:] for name in left_out.split(", ")] == [".0", ".1"]
+    assert ".2 on; left out" in line
+
+
+def test_tensorboard_folders_within_a_folder_are_runs(tmp_path):
+    for name in ("one", "two"):
+        write_events(tmp_path / name, ".0", range(0, 500, 100), 0.0)
+    assert [run.name for run in read_runs(tmp_path)] == ["one", "two"]
+
+
+def test_tensorboard_events_of_a_resumed_run(tmp_path):
     def log(suffix, steps, shift):
-        writer = EventFileWriter(str(tmp_path / "tb"), filename_suffix=suffix)
-        for s in steps:
-            values = [("Loss/val", 4 - s / 500 + shift), ("lr", 0.25), ("accuracy", 0.1)]
-            summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in values])
-            writer.add_event(event_pb2.Event(step=s, summary=summary))
-        writer.close()
+        write_events(tmp_path / "tb", suffix, steps, shift)
 
     log(".0", range(0, 600, 100), 0)
     log(".1", range(300, 1100, 100), 0.5)
@@ -156,6 +177,7 @@ def test_tensorboard_events_of_a_resumed_run(tmp_path):
     np.testing.assert_allclose(run.loss[2:5], [3.6, 3.9, 3.7], rtol=1e-6)
     assert run.schedule(500) == 0.25
     assert "steps go back to 300" in " ".join(run.caveats)
+    assert "several runs" not in " ".join(run.caveats)
     with pytest.raises(InputError, match="found step, Loss/val, lr, accuracy"):
         read_runs(tmp_path, loss="bits")
 

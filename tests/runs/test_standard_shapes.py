@@ -249,3 +249,28 @@ def test_a_million_rows_are_looked_at_in_part(tmp_path):
     result = recognised(step, rate, digits_of(cells), 1_000_000)
     assert result is not None
     assert result.schedule == schedule
+
+
+@pytest.mark.parametrize("cells", [["0", "0.00018"], ["0", "0.0003"]])
+def test_rows_that_allow_several_warmups_have_a_caveat(tmp_path, cells):
+    """With two digits a log one step late and a warmup of 10 is one of 12 without the shift."""
+    cells = [*cells, *["0.0003"] * 30]
+    step = 7.0 * np.arange(len(cells))
+    result = recognised(step, np.array(cells, dtype=np.float64), digits_of(cells), int(step[-1]))
+    assert result is not None
+    assert (result.start_known, result.warmup_known) == (True, False)
+    rows = [f"{7 * i},{3 - i / 50},{cell}" for i, cell in enumerate(cells)]
+    (tmp_path / "run.csv").write_text("\n".join(["step,loss,lr", *rows]) + "\n")
+    (run,) = read_runs(tmp_path / "run.csv")
+    assert any("its warmup is a guess" in line for line in run.caveats)
+
+
+@pytest.mark.parametrize("shift", [0, -1])
+def test_two_exact_rows_of_a_warmup_determine_it(shift):
+    """They lie on a line: at step 7 of 10 the LR is 0.7 of the peak, or 0.6 one step late."""
+    step = 7.0 * np.arange(30)
+    rate = parse_schedule("constant:peak=3e-4,horizon=203,warmup=10")(np.maximum(step + shift, 0))
+    result = recognised(step, rate, digits_of([repr(float(value)) for value in rate]), 203)
+    assert result is not None
+    assert result.schedule.warmup == 10
+    assert result.warmup_known

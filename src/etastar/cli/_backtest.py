@@ -10,6 +10,7 @@ from etastar._errors import InputError, legible
 from etastar._files import write_text
 from etastar._provenance import provenance
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import note, print_json, say_doubts, show, working
 
@@ -43,15 +44,15 @@ def backtest_command(
     transient: option.Transient = None,
     plot: option.Plot = None,
     as_json: option.AsJson = False,
-    step: option.StepColumn = None,
-    loss: option.LossColumn = None,
-    lr: option.RateColumn = None,
-    runs_schedule: option.RunsSchedule = None,
-    pattern: option.Patterns = None,
-    per_epoch: option.StepsPerEpoch = None,
-    runs_batch: option.RunsBatch = None,
+    step: reading.StepColumn = None,
+    loss: reading.LossColumn = None,
+    lr: reading.RateColumn = None,
+    runs_schedule: reading.RunsSchedule = None,
+    pattern: reading.Patterns = None,
+    per_epoch: reading.StepsPerEpoch = None,
+    runs_batch: reading.RunsBatch = None,
     epoch_size: option.EpochSize = None,
-    sequence_length: option.SequenceLength = None,
+    sequence_length: reading.SequenceLength = None,
 ) -> None:
     """Fit on some runs, predict others, and compare with what was measured.
 
@@ -63,8 +64,8 @@ def backtest_command(
     columns = (*columns, sequence_length)
     with working("reading the logs"):
         option.check_law(law_name)
-        fitted = option.read_logs(fit, *columns)
-        tested = _held_out(option.read_logs(test, *columns), fitted)
+        fitted = reading.read_logs(fit, *columns)
+        tested = _held_out(reading.read_logs(test, *columns), fitted)
     with working(STAGES) as progress:
         from etastar import law
 
@@ -76,24 +77,29 @@ def backtest_command(
     say_doubts(fitted, sees_batch=result.law.form.sees_batch)
     measured = {run.run for run in result.runs}
     note(f"{run.name}: could not be tested" for run in tested if run.name not in measured)
+    logs = [*fitted, *tested]
+    from etastar.runs import columns_lines, columns_read
+
     if as_json:
-        print_json(result.to_dict())
+        read = [each.to_dict() for each in columns_read(logs)]
+        print_json({**result.to_dict(), "columns": read})
         return
     from etastar.report import backtest_summary
 
     show(backtest_summary(result))
+    print("\n".join(map(legible, columns_lines(logs))))
     if plot is not None:
         print(f"\nplot: {legible(str(plot))}")
 
 
 def _held_out(tested: list[Run], fitted: list[Run]) -> list[Run]:
     """The test runs that were not fitted on."""
-    files = {option.file_of(run) for run in fitted}
-    held_out = [run for run in tested if option.file_of(run) not in files]
+    files = {reading.file_of(run) for run in fitted}
+    held_out = [run for run in tested if reading.file_of(run) not in files]
     if not held_out:
         raise InputError("every --test run is a --fit run too: name other runs to test on")
     if len(held_out) < len(tested):
-        both = [run.name for run in tested if option.file_of(run) in files]
+        both = [run.name for run in tested if reading.file_of(run) in files]
         note([f"fitted, so not tested: {', '.join(both)}"])
     note(caveat for run in held_out for caveat in run.caveats)
     return held_out

@@ -11,6 +11,7 @@ from etastar._errors import legible
 from etastar._files import write_text
 from etastar.schedule import Schedule
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import note, print_json, working
 
@@ -62,6 +63,15 @@ def export_command(
     to: To,
     out: Out = None,
     runs: Runs = None,
+    step: reading.StepColumn = None,
+    loss: reading.LossColumn = None,
+    lr: reading.RateColumn = None,
+    runs_schedule: reading.RunsSchedule = None,
+    pattern: reading.Patterns = None,
+    per_epoch: reading.StepsPerEpoch = None,
+    runs_batch: reading.RunsBatch = None,
+    epoch_size: option.EpochSize = None,
+    sequence_length: reading.SequenceLength = None,
     as_json: option.AsJson = False,
 ) -> None:
     """Write a schedule down for a training framework.
@@ -77,7 +87,9 @@ def export_command(
         if runs and target.followed(wanted) is None:
             from etastar.law import fit
 
-            law = fit(option.read_logs(runs))
+            columns = (step, loss, lr, runs_schedule, pattern, per_epoch)
+            sizes = (runs_batch, epoch_size, sequence_length)
+            law = fit(reading.read_logs(runs, *columns, *sizes))
         elif (file := option.schedule_file(schedule)) is not None:
             plan = plan_beside(file, wanted)
         result = export_schedule(given, to, law=law, plan=plan)

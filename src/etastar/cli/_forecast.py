@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from etastar._errors import InputError
+from etastar._errors import InputError, legible
 from etastar.schedule import Schedule, Unit, load_batch_size
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import note, print_json, say_doubts, show, working
 
@@ -36,7 +37,7 @@ At = Annotated[
 
 
 def forecast_command(
-    runs: option.Runs,
+    runs: reading.Runs,
     schedule: Spec,
     at: At = None,
     batch: option.Batch = None,
@@ -46,14 +47,14 @@ def forecast_command(
     law_name: option.LawName = "etastar",
     transient: option.Transient = None,
     as_json: option.AsJson = False,
-    step: option.StepColumn = None,
-    loss: option.LossColumn = None,
-    lr: option.RateColumn = None,
-    runs_schedule: option.RunsSchedule = None,
-    pattern: option.Patterns = None,
-    per_epoch: option.StepsPerEpoch = None,
-    runs_batch: option.RunsBatch = None,
-    sequence_length: option.SequenceLength = None,
+    step: reading.StepColumn = None,
+    loss: reading.LossColumn = None,
+    lr: reading.RateColumn = None,
+    runs_schedule: reading.RunsSchedule = None,
+    pattern: reading.Patterns = None,
+    per_epoch: reading.StepsPerEpoch = None,
+    runs_batch: reading.RunsBatch = None,
+    sequence_length: reading.SequenceLength = None,
 ) -> None:
     """Predict the loss of a run with a given schedule."""
     size = _batch_size(schedule, batch)
@@ -63,7 +64,7 @@ def forecast_command(
         option.check_law(law_name)
         columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
         columns = (*columns, sequence_length)
-        logs = option.read_logs(runs, *columns)
+        logs = reading.read_logs(runs, *columns)
     counted = _unit(unit, size, epoch_size, logs)
     wanted = option.parsed_schedule(schedule, counted)
     steps = _steps(at, wanted, counted)
@@ -77,12 +78,16 @@ def forecast_command(
     say_doubts(logs, sees_batch=fitted.form.sees_batch)
     reach = [*_reach(fitted, wanted), *law.transient_of(fitted, wanted, size)]
     note([*fitted.caveats, *reach, *_sizes(fitted, logs, size)])
+    from etastar.runs import columns_lines, columns_read
+
     if as_json:
-        print_json({"loss": _document(steps, result)})
+        read = [each.to_dict() for each in columns_read(logs)]
+        print_json({"loss": _document(steps, result), "columns": read})
     else:
         from etastar.report import forecast_summary
 
         show(forecast_summary(wanted, result, counted))
+        print("\n".join(map(legible, columns_lines(logs))))
 
 
 def _unit(

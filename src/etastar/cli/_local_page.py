@@ -42,6 +42,10 @@ def app_command(runs: Logs = None, port: Port = None) -> None:
     """
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("etastar app needs Streamlit; pip install 'etastar[app]'")
+    if runs is not None:
+        from etastar.runs import check_source
+
+        check_source(runs)
     # By its command, in this process: whoever ends this one ends the page.
     from streamlit.web.cli import main
 

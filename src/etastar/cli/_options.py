@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,60 +26,9 @@ from etastar.schedule import (
 )
 
 if TYPE_CHECKING:
-    from etastar import model
-    from etastar.runs import Run
+    pass
 
-Runs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUNS...",
-        help="Logs of the pilot runs: files, folders or globs, or runs of a tracker"
-        " (wandb:ENTITY/PROJECT, mlflow:URI#EXPERIMENT, trackio:PROJECT). A runs.csv beside the"
-        " files declares their schedules; an lr column serves otherwise.",
-        show_default=False,
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-StepColumn = Annotated[
-    str | None, typer.Option("--step", metavar="COLUMN", help="Column of the step; guessed.")
-]
-LossColumn = Annotated[
-    str | None, typer.Option("--loss", metavar="COLUMN", help="Column of the loss; guessed.")
-]
-RateColumn = Annotated[
-    str | None, typer.Option("--lr", metavar="COLUMN", help="Column of the LR; guessed.")
-]
-Patterns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pattern",
-        metavar="REGEX",
-        help="Finds the rows of text that is no table; its named groups step, loss, lr become"
-        " columns. May be given several times.",
-        show_default=False,
-    ),
-]
-StepsPerEpoch = Annotated[
-    float | None,
-    typer.Option(
-        "--steps-per-epoch",
-        metavar="N",
-        help="Updates in an epoch, for logs that count epochs and no steps.",
-        show_default=False,
-    ),
-]
-RunsSchedule = Annotated[
-    str | None,
-    typer.Option("--runs-schedule", metavar="SPEC", help="Schedule of the logs that declare none."),
-]
-RunsBatch = Annotated[
-    str | None,
-    typer.Option(
-        "--runs-batch",
-        metavar="B",
-        help="Batch size of the logs that declare none: samples or tokens of an update.",
-    ),
-]
 CountUnit = Annotated[
     str,
     typer.Option(
@@ -94,15 +42,6 @@ CountUnit = Annotated[
 EpochSize = Annotated[
     str | None,
     typer.Option(metavar="N", help="Samples or tokens of an epoch, where epochs are counted."),
-]
-SequenceLength = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N",
-        help="Tokens of a sample, where the logs do not say; needed to count tokens where batch"
-        " sizes count sequences.",
-        show_default=False,
-    ),
 ]
 OPTIMISERS = ("auto", "sgd", "normalised")
 """Those of `etastar.law.fit`, which is slow to import."""
@@ -125,28 +64,6 @@ Transient = Annotated[
         metavar="PART",
         help="Part of the longest run, from 0 to below 1, that the fit leaves out at the start of"
         " every run; by default the law's own, for most 0.05.",
-        show_default=False,
-    ),
-]
-_CAPACITY = typer.Option(
-    "--capacity", metavar="A", help="Capacity exponent a, eigenvalues k^-a.", show_default=False
-)
-_SOURCE = typer.Option(
-    "--source",
-    metavar="S",
-    help="Source exponent s, the noiseless loss ~ tau^-s.",
-    show_default=False,
-)
-Capacity = Annotated[float, _CAPACITY]
-Source = Annotated[float, _SOURCE]
-CapacityOrSpectrum = Annotated[float | None, _CAPACITY]
-SourceOrSpectrum = Annotated[float | None, _SOURCE]
-Spectrum = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Measured spectrum in place of --capacity and --source: a table with the columns"
-        " eigenvalue and target, the target's power lambda w^2 on each mode.",
         show_default=False,
     ),
 ]
@@ -260,23 +177,6 @@ def length_of(text: str | None) -> float | None:
     return None if text is None else positive_of("--sequence-length", text)
 
 
-class LogSizes(TypedDict):
-    """Samples of an update and of an epoch, tokens of a sample; None where nothing is said."""
-
-    batch_size: float | None
-    epoch_size: float | None
-    sequence_length: float | None
-
-
-def sizes_of(batch: str | None, epoch_size: str | None, sequence_length: str | None) -> LogSizes:
-    """What the logs do not say themselves, as `read_runs` takes it."""
-    return {
-        "batch_size": None if batch is None else positive_of("--runs-batch", batch),
-        "epoch_size": epoch_of(epoch_size),
-        "sequence_length": length_of(sequence_length),
-    }
-
-
 def pair_of(name: str, text: str) -> tuple[float, float]:
     """Two numbers separated by a comma.
 
@@ -365,54 +265,6 @@ def schedule_file(text: str) -> Path | None:
     return file
 
 
-def read_logs(
-    sources: list[str],
-    step: str | None = None,
-    loss: str | None = None,
-    lr: str | None = None,
-    schedule: str | None = None,
-    patterns: list[str] | None = None,
-    steps_per_epoch: float | None = None,
-    batch: str | None = None,
-    epoch_size: str | None = None,
-    sequence_length: str | None = None,
-) -> list[Run]:
-    """The runs that the words of a command name."""
-    from etastar.runs import read_runs
-
-    declared = None if schedule is None else _declared(schedule)
-    return read_runs(
-        sources,
-        step=step,
-        loss=loss,
-        lr=lr,
-        schedule=declared,
-        pattern=patterns or (),
-        steps_per_epoch=steps_per_epoch,
-        **sizes_of(batch, epoch_size, sequence_length),
-    )
-
-
-def _declared(text: str) -> Schedule | str:
-    """The schedule of logs that declare none; a spec as it stands where a sweep's rows fill it in.
-
-    Raises:
-        InputError: it is no schedule even with a peak and a horizon.
-    """
-    try:
-        return parsed_schedule(text)
-    except InputError:
-        if text.lower().endswith(".json"):
-            raise
-        parse_schedule(text, horizon=10**9, peak=1.0)
-        return text
-
-
-def file_of(run: Run) -> Path:
-    """The log that a run was read from."""
-    return Path(str(run.metadata["file"])).resolve()
-
-
 def check_law(name: str) -> None:
     """Refuse a law that there is not, before any long work."""
     from etastar.law import FORMS
@@ -458,42 +310,3 @@ def check_plot(path: Path | None) -> None:
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--plot {path}: the plot is a web page; name a file that ends in .html")
     prepare_folder(path.parent)
-
-
-def check_task(capacity: float | None, source: float | None, spectrum: Path | None) -> None:
-    """Refuse a task that is given by its exponents and by a spectrum, by neither, or by half.
-
-    Raises: InputError that names the options.
-    """
-    given = [
-        name
-        for name, value in (("--capacity", capacity), ("--source", source))
-        if value is not None
-    ]
-    if spectrum is not None and given:
-        raise InputError(
-            f"--spectrum and {' and '.join(given)} both say what the task is: give --spectrum FILE,"
-            " or --capacity A and --source S"
-        )
-    if spectrum is None and len(given) < 2:
-        missing = {"--capacity", "--source"} - set(given)
-        what = f"{' and '.join(sorted(missing))} {'are' if len(missing) > 1 else 'is'} missing"
-        raise InputError(f"{what}: give --capacity A and --source S, or --spectrum FILE")
-
-
-def fitted_spectrum(path: Path, spectrum: model.Spectrum, noise: float) -> model.SpectrumFit:
-    """The exponents of the spectrum in a file.
-
-    Raises: InputError that names the file.
-    """
-    from etastar.model import fit_spectrum
-
-    try:
-        return fit_spectrum(spectrum.eigenvalue, spectrum.target, noise)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def measured(fitted: model.SpectrumFit) -> dict[str, Any]:
-    """What `--json` says of a measured spectrum: exponents, their 90% intervals, and the range."""
-    return asdict(fitted) | {"xi_ci": fitted.xi_ci, "undecided": fitted.undecided}

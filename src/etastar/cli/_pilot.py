@@ -18,13 +18,14 @@ from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import Provenance, provenance
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import console, print_json, show, working
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from etastar.pilot import Finished, Outlook, Proposal, SweepOptions, SweepResult
+    from etastar.pilot import Finished, LogReading, Outlook, Proposal, SweepOptions, SweepResult
 
     _Result = tuple[dict[str, Any], RenderableType, Callable[[], str]]
     """What to print, as JSON and as text, and what makes the page."""
@@ -103,7 +104,7 @@ def pilot_command(
     unit: option.CountUnit = "steps",
     batch: Batch = None,
     epoch_size: option.EpochSize = None,
-    sequence_length: option.SequenceLength = None,
+    sequence_length: reading.SequenceLength = None,
     out: Out = Path("pilots"),
     jobs: Jobs = None,
     ray: Ray = None,
@@ -118,6 +119,12 @@ def pilot_command(
     seed: Seed = 0,
     patience: Patience = None,
     retries: Retries = 2,
+    step: reading.StepColumn = None,
+    loss: reading.LossColumn = None,
+    lr: reading.RateColumn = None,
+    pattern: reading.Patterns = None,
+    per_epoch: reading.StepsPerEpoch = None,
+    runs_batch: reading.RunsBatch = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: option.AsJson = False,
@@ -127,6 +134,7 @@ def pilot_command(
     option.check_plot(plot)
     size = None if batch is None else option.positive_of("--batch", batch)
     counted = option.unit_of(unit, size, epoch_size, sequence_length)
+    sizes = reading.sizes_of(runs_batch, epoch_size, sequence_length)
     options: SweepOptions = {
         "horizon": option.count_of("--horizon", horizon, unit=counted),
         "budget": option.count_of("--budget", budget, unit=counted),
@@ -143,18 +151,33 @@ def pilot_command(
         "results": results,
         "patience": patience,
         "retries": retries,
+        "reading": _reading((step, loss, lr), pattern, per_epoch, sizes),
         "force": force,
     }
-    if dry_run:
-        document, text, page = _designed(command, options)
-    else:
-        document, text, page = _swept(command, out, options)
+    made = _designed(command, options) if dry_run else _swept(command, out, options)
+    _print(made, plot, as_json)
+
+
+def _print(made: _Result, plot: Path | None, as_json: bool) -> None:
+    document, text, page = made
     if plot is not None:
         write_text(plot, page())
     if as_json:
         print_json(document)
     else:
         show(text)
+
+
+def _reading(
+    columns: tuple[str | None, str | None, str | None],
+    pattern: list[str] | None,
+    per_epoch: float | None,
+    sizes: reading.LogSizes,
+) -> LogReading:
+    """How the logs are read; columns of step, loss and LR."""
+    from etastar.pilot import LogReading
+
+    return LogReading(*columns, tuple(pattern or ()), per_epoch, **sizes)
 
 
 def _designed(command: list[str], options: SweepOptions) -> _Result:
@@ -180,7 +203,7 @@ def _swept(command: list[str], out: Path, options: SweepOptions) -> _Result:
 
     screen = LiveSweep(console(stderr=True)) if sys.stderr.isatty() else PlainLines()
     result = run_pilots(command, out=out, show=screen, **options)
-    next_command = _plan_command(out, options["horizon"])
+    next_command = _plan_command(out, options["horizon"], options.get("reading"))
     return (
         _sweep_document(result, next_command),
         sweep_summary(result, next_command),
@@ -275,10 +298,11 @@ def _cluster_around() -> str | None:
     return "auto" if os.environ.get("RAY_ADDRESS") else None
 
 
-def _plan_command(out: Path, horizon: int) -> str:
+def _plan_command(out: Path, horizon: int, read: LogReading | None = None) -> str:
     """The command that makes a plan of the pilots.
 
     >>> _plan_command(Path("pilots"), 40_000)
     'etastar plan pilots --horizon 40000 --out plan'
     """
-    return f"etastar plan {shlex.quote(str(out))} --horizon {horizon} --out plan"
+    words = ["etastar", "plan", str(out), "--horizon", str(horizon), "--out", "plan"]
+    return shlex.join([*words, *(read.words() if read else [])])

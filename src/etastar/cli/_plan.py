@@ -15,6 +15,7 @@ from etastar._errors import InputError, legible
 from etastar._files import prepare_folder
 from etastar._provenance import provenance
 
+from . import _log_options as reading
 from . import _options as option
 from ._open import open_page
 from ._terminal import print_json, show, working
@@ -88,7 +89,7 @@ WRITING_WEIGHT = 2.0
 
 
 def plan_command(
-    runs: option.Runs,
+    runs: reading.Runs,
     horizon: Horizon = None,
     unit: option.CountUnit = "steps",
     epoch_size: option.EpochSize = None,
@@ -106,14 +107,14 @@ def plan_command(
     going_on: Continue = None,
     law_name: option.LawName = "etastar",
     transient: option.Transient = None,
-    step: option.StepColumn = None,
-    loss: option.LossColumn = None,
-    lr: option.RateColumn = None,
-    runs_schedule: option.RunsSchedule = None,
-    pattern: option.Patterns = None,
-    per_epoch: option.StepsPerEpoch = None,
-    runs_batch: option.RunsBatch = None,
-    sequence_length: option.SequenceLength = None,
+    step: reading.StepColumn = None,
+    loss: reading.LossColumn = None,
+    lr: reading.RateColumn = None,
+    runs_schedule: reading.RunsSchedule = None,
+    pattern: reading.Patterns = None,
+    per_epoch: reading.StepsPerEpoch = None,
+    runs_batch: reading.RunsBatch = None,
+    sequence_length: reading.SequenceLength = None,
 ) -> None:
     """Say which schedule to train with, and the loss to expect."""
     asked = _asked(horizon, samples, seconds, step_time, batch)
@@ -186,10 +187,10 @@ def _read(
     runs: list[str], going_on: str | None, columns: tuple[Any, ...]
 ) -> tuple[list[Run], Run | None]:
     """The logs, and the run to go on from where there is one."""
-    logs = option.read_logs(runs, *columns)
+    logs = reading.read_logs(runs, *columns)
     if going_on is None:
         return logs, None
-    return _with_continued(logs, option.read_logs([going_on], *columns))
+    return _with_continued(logs, reading.read_logs([going_on], *columns))
 
 
 def _asked(
@@ -249,5 +250,5 @@ def _with_continued(logs: list[Run], found: list[Run]) -> tuple[list[Run], Run]:
             ", ...): name the log of one"
         )
     run = found[0]
-    same = [other for other in logs if option.file_of(other) == option.file_of(run)]
+    same = [other for other in logs if reading.file_of(other) == reading.file_of(run)]
     return (logs, same[0]) if same else ([*logs, run], run)

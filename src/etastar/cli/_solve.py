@@ -8,22 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from etastar._checks import shown
+from etastar._compiling import running_seconds
 from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import provenance
 
+from . import _model_options as task
 from . import _options as option
 from ._terminal import note, print_json, show, working
 
 if TYPE_CHECKING:
     from etastar.control import Solution
     from etastar.model import Model, Phase, SpectrumFit
+    from etastar.schedule import Unit
 
 EXAMPLES = (
     "etastar solve --capacity 1.5 --source 0.5 --noise 1 --batch 8 --horizon 10k",
     "etastar solve --capacity 2 --source 1 --noise 1 --batch 4 --horizon 1M --plot a.html",
     "etastar solve --spectrum spectrum.csv --noise 0.1 --batch 8 --horizon 10k",
 )
+
+SOLVING = "solving"
+"""The stage of which `etastar.control.solve` tells."""
 
 REPORTED = ("constant", "power", "linear", "cosine", "wsd")
 """The baselines that other programs read."""
@@ -96,9 +102,9 @@ Width = Annotated[str | None, typer.Option(metavar="N", help="Number of features
 def solve_command(
     noise: Noise,
     batch: Batch,
-    capacity: option.CapacityOrSpectrum = None,
-    source: option.SourceOrSpectrum = None,
-    spectrum: option.Spectrum = None,
+    capacity: task.CapacityOrSpectrum = None,
+    source: task.SourceOrSpectrum = None,
+    spectrum: task.Spectrum = None,
     horizon: Horizon = None,
     unit: option.CountUnit = "steps",
     epoch_size: option.EpochSize = None,
@@ -118,14 +124,8 @@ def solve_command(
 ) -> None:
     """Solve for the optimal schedule up to --cap in the model of a power law or a spectrum."""
     option.check_plot(plot)
-    option.check_task(capacity, source, spectrum)
-    # Steps need no batch size, which may be infinite.
-    counted = option.unit_of(unit, None if unit == "steps" else batch, epoch_size)
-    steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
-    if unit != "steps" and steps is not None and "batch" in controls:
-        # The unit says that the horizon is data.
-        of_samples = option.unit_of(unit, 1.0, epoch_size)
-        steps, samples = None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
+    task.check_task(capacity, source, spectrum)
+    counted, steps, samples = _counts(horizon, samples, unit, batch, epoch_size, controls)
     features = None if width is None else option.count_of("--width", width)
     options: dict[str, Any] = {
         "controls": controls,
@@ -139,9 +139,11 @@ def solve_command(
         "max_batch": max_batch,
         "max_momentum": max_momentum,
     }
-    with working("solving"):
+    with working({SOLVING: 1.0}, running_seconds) as progress:
+        from etastar.control import solve
+
         model, fitted = _task(capacity, source, spectrum, noise, batch, features)
-        solution = _solved(model, steps, options)
+        solution = solve(model, steps, **options, progress=progress)
     if plot is not None:
         from etastar.report import solution_page
 
@@ -152,6 +154,25 @@ def solve_command(
     from etastar.report import solution_summary
 
     show(solution_summary(model, solution, fitted))
+
+
+def _counts(
+    horizon: str | None,
+    samples: float | None,
+    unit: str,
+    batch: float,
+    epoch_size: str | None,
+    controls: str,
+) -> tuple[Unit, int | None, float | None]:
+    """The unit of counts, the horizon in updates, and the budget of samples; None what is not."""
+    # Steps need no batch size, which may be infinite.
+    counted = option.unit_of(unit, None if unit == "steps" else batch, epoch_size)
+    steps = None if horizon is None else option.count_of("--horizon", horizon, unit=counted)
+    if unit != "steps" and steps is not None and "batch" in controls:
+        # The unit says that the horizon is data.
+        of_samples = option.unit_of(unit, 1.0, epoch_size)
+        return counted, None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
+    return counted, steps, samples
 
 
 def _task(
@@ -189,19 +210,10 @@ def _measured(
     spectrum = read_spectrum(path)
     model = LinearModel(spectrum, noise, batch)
     try:
-        return model, option.fitted_spectrum(path, spectrum, noise)
+        return model, task.fitted_spectrum(path, spectrum, noise)
     except InputError as error:
         note([f"no exponents and no phase: {error}"])
         return model, None
-
-
-def _solved(model: Model, steps: int | None, options: dict[str, Any]) -> Solution:
-    from etastar import control
-
-    if options["controls"] == "lr" and options["cap"] != "transient":
-        # So that `seconds` is without compilation; the other solves are too long to repeat.
-        control.solve(model, steps, compare=False, **options)
-    return control.solve(model, steps, **options)
 
 
 def _document(
@@ -213,8 +225,10 @@ def _document(
     log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
     spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
-    `seconds`, for the LR below a cap without compilation; `cap`, the largest LR allowed,
-    "transient" where there was none, null where it moves with the batch size; and `velocity`,
+    `seconds`, of the solve without compilation and baselines; `wall_seconds`, of all that the
+    command waited for, and `compile_seconds`, the part of it that was compilation; `cap`, the
+    largest LR allowed, "transient" where there was none, null where it moves with the batch size;
+    and `velocity`,
     `momentum` and `batch_size`, schedules like the first, where they were optimised. With
     --spectrum `phase` is null where the spectrum has no exponents, and else `spectrum` has them
     with their intervals.
@@ -233,6 +247,8 @@ def _document(
         },
         "gap": solution.gap,
         "seconds": solution.seconds,
+        "wall_seconds": solution.wall_seconds,
+        "compile_seconds": solution.compile_seconds,
         "cap": "transient" if solution.transient else solution.cap,
     }
     for name in ("velocity", "momentum", "batch_size"):
@@ -240,7 +256,7 @@ def _document(
         if schedule is not None:
             document[name] = schedule.to_dict()
     if fitted is not None:
-        document["spectrum"] = option.measured(fitted)
+        document["spectrum"] = task.measured(fitted)
     return document
 
 

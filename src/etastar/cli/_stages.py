@@ -11,6 +11,12 @@ from rich.text import Text
 KNOWN = 0.2
 """The part of all weights that must be behind a command before it says what is left."""
 
+KNOWN_LONG, LONG = 0.01, 1.5
+"""The part that is enough where it took that many seconds: what is left is then worth knowing."""
+
+RISE = 1.25
+"""What is left is said to have grown only where it has by more than this factor."""
+
 
 class Stages:
     """The stages of a command, told as they come by, and an estimate of what is left.
@@ -37,6 +43,7 @@ class Stages:
         self.done = 0.0
         self.title = ""
         self._spent, self._since = 0.0, 0.0
+        self._end: float | None = None
 
     def __call__(self, stage: str, done: int, total: int, /) -> None:
         """Take note of where the work is."""
@@ -53,11 +60,19 @@ class Stages:
 
     def left(self) -> float | None:
         """Seconds that the rest may take; None while that is not known, or where they are over."""
-        if self.done <= KNOWN * self.total:
+        if not self._is_known():
             return None
-        rest = self._spent / self.done * (self.total - self.done)
-        rest -= self._clock() - self._since
-        return rest if rest > 0 else None
+        now = self._clock()
+        end = self._since + self._spent / self.done * (self.total - self.done)
+        # The pace changes from part to part: a number that goes up and down tells nothing.
+        if self._end is None or not self._end < end <= now + RISE * max(self._end - now, 1.0):
+            self._end = end
+        return self._end - now if self._end > now else None
+
+    def _is_known(self) -> bool:
+        if self.done > KNOWN * self.total:
+            return True
+        return self._spent >= LONG and self.done > KNOWN_LONG * self.total
 
 
 class LeftColumn(ProgressColumn):
@@ -80,4 +95,13 @@ def left_text(seconds: float | None) -> str:
     """
     if seconds is None or seconds < 1:
         return ""
-    return f"about {seconds:.0f} s left" if seconds < 100 else f"about {seconds / 60:.0f} min left"
+    return f"{about(seconds)} left"
+
+
+def about(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> about(40.3), about(150.0)
+    ('about 40 s', 'about 2 min')
+    """
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from etastar.runs import Run
 
 DONE, OUR_FAULT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+WARNED = 10.0
+"""Seconds of work from which a command warns of it when it knows."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -56,30 +60,34 @@ def print_json(document: object) -> None:
 
 
 @contextlib.contextmanager
-def working(stages: str | Mapping[str, float]) -> Iterator[Progress]:
+def working(
+    stages: str | Mapping[str, float], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Progress]:
     """A bar on stderr with the stage of the work and the time taken, gone when the work is done.
 
-    It is shown on a terminal only. What a library prints meanwhile goes to stderr too: stdout holds
-    the result alone.
+    It is shown on a terminal only, and so is a warning of long work, which stays. What a library
+    prints meanwhile goes to stderr too: stdout holds the result alone.
 
     Arguments:
         stages: the one stage that there is, or all in their order with the weights from which
             `Stages` estimates what is left.
+        clock: gives seconds, from whose course that is estimated.
 
     Yields: what is to be told of the stages; the first has begun.
     """
     from rich import progress as bars
 
-    from ._stages import LeftColumn, Stages
+    from ._stages import LeftColumn, Stages, about
 
     weights = {stages: 0.0} if isinstance(stages, str) else stages
-    told = Stages(weights)
+    told = Stages(weights, clock)
     told(next(iter(weights)), 0, 1)
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.TimeElapsedColumn())
     screen = console(stderr=True)
     bar = bars.Progress(
         *columns, LeftColumn(told), console=screen, transient=True, disable=not screen.is_terminal
     )
+    first: list[float] = []
 
     def progress(stage: str, done: int, total: int, /) -> None:
         before = told.title
@@ -93,6 +101,11 @@ def working(stages: str | Mapping[str, float]) -> Iterator[Progress]:
             total=told.total or None,
             refresh=drawn,
         )
+        left = None if first or not screen.is_terminal else told.left()
+        if left is not None:
+            first.append(left)
+            if left >= WARNED:
+                screen.print(f"this takes {about(left)}; Ctrl-C ends it")
 
     with contextlib.redirect_stdout(sys.stderr), bar:
         task = bar.add_task(told.title, total=told.total or None)
@@ -108,6 +121,8 @@ def guarded(command: Callable[[], object]) -> int:
         with at_command_line():
             code = command()
         sys.stdout.flush()
+        if code == INTERRUPTED:  # Typer makes Ctrl-C this code, in some releases.
+            print("interrupted", file=sys.stderr)
         return code if isinstance(code, int) else DONE
     except BrokenPipeError:
         # The reader of stdout has gone (`| head`); Python must not complain again on exit.

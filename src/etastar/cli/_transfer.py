@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from etastar._compiling import running_seconds
 from etastar._errors import InputError
 
+from . import _model_options as task
 from . import _options as option
 from ._solve import Noise
 from ._terminal import print_json, show, working
@@ -21,6 +23,13 @@ COMPUTE_EXAMPLES = (
     "etastar compute --capacity 1.5 --source 0.5 --noise 1 --batch 8 --budget 1e9",
     "etastar compute --capacity 2 --source 0.2 --noise 1 --batch 8 --budget 1e12 --json",
 )
+
+WIDTHS = "solving at each width"
+"""The stage of which `etastar.control.compute_optimal` tells."""
+
+# Seconds of a shape at one horizon, as `python bench/solve_progress.py` prints them.
+WEIGHTS = {"optimal": 0.15, "power": 0.7, "polynomial": 0.6, "wsd": 1.0}
+PLAIN_WEIGHT = 0.06
 
 Batch = Annotated[
     float,
@@ -48,8 +57,8 @@ Budget = Annotated[
 
 
 def transfer_command(
-    capacity: option.Capacity,
-    source: option.Source,
+    capacity: task.Capacity,
+    source: task.Source,
     noise: Noise,
     batch: Batch,
     horizons: Horizons = "1k,10k,100k,1M",
@@ -61,13 +70,15 @@ def transfer_command(
     names = [name.strip() for name in shapes.split(",")]
     if len(steps) < 2 or any(after <= before for before, after in pairwise(steps)):
         raise InputError(f"--horizons must be two or more rising numbers, got {horizons}")
-    with working("solving at each horizon"):
+    names = list(dict.fromkeys(names))
+    weights = {name: WEIGHTS.get(name, PLAIN_WEIGHT) for name in names}
+    with working(weights, running_seconds) as progress:
         from etastar.control import transfer
         from etastar.model import PowerLaw, phase
 
         model = PowerLaw(capacity, source, noise, batch)
         exponents = phase(capacity, source, noise > 0)
-        found = [transfer(model, name, steps) for name in names]
+        found = [transfer(model, name, steps, progress=progress) for name in names]
     if as_json:
         print_json(_document(found, exponents))
         return
@@ -98,19 +109,19 @@ def _document(found: Any, exponents: Any) -> dict[str, Any]:
 
 
 def compute_command(
-    capacity: option.Capacity,
-    source: option.Source,
+    capacity: task.Capacity,
+    source: task.Source,
     noise: Noise,
     batch: Batch,
     budget: Budget,
     as_json: option.AsJson = False,
 ) -> None:
     """Say how many features and updates a budget of compute is best spent on."""
-    with working("solving at each width"):
+    with working({WIDTHS: 1.0}, running_seconds) as progress:
         from etastar.control import compute_optimal
         from etastar.model import PowerLaw
 
-        found = compute_optimal(PowerLaw(capacity, source, noise, batch), budget)
+        found = compute_optimal(PowerLaw(capacity, source, noise, batch), budget, progress=progress)
     if as_json:
         # `width` features, `horizon` updates, `loss` and the optimal LR `schedule` there.
         schedule = found.solution.schedule.to_dict()

@@ -12,6 +12,7 @@ import typer
 from etastar._checks import real_between
 from etastar._errors import InputError
 
+from . import _log_options as reading
 from . import _options as option
 from ._terminal import console, note, print_json, say_doubts, working
 
@@ -85,27 +86,26 @@ def watch_command(
     optimiser: option.Optimiser = "auto",
     law_name: option.LawName = "etastar",
     transient: option.Transient = None,
-    step: option.StepColumn = None,
-    loss: option.LossColumn = None,
-    lr: option.RateColumn = None,
-    pattern: option.Patterns = None,
-    per_epoch: option.StepsPerEpoch = None,
-    runs_batch: option.RunsBatch = None,
+    step: reading.StepColumn = None,
+    loss: reading.LossColumn = None,
+    lr: reading.RateColumn = None,
+    runs_schedule: reading.RunsSchedule = None,
+    pattern: reading.Patterns = None,
+    per_epoch: reading.StepsPerEpoch = None,
+    runs_batch: reading.RunsBatch = None,
     epoch_size: option.EpochSize = None,
-    sequence_length: option.SequenceLength = None,
+    sequence_length: reading.SequenceLength = None,
 ) -> None:
     """Forecast the final loss of a run while it trains, and warn when it leaves its band."""
-    option.check_optimiser(optimiser)
-    option.check_transient(transient)
-    real_between("--level", level, 1e-6, 1 - 1e-6)
-    real_between("--poll", poll, 0.01, 86_400.0)
+    _check(optimiser, transient, level, poll)
     distance = None if every is None else option.count_of("--every", every)
     planned = None if schedule is None else option.parsed_schedule(schedule)
-    counted = option.sizes_of(runs_batch, epoch_size, sequence_length)
+    assumed = reading.declared(runs_schedule) if planned is None else planned
+    counted = reading.sizes_of(runs_batch, epoch_size, sequence_length)
     with working("reading the pilots"):
         option.check_law(law_name)
-        columns = (step, loss, lr, None, pattern, per_epoch, runs_batch, epoch_size)
-        logs = option.read_logs(pilots, *columns, sequence_length) if pilots else []
+        columns = (step, loss, lr, runs_schedule, pattern, per_epoch, runs_batch, epoch_size)
+        logs = reading.read_logs(pilots, *columns, sequence_length) if pilots else []
         from etastar import law, watch
 
         law_of_pilots = None
@@ -116,7 +116,7 @@ def watch_command(
         note(law_of_pilots.caveats)
     live = watch.LiveRun(
         log,
-        schedule=planned,
+        schedule=assumed,
         step=step,
         loss=loss,
         lr=lr,
@@ -133,6 +133,14 @@ def watch_command(
             if place == 0:
                 _say_unused(live.read(), planned)
             show(report)
+
+
+def _check(optimiser: str, transient: float | None, level: float, poll: float) -> None:
+    """Refuse what no log can mend, before any long work."""
+    option.check_optimiser(optimiser)
+    option.check_transient(transient)
+    real_between("--level", level, 1e-6, 1 - 1e-6)
+    real_between("--poll", poll, 0.01, 86_400.0)
 
 
 def _say_unused(run: Run | None, planned: Schedule | None) -> None:

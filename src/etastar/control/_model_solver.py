@@ -16,25 +16,28 @@ library's.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from etastar._checks import shown
+from etastar._compiling import compiling_seconds, running_seconds
 from etastar._errors import InputError
+from etastar.law import Progress
 from etastar.model import Model, loss
 from etastar.schedule import Schedule, table
 
 from ._budget import Budget
 from ._engine import Rates, minimise
 from ._limits import Limits
-from ._model_families import baselines
+from ._model_families import FAMILIES, baselines
 from ._model_mesh import KnotMesh
 from ._model_objective import Logs, controls_at_knots, log_loss, stable_rate
 from ._model_problem import Along, Array, ControlProblem, Ranges, Start, constant
 from ._model_starts import starts
+from ._model_work import Work
 from ._momentum_solver import solve_momentum
 from ._solution import Member, Solution
 from ._transient_solver import TRANSIENT, check_transient, solve_transient
@@ -72,6 +75,7 @@ def solve(
     max_batch: float = 65536.0,
     max_momentum: float = 1.0 - 1e-9,
     compare: bool = True,
+    progress: Progress | None = None,
 ) -> Solution:
     """The controls with the lowest final excess loss of the solvable model, below a cap of the LR.
 
@@ -80,26 +84,24 @@ def solve(
     over up to 512 knots, to 1e6 updates, at a cost that grows with them. "lr,velocity,momentum" (w'
     = w - eta_g g - eta_v v'): the loss of `VelocityLoss`, to 1e12 updates.
 
-    Optimal means: no LR is above the cap, by default one that is stable where it is held. Single
-    LRs may be larger: cap="transient" frees that of every update, to 1e5 updates, for "lr". The
-    loss is lower, much so in large batches, but the run diverges where features have heavier tails
-    than the model's. There, and with momentum, the gap is how far other ends were, not a bound.
+    Optimal means: no LR is above the cap, by default one that is stable where it is held.
+    cap="transient" frees the LR of every update, to 1e5 updates, for "lr": a lower loss, and a run
+    that diverges where features have heavier tails than the model's. There, and with momentum, the
+    gap is how far other ends were, not a bound.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
-        horizon: number of updates, at least 1; None where another budget is given, as it must be
-            with "batch".
+        horizon: number of updates, at least 1; None with another budget, as "batch" needs it.
         controls: "lr", "lr,momentum", "lr,velocity,momentum" or "lr,batch".
         cap: largest LR; by default `Spectrum.max_rate` of the batch size; or "transient", none.
         floor: smallest LR (0 with "batch").
         warmup: updates of linear warmup from 0 (0 with "batch").
         monotone: whether the LR may not rise after the warmup; with "batch", eta / B.
-        samples: budget of data, in place of the horizon.
-        seconds: budget of time, in place of the horizon, with `step_time` = (t0, t1): an update of
-            batch size B takes t0 + t1 B.
+        samples, seconds: budget of data or of time, in place of the horizon.
+        step_time: (t0, t1), where an update of batch size B takes t0 + t1 B seconds.
         max_batch, max_momentum: largest batch size and momentum.
-        compare: whether to find the standard families' best members (below the cap) too, and to
-            return the best of them should it be better.
+        compare: whether to find the best standard schedules too, and to return one that is better.
+        progress: is told how much of the one stage "solving" is done, in expected milliseconds.
 
     Returns: a `Solution`; losses by `etastar.model.loss`, to a relative 1e-4 (3e-3 where the
     controls are too steep for that, as without label noise at source exponents above 2), and by
@@ -116,7 +118,8 @@ def solve(
     limits = Limits(_largest_rate(cap), floor, warmup, monotone)
     budget = Budget.of(horizon, samples, seconds, step_time)
     ranges = Ranges(max_batch, max_momentum)
-    return _solved(model, controls, budget, limits, ranges, compare, cap == TRANSIENT)
+    free = cap == TRANSIENT
+    return _timed(lambda: _solved(model, controls, budget, limits, ranges, compare, progress, free))
 
 
 def _largest_rate(cap: float | str | None) -> float:
@@ -128,6 +131,15 @@ def _largest_rate(cap: float | str | None) -> float:
     return float(cap)
 
 
+def _timed(solve: Callable[[], Solution]) -> Solution:
+    """A solution with the time that it took, and how much of that was compilation."""
+    compiled, began = compiling_seconds(), running_seconds()
+    found = solve()
+    compiled = compiling_seconds() - compiled
+    waited = running_seconds() - began + compiled
+    return replace(found, wall_seconds=waited, compile_seconds=compiled)
+
+
 def _solved(
     model: Model,
     controls: str | Sequence[str],
@@ -135,46 +147,55 @@ def _solved(
     limits: Limits,
     ranges: Ranges,
     compare: bool,
+    progress: Progress | None = None,
     transient: bool = False,
 ) -> Solution:
-    began = time.perf_counter()
+    began = running_seconds()
     problem = ControlProblem.checked(model, controls, budget, limits, ranges)
+    work = Work.of(problem, compare, progress)
     momentum, batch, velocity = None, None, None
     if transient:
         check_transient(problem)
     if "momentum" in problem.controls:
         if "velocity" in problem.controls:
-            rate, velocity, momentum, final, gap = solve_velocity(problem)
+            rate, velocity, momentum, final, gap = solve_velocity(problem, work.evaluated)
         else:
-            rate, momentum, final, gap = solve_momentum(problem)
+            rate, momentum, final, gap = solve_momentum(
+                problem, partial(work.iterated, int(problem.budget.total))
+            )
+        work.end()
         steps = Budget(float(int(problem.budget.total)))
         plain = _solved(model, "lr", steps, limits, ranges, False)
+        work.end()
         if plain.loss <= final:
             rate, velocity, momentum, final = plain.schedule, None, None, plain.loss
     else:
-        rate, batch, final, gap = _on_knots(problem)
+        rate, batch, final, gap = _on_knots(problem, work)
     if transient:
         rate, final, gap = solve_transient(problem, rate)
     bound = None if transient else _lower_bound(problem)
-    took = time.perf_counter() - began
+    took = running_seconds() - began
     members: tuple[Member, ...] = ()
     if compare:
         # Of a batch size that varies the standard schedules are those at the model's own.
         steps = int(budget.updates(model.batch_size))
-        members = baselines(model, steps, limits)
+        members = baselines(model, steps, limits, families=work.each(FAMILIES))
         nearest = min(members, key=lambda member: member.loss)
         if nearest.loss < final:
             rate, final = nearest.schedule, nearest.loss
             velocity, momentum, batch = None, None, None
     largest = None if problem.batched else problem.limits.cap
     return Solution(
-        rate, final, members, gap, momentum, batch, bound, took, velocity, largest, transient
-    )
+        rate, final, members, gap, momentum, batch, bound, took, velocity,
+        cap=largest, transient=transient,
+    )  # fmt: skip
 
 
-def _on_knots(problem: ControlProblem) -> tuple[Schedule, Schedule | None, float, float]:
+def _on_knots(
+    problem: ControlProblem, work: Work
+) -> tuple[Schedule, Schedule | None, float, float]:
     """LR, batch size, loss and gap of the best of all starts."""
-    ended = [_settle(problem, start) for start in starts(problem)]
+    ended = [_settle(problem, start, work) for start in work.each(starts(problem))]
     ends = sorted((end for end in ended if np.isfinite(end.value)), key=lambda end: end.value)
     if not ends:
         raise InputError(f"cap {problem.limits.cap:.4g} leaves no stable start: lower it")
@@ -203,11 +224,11 @@ class _End:
     gap: float
 
 
-def _settle(problem: ControlProblem, start: Start) -> _End:
+def _settle(problem: ControlProblem, start: Start, work: Work) -> _End:
     """Minimise on a mesh around the start, then on one around the optimum, until it settles."""
-    end = _minimised(problem, start)
+    end = _minimised(problem, start, work)
     for _ in range(_ROUNDS - 1 if np.isfinite(end.value) else 0):
-        again = _minimised(problem, _as_start(problem, end))
+        again = _minimised(problem, _as_start(problem, end), work)
         settled = abs(again.value - end.value) < _SETTLED
         end = again
         if settled:
@@ -215,7 +236,7 @@ def _settle(problem: ControlProblem, start: Start) -> _End:
     return end
 
 
-def _minimised(problem: ControlProblem, start: Start) -> _End:
+def _minimised(problem: ControlProblem, start: Start, work: Work) -> _End:
     budget, limits = problem.budget, problem.limits
 
     def pace(place: Array) -> Array:
@@ -237,6 +258,7 @@ def _minimised(problem: ControlProblem, start: Start) -> _End:
     def objective(flat: Array) -> tuple[float, Array]:
         logs = split(flat)
         value, slope = log_loss(problem.modes, problem.model.noise, setting, logs)
+        work.spend()
         value, rows = float(value), []
         for name in problem.channels:
             row = getattr(logs, name)[:knots]

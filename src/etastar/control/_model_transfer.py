@@ -11,12 +11,18 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from etastar._errors import InputError
+from etastar.law import Progress
 from etastar.model import Model, PowerLaw, phase
 
 from ._limits import FEWEST
 from ._model_families import FAMILIES, best_member
 from ._model_solver import solve
+from ._model_work import Work
 from ._solution import Solution
+
+WIDTHS = "solving at each width"
+_WIDTHS = 12
+"""Widths that are tried: ten to fifteen, and the best once more."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,21 @@ class Transfer:
         return float(np.exp(logs))
 
 
-def transfer(model: Model, family: str, horizons: Sequence[int], **keys: float | str) -> Transfer:
+def transfer(
+    model: Model,
+    family: str,
+    horizons: Sequence[int],
+    *,
+    progress: Progress | None = None,
+    **keys: float | str,
+) -> Transfer:
     """The best base LR of a standard family, or of the optimum, at each of some horizons.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
         family: optimal, or a family of `best_member`.
         horizons: numbers of updates, rising, two at least.
+        progress: is told of each horizon, in a stage with the name of the family.
         keys: keys of the family's spec to hold fixed, as of `best_member`.
 
     Returns: a `Transfer`.
@@ -84,13 +98,17 @@ def transfer(model: Model, family: str, horizons: Sequence[int], **keys: float |
             f"family {family!r} is unknown: choose from optimal, {', '.join(FAMILIES)}"
         )
     peaks, losses = [], []
-    for horizon in horizons:
+    for done, horizon in enumerate(horizons):
+        if progress is not None:
+            progress(family, done, len(horizons))
         if family == "optimal":
             found = solve(model, int(horizon), compare=False)
         else:
             found = best_member(model, family, int(horizon), **keys)  # type: ignore[arg-type]
         peaks.append(found.schedule.peak)
         losses.append(found.loss)
+    if progress is not None:
+        progress(family, len(horizons), len(horizons))
     return Transfer(family, steps, np.array(peaks), np.array(losses))
 
 
@@ -114,7 +132,9 @@ class Allocation:
         return self.solution.loss
 
 
-def compute_optimal(model: PowerLaw, compute: float) -> Allocation:
+def compute_optimal(
+    model: PowerLaw, compute: float, *, progress: Progress | None = None
+) -> Allocation:
     """The width and the horizon with the lowest loss for a compute budget, at the optimal LR.
 
     Compute is width * horizon * batch size, a multiply-add for every feature of every sample.
@@ -126,6 +146,8 @@ def compute_optimal(model: PowerLaw, compute: float) -> Allocation:
     Arguments:
         model: a PowerLaw, whose width is ignored.
         compute: the budget, in multiply-adds.
+        progress: is told of each width that is tried, of about ten, in the stage "solving at each
+            width".
 
     Returns: an `Allocation`.
     Raises: InputError for a budget too small for a few updates of a few features.
@@ -146,10 +168,14 @@ def compute_optimal(model: PowerLaw, compute: float) -> Allocation:
             f"{100 * FEWEST * model.batch_size:g}"
         )
 
+    work = Work(progress, [1.0] * _WIDTHS, WIDTHS)
+
     def at(log_width: float) -> tuple[int, int, Solution]:
         width = max(1, round(math.exp(log_width)))
         horizon = max(FEWEST, round(updates / width))
-        return width, horizon, solve(replace(model, width=width), horizon, compare=False)
+        solution = solve(replace(model, width=width), horizon, compare=False)
+        work.end()
+        return width, horizon, solution
 
     exponents = phase(model.capacity, model.source, model.noise > 0)
     # Floor and loss balance at N^-(a s) = T^-(loss exponent), with T = updates / N.

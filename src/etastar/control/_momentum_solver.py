@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +94,10 @@ class _Run(NamedTuple):
         return _Run(self.knot * factor, room, slow, left=self.left)
 
 
-def solve_momentum(problem: ControlProblem) -> MomentumEnd:
+def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) -> MomentumEnd:
     """The LR and the momentum of the lowest final loss found, with the gap to other ends.
+
+    `told` hears of iterations, from several threads: the updates of the run, and how many.
 
     The gap is the relative distance between the ends of the two best starts or what more knots
     gained last, the larger of them, and what more iterations would gain at each long horizon on the
@@ -108,13 +111,11 @@ def solve_momentum(problem: ControlProblem) -> MomentumEnd:
             f"horizon {horizon} is above {LONGEST:g}, the largest for which momentum is optimised:"
             " every update is computed"
         )
-    lengths = [horizon]
-    while lengths[0] > 2 * _SHORTEST:
-        lengths.insert(0, round(lengths[0] / _RATIOS[lengths[0] > _LONG]))
-    search = _Search(problem, lengths[0])
+    lengths = horizons_to(horizon)
+    search = _Search(problem, lengths[0], told)
     runs = search.best([run.on(search.even(64)) for run in search.starts()], 120)
     for before, length in itertools.pairwise(lengths):
-        search, factor = _Search(problem, length), length / before
+        search, factor = _Search(problem, length, told), length / before
         # Both are tried where that takes no time.
         parts = (0.5, 1.0) if length < _LONG / 4 else (1.0,)
         runs = [run.stretched(factor, part) for run in runs for part in parts]
@@ -124,11 +125,26 @@ def solve_momentum(problem: ControlProblem) -> MomentumEnd:
     return search.finished(runs)
 
 
+def horizons_to(horizon: int) -> list[int]:
+    """The horizons on the way to one, which is the last.
+
+    >>> horizons_to(1500), horizons_to(40_000)
+    ([750, 1500], [625, 1250, 2500, 5000, 10000, 40000])
+    """
+    lengths = [horizon]
+    while lengths[0] > 2 * _SHORTEST:
+        lengths.insert(0, round(lengths[0] / _RATIOS[lengths[0] > _LONG]))
+    return lengths
+
+
 class _Search:
     """Minimises the final loss of one horizon over the controls at knots."""
 
-    def __init__(self, problem: ControlProblem, horizon: int) -> None:
-        self.problem, self.horizon = problem, horizon
+    def __init__(
+        self, problem: ControlProblem, horizon: int, told: Callable[[int, int], None]
+    ) -> None:
+        self.problem, self.horizon, self.told = problem, horizon, told
+        self.stopped = False
         self.loss = MomentumLoss.of(
             problem.modes,
             problem.model.noise,
@@ -181,7 +197,11 @@ class _Search:
     def best(self, starts: list[_Run], iterations: int) -> list[_Run]:
         """The ends of the lowest loss, two of them, from starts that are minimised side by side."""
         with ThreadPoolExecutor(_THREADS) as pool:
-            ends = list(pool.map(lambda start: self.minimised(start, iterations), starts))
+            try:
+                ends = list(pool.map(lambda start: self.minimised(start, iterations), starts))
+            except BaseException:  # Ctrl-C, which only this thread gets
+                self.stopped = True
+                raise
         return sorted(ends, key=lambda run: run.loss)[:2]
 
     def controls(self, run: _Run) -> tuple[Array, Array]:
@@ -204,6 +224,8 @@ class _Search:
             return total
 
         def objective(x: Array) -> tuple[float, Array]:
+            if self.stopped:
+                raise KeyboardInterrupt
             now = _Run(knot, x[:count], x[count:])
             loss, by_rate, by_momentum = self.loss.slopes(*self.controls(now))
             if not loss < 1e6 * float(self.loss.modes.target.sum()):
@@ -213,6 +235,11 @@ class _Search:
             return math.log(loss), np.concatenate(rows) / loss
 
         values: list[float] = []
+
+        def iterated(intermediate_result: Any) -> None:
+            values.append(intermediate_result.fun)
+            self.told(self.horizon, 1)
+
         low = np.repeat([math.log(_LEAST_ROOM), self.least], count)
         x = np.clip(np.concatenate([run.room, run.slow]), low, 0.0)
         while objective(x)[0] == _SPIKE and x[:count].max() > -20.0:
@@ -222,10 +249,11 @@ class _Search:
             x,
             jac=True,
             method="L-BFGS-B",
-            callback=lambda intermediate_result: values.append(intermediate_result.fun),
+            callback=iterated,
             bounds=[(bottom, 0.0) for bottom in low],
             options={"maxiter": most, "maxfun": 2 * most, "maxcor": 40, "ftol": 1e-9, "gtol": 1e-9},
         )
+        self.told(self.horizon, most - len(values))
         left = run.left if self.horizon >= _LONG else 0.0
         if values:
             left += _LEFT * (values[len(values) // 2] - end.fun)

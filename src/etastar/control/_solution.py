@@ -37,8 +37,10 @@ class Solution(Displayed):
         momentum: mu of every update, where it was optimised too and gains something, else None.
         batch_size: samples of every update, where it was optimised too, else None.
         lower_bound: where there is one, a loss that no schedule within the cap undercuts.
-        seconds: the time of the solve.
+        seconds: the time of the solve, without compilation and without the standard families.
         velocity: LR of the velocity, where it was optimised too and gains something, else None.
+        wall_seconds: what the caller waited for: the solve, the standard families, compilation.
+        compile_seconds: the part of it in which JAX compiled, once in a process for each size.
         cap: the largest LR of an optimum of the solvable model; None where that moves with the
             batch size, and under a fitted law.
         transient: whether single LRs were free to lie above the cap.
@@ -59,6 +61,8 @@ class Solution(Displayed):
     lower_bound: float | None = None
     seconds: float = 0.0
     velocity: Schedule | None = None
+    wall_seconds: float = 0.0
+    compile_seconds: float = 0.0
     cap: float | None = None
     transient: bool = False
 

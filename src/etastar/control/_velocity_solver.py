@@ -10,6 +10,7 @@ both grows with the logarithm of the horizon.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -69,8 +70,10 @@ class _Run(NamedTuple):
         return np.stack([np.interp(step, self.knot, row) for row in self.logs])
 
 
-def solve_velocity(problem: ControlProblem) -> VelocityEnd:
+def solve_velocity(problem: ControlProblem, told: Callable[[int], None]) -> VelocityEnd:
     """The LRs of gradient and velocity and the momentum of the lowest final loss found.
+
+    `told` hears of every evaluation of the loss: the number of its segments.
 
     The gap is the relative distance between the ends of the two starts, what more knots gained
     last, and how far the segments' loss is from that of the schedules returned; the largest of
@@ -84,11 +87,11 @@ def solve_velocity(problem: ControlProblem) -> VelocityEnd:
             f"horizon {horizon:g} is above {LONGEST:g}, the largest for which a velocity is"
             " optimised: beyond it 1 - mu is lost in the rounding of one"
         )
-    search = _Search(problem, *_FIRST)
+    search = _Search(problem, told, *_FIRST)
     ends = sorted((search.minimised(start) for start in search.starts()), key=lambda run: run.value)
     best, gap, gained = ends[0], min(ends[1].value - ends[0].value, 1.0), 0.0
     for stage in _FINER:
-        before, search = best.value, _Search(problem, *stage)
+        before, search = best.value, _Search(problem, told, *stage)
         best = search.minimised(_Run(search.knot, best.at(search.knot)))
         gained = before - best.value
     rate, velocity, momentum = search.schedules(best)
@@ -111,12 +114,19 @@ def _measured(
 class _Search:
     """Minimises the final loss over the controls at knots.
 
-    Arguments: knots of each doubling of the way to the ends, the part of it that a segment takes,
-    and the iterations.
+    Arguments: who hears of every evaluation; knots of each doubling of the way to the ends, the
+    part of it that a segment takes, and the iterations.
     """
 
-    def __init__(self, problem: ControlProblem, density: float, part: float, most: int) -> None:
-        self.problem, model, self.most = problem, problem.model, most
+    def __init__(
+        self,
+        problem: ControlProblem,
+        told: Callable[[int], None],
+        density: float,
+        part: float,
+        most: int,
+    ) -> None:
+        self.problem, model, self.told, self.most = problem, problem.model, told, most
         self.horizon = int(problem.budget.total)
         segments = Segments.of(self.horizon, part)
         modes = problem.modes.trimmed(_WIDTH)
@@ -166,6 +176,7 @@ class _Search:
         logs = flat.reshape(3, -1) @ self.spread
         rate, velocity, momentum = self.controls(logs, self.ramp)
         value, (by_rate, by_velocity, by_momentum) = self.loss.slopes(rate, velocity, momentum)
+        self.told(len(self.step))
         if not 0 < value < 1e6 * self.initial:
             return _SPIKE, np.zeros_like(flat)
         above_floor = rate - self.ramp * self.problem.limits.floor

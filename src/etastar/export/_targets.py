@@ -33,6 +33,12 @@ TARGETS: dict[str, Target] = {
 }
 """Every framework by its name, in the order in which they are listed to the user."""
 
+_IN_THE_FRAMEWORK = {
+    "keras": 'keras.optimizers.AdamW(ScheduledRate("plan"))',
+    "lightning": 'return optimizer_config(optimizer, "plan") in configure_optimizers',
+}
+"""Frameworks in which a schedule is an object of their own, by the line that makes it there."""
+
 
 def known_target(name: str) -> Target:
     """The framework of that name.
@@ -52,6 +58,11 @@ def known_target(name: str) -> Target:
     ...     print(str(error).split("?")[0])
     unknown framework 'nanochta': did you mean 'nanochat'
     """
+    if (line := _IN_THE_FRAMEWORK.get(name)) is not None:
+        raise InputError(
+            f"framework {name!r} needs no file: it takes the schedule from"
+            f" etastar.integrations.{name}; write {line}. Files are for: {', '.join(TARGETS)}"
+        )
     if name not in TARGETS:
         raise InputError(f"unknown framework {name!r}: {known_names(name, TARGETS)}")
     return TARGETS[name]

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._advice import LookAhead
-    from ._config import SweepConfig, SweepOptions
+    from ._config import LogReading, SweepConfig, SweepOptions
     from ._information_designer import InformationDesigner, make_designer
     from ._outlook import Outlook
     from ._proposal import Designer, Finished, Pilot, PricedPilot, Proposal
@@ -38,6 +38,7 @@ _FILES = {
     "Designer": "_proposal",
     "Finished": "_proposal",
     "InformationDesigner": "_information_designer",
+    "LogReading": "_config",
     "LookAhead": "_advice",
     "Outlook": "_outlook",
     "Pilot": "_proposal",
@@ -60,6 +61,7 @@ __all__ = [
     "Designer",
     "Finished",
     "InformationDesigner",
+    "LogReading",
     "LookAhead",
     "Outlook",
     "Pilot",

@@ -19,6 +19,45 @@ WIDEST = 1e12
 _PARTITION = re.compile(r"[\w.,-]+")
 
 
+@dataclass(frozen=True)
+class LogReading:
+    """How the logs of pilots are read, where they do not say it themselves.
+
+    Attributes:
+        step, loss, lr: columns; guessed where None.
+        pattern: regular expressions that find the rows of text that is no table.
+        steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
+        batch_size, epoch_size: samples or tokens of an update and of an epoch.
+        sequence_length: tokens of a sample.
+
+    >>> LogReading(loss="val/bpb").words()
+    ['--loss', 'val/bpb']
+    """
+
+    step: str | None = None
+    loss: str | None = None
+    lr: str | None = None
+    pattern: tuple[str, ...] = ()
+    steps_per_epoch: float | None = None
+    batch_size: float | None = None
+    epoch_size: float | None = None
+    sequence_length: float | None = None
+
+    def words(self) -> list[str]:
+        """The options with which another command reads the same logs."""
+        words = [word for each in self.pattern for word in ("--pattern", each)]
+        for name, value in vars(self).items():
+            if value is not None and name != "pattern":
+                option = "--runs-batch" if name == "batch_size" else f"--{name.replace('_', '-')}"
+                words += [option, value if isinstance(value, str) else f"{value:g}"]
+        return words
+
+    def of_status(self) -> dict[str, Any]:
+        """What `etastar.runs.log_status` takes of it."""
+        names = ("step", "loss", "pattern", "steps_per_epoch")
+        return {name: getattr(self, name) for name in names}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
     """What a sweep of pilots is asked to do. Steps are updates of the optimiser everywhere.
@@ -50,6 +89,7 @@ class SweepConfig:
             None: twenty times its longest gap between rows and at least five minutes, and half an
             hour before the second row.
         retries: how often a pilot whose training failed is started again, 2 by default.
+        reading: how the logs are read, where they do not say it themselves; by default they do.
         force: whether to go on in a folder that was begun with another command, horizon, peaks,
             warmup or seed; False by default.
 
@@ -77,6 +117,7 @@ class SweepConfig:
     results: str | None = None
     patience: float | None = None
     retries: int = 2
+    reading: LogReading = LogReading()
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -132,7 +173,7 @@ class SweepOptions(TypedDict, total=False):
     """The fields of `SweepConfig`, where they are explained, as keyword arguments.
 
     All but `horizon` and `budget` may be left out: horizon, budget, peaks, warmup, interval, seed,
-    jobs, ray, slurm, slurm_options, cpus, gpus, results, patience, retries, force.
+    jobs, ray, slurm, slurm_options, cpus, gpus, results, patience, retries, reading, force.
 
     >>> options: SweepOptions = {"horizon": 40_000, "budget": 60_000}
     >>> SweepConfig(**options).warmup
@@ -154,6 +195,7 @@ class SweepOptions(TypedDict, total=False):
     results: str | None
     patience: float | None
     retries: int
+    reading: LogReading
     force: bool
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -53,8 +54,8 @@ def run_pilots(
         ahead: what the runs so far say of the horizon, for the display and `interval`; by default
             a fit of the law.
         options: `horizon` and `budget`, and any of `peaks`, `warmup`, `interval`, `seed`, `jobs`,
-            `ray`, `slurm`, `slurm_options`, `cpus`, `gpus`, `results`, `patience`, `retries` and
-            `force`. They are the fields of `SweepConfig`, which explains each.
+            `ray`, `slurm`, `slurm_options`, `cpus`, `gpus`, `results`, `patience`, `retries`,
+            `reading` and `force`. They are the fields of `SweepConfig`, which explains each.
 
     Returns: a `SweepResult`; its runs are also in `out`.
 
@@ -80,7 +81,7 @@ def run_pilots(
     designer = _designer(config, command) if designer is None else designer
     shown = PlainLines() if show is None else show
     ahead = _look_ahead(config) if ahead is None else ahead
-    with open_store(Path(out), config.identity(command.words), config.force) as store:
+    with _store(Path(out), config, command) as store:
         workers = _workers(config, store)
         try:
             return Sweep(config, command, store, workers, designer, ahead, shown).run()
@@ -132,6 +133,13 @@ def _look_ahead(config: SweepConfig) -> LookAhead:
     from ._law_outlook import law_outlook
 
     return partial(law_outlook, horizon=config.horizon, warmup=config.warmup)
+
+
+def _store(
+    folder: Path, config: SweepConfig, command: TrainingCommand
+) -> contextlib.AbstractContextManager[PilotStore]:
+    """The folder of the sweep, while it is open."""
+    return open_store(folder, config.identity(command.words), config.force, config.reading)
 
 
 def _workers(config: SweepConfig, store: PilotStore) -> Workers:

@@ -18,8 +18,9 @@ from etastar._errors import InputError
 from etastar._files import copy_file, is_file, is_folder, utf8_text, write_text
 from etastar._json import json_value
 from etastar._locks import lock
-from etastar.runs import Run, live_log, log_name, read_runs
+from etastar.runs import LogStatus, Run, live_log, log_name, log_status, read_runs
 
+from ._config import LogReading
 from ._job import LOG
 from ._process import has_ended, still_runs
 from ._proposal import Finished
@@ -37,8 +38,11 @@ class PilotStore:
     under `.runs`, which readers of logs pass over.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], reading: LogReading | None = None
+    ) -> None:
         self.folder = folder
+        self.reading = LogReading() if reading is None else reading
         self.runs = (folder / ".runs").resolve()
         self.settings = dict(settings)
         self.records: dict[str, PilotRecord] = {}
@@ -57,12 +61,16 @@ class PilotStore:
         """The log that a running training has written so far."""
         return live_log(self.runs / name / LOG)
 
+    def status(self, log: Path) -> LogStatus:
+        """What a log says so far. Raises: InputError where it cannot be read."""
+        return log_status(log, **self.reading.of_status())
+
     def work_run(self, record: PilotRecord) -> Run:
         """The run that an ended training has logged. Raises: InputError where it cannot be read."""
         source = self.log_of(record.pilot.name)
         if source is None:
             raise InputError("no log at {out}")
-        (run,) = read_runs([source], schedule=record.pilot.schedule)
+        (run,) = read_runs([source], schedule=record.pilot.schedule, **vars(self.reading))
         return run
 
     def publish(self, record: PilotRecord, status: PilotStatus, run: Run | None) -> None:
@@ -85,7 +93,7 @@ class PilotStore:
         if run is not None and source is not None and record.log is not None:
             target = self.folder / record.log
             if shows_nothing:
-                write_text(target, _with_nan(run))
+                write_text(target, _with_nan(run, self.reading))
             else:
                 _copy(source, target)
         self.save()
@@ -106,7 +114,7 @@ class PilotStore:
         """The run of a published log. Raises: InputError where it cannot be read."""
         if record.log is None:
             return None
-        (run,) = read_runs([self.folder / record.log])
+        (run,) = read_runs([self.folder / record.log], **vars(self.reading))
         return run
 
     def clear(self, name: str) -> None:
@@ -163,12 +171,15 @@ class PilotStore:
 
 @contextlib.contextmanager
 def open_store(
-    folder: Path, settings: Mapping[str, Any], force: bool = False
+    folder: Path,
+    settings: Mapping[str, Any],
+    force: bool = False,
+    reading: LogReading | None = None,
 ) -> Iterator[PilotStore]:
     """Open a store, make it where there is none, and hold its lock.
 
     `settings` are what decides which runs are made; a store that was begun with others is refused,
-    or, with `force`, goes on with the new ones.
+    or, with `force`, goes on with the new ones. `reading` is how its logs are read.
 
     Raises: InputError where another driver holds the store, its state cannot be read, it was begun
         with other settings, or the folder holds runs that are not of a sweep.
@@ -189,7 +200,7 @@ def open_store(
         held.truncate(0)
         held.write(f"pid {os.getpid()} on {socket.gethostname()}")
         held.flush()
-        store = PilotStore(folder, settings)
+        store = PilotStore(folder, settings, reading)
         _load(store, force)
         store.save()
         store.declare()
@@ -286,7 +297,8 @@ def _copy(source: Path, target: Path) -> None:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
-def _with_nan(run: Run) -> str:
+def _with_nan(run: Run, reading: LogReading) -> str:
     """The log of a run that stopped itself where it diverged, with a last row that says so."""
     rows = [f"{step:.0f},{loss!r}" for step, loss in zip(run.step, run.loss.tolist(), strict=True)]
-    return "\n".join(["step,loss", *rows, f"{run.final_step + 1:.0f},nan"]) + "\n"
+    names = f"{reading.step or 'step'},{reading.loss or 'loss'}"
+    return "\n".join([names, *rows, f"{run.final_step + 1:.0f},nan"]) + "\n"

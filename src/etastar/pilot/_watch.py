@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from etastar._errors import InputError
-from etastar.runs import LogStatus, log_status
+from etastar.runs import LogStatus
 
 from . import _process
 from ._job import begin_of
@@ -56,7 +56,7 @@ class RunWatch:
             if signs == self._signs:
                 return  # reading a long log several times a second would cost more than training
             self._signs, self._seen_alive = signs, now
-            status = None if log is None else log_status(log)
+            status = None if log is None else self._store.status(log)
         except (InputError, OSError):
             return  # half a row, or a file that is being replaced: the next look will do
         if status is None or (self.status is not None and status.step == self.status.step):
@@ -97,7 +97,7 @@ class RunWatch:
 def status_of(store: PilotStore, record: PilotRecord) -> LogStatus | None:
     """What the log of a run says, None where there is none. Raises: InputError if unreadable."""
     log = store.log_of(record.pilot.name)
-    return None if log is None else log_status(log)
+    return None if log is None else store.status(log)
 
 
 def ending_of(store: PilotStore, record: PilotRecord, taken_by: str | None = None) -> Ending:

@@ -15,7 +15,7 @@ from etastar._json import json_text, plain
 from etastar._provenance import Provenance
 from etastar.control import Limits, last_piece
 from etastar.law import Difference, Forecast, Law
-from etastar.runs import Run
+from etastar.runs import Run, columns_read
 from etastar.schedule import GroupSchedules, Schedule
 
 
@@ -267,7 +267,8 @@ class Plan(Displayed):
         high]}`, what is about as good; `beyond_cap {peak_lr, difference {mean, low, high}, worth,
         pilot {spec}}`, what a pilot above the highest peak LR may gain, where the plan stands at
         it; `comparison [{spec, batch_size, loss, regret, difference
-        {mean, low, high}, tie, steps_to_match}]`; `caveats`; where the pilots log several LRs
+        {mean, low, high}, tie, steps_to_match}]`; `caveats`; `columns [{runs, step, loss,
+        lr}]`, those that were read from the logs; where the pilots log several LRs
         `groups`, the ratio of each parameter group to `schedule` by name, the planned one first;
         where the plan goes on from a run
         `continuation {run, step, lr, known_loss, known_peak, cost}`; and where a command made it
@@ -297,6 +298,8 @@ class Plan(Displayed):
             "comparison": [_comparison_document(other) for other in self.comparison],
             "caveats": list(self.caveats),
         }
+        if columns := columns_read(self.runs):
+            document["columns"] = [each.to_dict() for each in columns]
         if self.groups is not None:
             document["groups"] = self.groups.ratios
         if self.continuation is not None:

@@ -64,15 +64,20 @@ def command_line(made: Provenance | None) -> str:
     return f'<p class="soft command"><code>{command}</code></p>\n'
 
 
-def foot(units: str, made: Provenance | None) -> str:
-    """The foot of a page: units, versions and date, and what to unfold: the command, the inputs."""
+def foot(units: str, made: Provenance | None, read: Sequence[str] = ()) -> str:
+    """The foot of a page: units, versions and date, and what to unfold: the command, the inputs.
+
+    `read` says in lines which columns were read from the inputs.
+    """
+    said = "".join(f"<p>{escape(legible(line))}</p>" for line in read)
     if made is None:
-        return f'<footer class="soft"><p>Made by etastar. {escape(units)}</p></footer>'
+        return f'<footer class="soft"><p>Made by etastar. {escape(units)}</p>{said}</footer>'
     versions = ", ".join(
         f"{NAMES[name]} {escape(made.versions[name])}" for name in NAMES if name in made.versions
     )
     parts = [
         f"<p>Made on {escape(made.date)} by {versions}. {escape(units)}</p>",
+        said,
         "<details><summary>The command</summary>",
         f'<pre class="wrapped"><code>{escape(legible(made.command))}</code></pre></details>',
     ]

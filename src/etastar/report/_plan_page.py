@@ -11,7 +11,7 @@ import numpy as np
 from etastar._files import prepare_folder, write_text
 from etastar.control import last_piece
 from etastar.planning import Alternative, PhaseEstimate, Plan
-from etastar.runs import Run
+from etastar.runs import Run, columns_lines
 
 from ._explorer import explorer
 from ._frame import command_line, foot
@@ -110,7 +110,7 @@ def plan_report(plan: Plan) -> str:
             _other_horizons(plan),
             _fit(plan),
             _evidence(plan),
-            foot(UNITS, plan.provenance),
+            foot(UNITS, plan.provenance, columns_lines(plan.runs)),
         ]
     )
     title = f"Learning rate plan for {steps_text(plan.horizon)} steps"

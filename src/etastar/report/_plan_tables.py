@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etastar.planning import Estimate, Plan
+from etastar.runs import columns_lines
 from etastar.schedule import Schedule
 
 from ._numbers import (
@@ -57,6 +58,7 @@ def plan_summary(plan: Plan) -> RenderableType:
     title = f"Plan for {steps_text(plan.horizon)} steps from {count_text(len(plan.runs), 'run')}"
     return Group(
         Text(title, style="bold"),
+        *(Text(line) for line in columns_lines(plan.runs)),
         Padding(_recommendation(plan), (1, 0)),
         _comparison(plan),
         _other_horizons(plan),

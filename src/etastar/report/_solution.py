@@ -74,7 +74,7 @@ def _words(model: Model, solution: Solution, fitted: SpectrumFit | None) -> list
     lines += [
         f"loss {solution.loss:.5g} after {steps_text(solution.schedule.horizon)} updates, peak LR "
         f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in"
-        f" {duration_text(solution.seconds)}",
+        f" {_time_text(solution)}",
     ]
     if solution.transient and solution.cap is not None:
         lines.append(_above(solution, solution.cap))
@@ -102,6 +102,12 @@ def _left(solution: Solution) -> str:
     if solution.momentum is not None:
         return f"other starts and coarser knots ended within {solution.gap:.1g} of it"
     return f"at most {solution.gap:.1g} of it left to gain"
+
+
+def _time_text(solution: Solution) -> str:
+    """What the user waited for, and how much of it was compilation."""
+    waited = duration_text(solution.wall_seconds)
+    return f"{waited} ({duration_text(solution.compile_seconds)} of it compilation)"
 
 
 def _families(solution: Solution) -> Table:

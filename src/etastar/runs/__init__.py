@@ -26,16 +26,22 @@ Where to change what is read:
   `LogTable.caveats` or of `Run.caveats` (`_read.py`).
 """
 
+from ._columns_read import ColumnsRead, columns_lines, columns_read
 from ._live import LogStatus, live_log, log_name, log_status
 from ._read import read_runs
 from ._run import Run, as_runs
+from ._sources import check_source
 from ._together import check_together
 
 __all__ = [
+    "ColumnsRead",
     "LogStatus",
     "Run",
     "as_runs",
+    "check_source",
     "check_together",
+    "columns_lines",
+    "columns_read",
     "live_log",
     "log_name",
     "log_status",

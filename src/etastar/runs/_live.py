@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from etastar._files import is_file, is_folder
 from . import _logged_values
 from ._columns import loss_column, step_column
 from ._declarations import IN_FOLDER
+from ._epochs import with_steps
 from ._formats import ENDS, SUFFIXES, read_log_table
 from ._log_table import numbers
 from ._run import measured, risen
@@ -80,7 +81,14 @@ def live_log(base: str | os.PathLike[str]) -> Path | None:
     return found[0] if found else None
 
 
-def log_status(path: str | os.PathLike[str]) -> LogStatus:
+def log_status(
+    path: str | os.PathLike[str],
+    *,
+    step: str | None = None,
+    loss: str | None = None,
+    pattern: Sequence[str] = (),
+    steps_per_epoch: float | None = None,
+) -> LogStatus:
     """What a log says so far, while the training may still be writing it.
 
     A last line that is cut is left out, and so are rows that a resumed run wrote again. Losses that
@@ -88,6 +96,9 @@ def log_status(path: str | os.PathLike[str]) -> LogStatus:
 
     Arguments:
         path: a log in any format of `read_runs`.
+        step, loss: columns; guessed where None.
+        pattern: regular expressions that find rows in other text.
+        steps_per_epoch: updates in an epoch, for logs that count epochs and no steps.
 
     Returns: a `LogStatus`.
 
@@ -102,12 +113,12 @@ def log_status(path: str | os.PathLike[str]) -> LogStatus:
     """
     path = Path(path)
     with _input_errors_only(path):
-        table = read_log_table(path)
-    step = step_column(table, None)
-    loss, _ = loss_column(table, None, step)
-    table, columns = numbers(table, list(dict.fromkeys((step, loss))))
-    _logged_values.check_steps(table, *columns[step])
-    logged, _ = _logged_values.losses(table, columns[step][0], *columns[loss], loss)
+        table = with_steps(read_log_table(path, pattern), steps_per_epoch)
+    steps = step_column(table, step)
+    losses, _ = loss_column(table, loss, steps)
+    table, columns = numbers(table, list(dict.fromkeys((steps, losses))))
+    _logged_values.check_steps(table, *columns[steps])
+    logged, _ = _logged_values.losses(table, columns[steps][0], *columns[losses], losses)
     logged = logged.where(measured(logged.value))
     logged, _ = _logged_values.in_order(table, logged)
     if len(logged.step) == 0:

@@ -110,8 +110,11 @@ def logged_schedule(
     for steps in dict.fromkeys(ends):
         found = recognised(logged.step, logged.value, rates.digits, steps)
         if found is not None and found.end_known:
-            caveats = [] if found.start_known else [_unseen_warmup(log, logged, found.schedule)]
-            return found.schedule, caveats
+            if not found.start_known:
+                return found.schedule, [_unseen_warmup(log, logged, found.schedule)]
+            if not found.warmup_known:
+                return found.schedule, [_unsure_warmup(log, logged, found.schedule)]
+            return found.schedule, []
     return _through(log, logged, end)
 
 
@@ -124,6 +127,15 @@ def _unseen_warmup(log: LogTable, logged: LoggedValues, schedule: Schedule) -> s
     return (
         f"{log.where(int(logged.row[0]))}: the first lr is logged at step {logged.step[0]:g};"
         f" before it {schedule.spec[:MOST_SPEC]} is assumed, {reason}"
+    )
+
+
+def _unsure_warmup(log: LogTable, logged: LoggedValues, schedule: Schedule) -> str:
+    row = min(int(np.searchsorted(logged.step, schedule.warmup)), len(logged.step) - 1)
+    return (
+        f"{log.where(int(logged.row[row]))}: {schedule.spec[:MOST_SPEC]} is assumed; its warmup is"
+        " a guess, as the few rows of it allow others: declare the schedule, or log the LR at more"
+        " steps or to more digits"
     )
 
 

@@ -228,7 +228,9 @@ def _run(source: Source, table: LogTable, options: _Options) -> Run:
         metadata["sequence_length"] = log.unit.sequence_length
     metadata |= {
         "file": str(source.path),
+        "step_column": log.step_column,
         "loss_column": log.loss_column,
+        "lr_column": log.rate_column,
         "diverged": diverged,
     }
     other = None if options.loss else _columns.passed_over(log.table, log.loss_column)
@@ -254,7 +256,9 @@ class _Log:
 
     table: LogTable
     losses: _logged_values.LoggedValues
+    step_column: str
     loss_column: str
+    rate_column: str | None
     rates: _logged_rates.LoggedRates | None
     groups: dict[str, float]
     unit: Unit
@@ -333,7 +337,9 @@ def _chosen(source: Source, table: LogTable, options: _Options) -> _Log:
         *group_notes,
     ]
     notes = (*table.caveats, *size_notes, *unit_notes, *notes)
-    return _Log(table, losses, loss_name, rates, groups, unit, batch_size, notes)
+    return _Log(
+        table, losses, step_name, loss_name, rate_name, rates, groups, unit, batch_size, notes
+    )
 
 
 def _without_stray_end(

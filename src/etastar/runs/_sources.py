@@ -143,12 +143,34 @@ def find_logs(sources: Sources, patterns: Sequence[str] = ()) -> list[Source]:
     return _together(list(found.values()))
 
 
+def check_source(source: str | os.PathLike[str]) -> None:
+    """Refuse a path or a glob that stands for nothing, without reading what it stands for.
+
+    Arguments:
+        source: as of `read_runs`. The address of a tracker is accepted: nothing is asked there.
+
+    Raises: InputError that names it.
+
+    >>> check_source("examples/gpt/pilots"), check_source("wandb:entity/project")
+    (None, None)
+    """
+    name = os.fspath(source)
+    if not _names_tracker(name):
+        _paths(name)
+
+
+def _names_tracker(name: str) -> bool:
+    prefix, colon, _ = name.partition(":")
+    known = any(tracker.prefix == prefix for tracker in TRACKERS)
+    return bool(colon) and known and not os.path.exists(name)
+
+
 def _of_tracker(name: str) -> list[Source]:
     """The runs of a name such as `wandb:ENTITY/PROJECT`; none where it is a path."""
-    prefix, colon, address = name.partition(":")
-    tracker = next((tracker for tracker in TRACKERS if tracker.prefix == prefix), None)
-    if tracker is None or not colon or os.path.exists(name):
+    prefix, _, address = name.partition(":")
+    if not _names_tracker(name):
         return []
+    tracker = next(tracker for tracker in TRACKERS if tracker.prefix == prefix)
     tables = tracker.tables(address)
     note_address(name)
     return [Source(table.path, None, table=table) for table in tables]

@@ -72,12 +72,14 @@ class Recognised:
     """A standard schedule that agrees with all logged LRs to their digits.
 
     `start_known` and `end_known` say whether every other one that agrees has the same LR before the
-    first row and after the last.
+    first row and after the last, and `warmup_known` whether it has between the rows around the end
+    of the warmup.
     """
 
     schedule: Schedule
     start_known: bool
     end_known: bool
+    warmup_known: bool
 
 
 def recognised(
@@ -108,7 +110,8 @@ def recognised(
     if best is None:
         return None
     gap = float(np.median(np.diff(step)))
-    probes = np.array([0.0, step[0] / 2, (step[-1] + horizon) / 2, float(horizon)])
+    ends = [0.0, step[0] / 2, (step[-1] + horizon) / 2, float(horizon)]
+    probes = np.array([*ends, _at_warmup(step, best)])
     wide = np.ptp([o.rates(probes) for f in found for o in f.alike()], axis=0) > SPREAD * peak
     # A constant LR may be followed by a cooldown, and few rows of one lie on several curves.
     cut = best.name == "constant" and horizon > step[-1] + gap
@@ -119,8 +122,15 @@ def recognised(
     return Recognised(
         schedule=best.schedule(horizon),
         start_known=bool((not wide[:2].any() and not early) or step[0] <= 1),
-        end_known=bool((not wide[2:].any() and not cut) or step[-1] >= horizon),
+        end_known=bool((not wide[2:4].any() and not cut) or step[-1] >= horizon),
+        warmup_known=not wide[4],
     )
+
+
+def _at_warmup(step: np.ndarray, fit: _Fit) -> float:
+    """Halfway between the rows around the end of the warmup; 0 where no row is before it."""
+    after = int(np.searchsorted(step, fit.warmup))
+    return float(step[after - 1] + step[after]) / 2 if 0 < after < len(step) else 0.0
 
 
 def _spaced(rate: np.ndarray) -> np.ndarray:

@@ -43,8 +43,33 @@ class TensorBoard(Reader):
         name = place_of(folder).name if is_folder(path) else path.name
         pairs = zip(files, contents, strict=True)
         caveats = tuple(line for each in pairs for line in _left_out(*each, scalars))
+        caveats += tuple(_begun_again(files))
         place = "{path} event {line} of the tag"
         return LogTable(path, name, frame, line, place=place, caveats=caveats)
+
+
+def _begun_again(files: list[Path]) -> list[str]:
+    """A caveat where a file begins no later than one before it: they are several runs.
+
+    That of a resumed run begins further on, where the run was left. Of the earlier runs all rows
+    are left out in the end, because later rows write their steps again.
+    """
+    first: dict[str, float] = {}
+    group: list[str] = []
+    gone: list[str] = []
+    for file in files if len(files) > 1 else []:
+        begun = {tag: float(step[0]) for tag, (step, _) in _scalars(file).items()}
+        if any(step <= first.get(tag, -np.inf) for tag, step in begun.items()):
+            gone, group, first = [*gone, *group], [], {}
+        group.append(file.name)
+        first = {**begun, **first}
+    if not gone:
+        return []
+    return [
+        f"{files[0].parent}: holds several runs, as event files begin at the same step; the last is"
+        f" taken, from {group[0]} on; left out: {', '.join(gone)}; give each run a folder of its"
+        " own, or name its file"
+    ]
 
 
 def _left_out(file: Path, content: bytes, scalars: _Series) -> list[str]:
