@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etastar._checks import shown
 from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import provenance
@@ -61,8 +62,26 @@ Seconds = Annotated[
 StepTime = Annotated[
     str, typer.Option(metavar="T0,T1", help="An update takes T0 + T1 * batch size seconds.")
 ]
+
+
+def _cap(value: object) -> float | str:
+    """What `--cap` says: a number, or that there is none."""
+    try:
+        return "transient" if value == "transient" else option.number(value)
+    except typer.BadParameter:
+        raise typer.BadParameter(f"{shown(value)} is neither an LR nor transient") from None
+
+
 Cap = Annotated[
-    float | None, typer.Option(metavar="LR", help="Highest LR; by default the stable one.")
+    Any,
+    typer.Option(
+        parser=_cap,
+        metavar="LR|transient",
+        help="Highest LR; by default one that is stable where it is held. With transient there is"
+        " none: single LRs may be far larger, and the run diverges where features have heavier"
+        " tails.",
+        show_default=False,
+    ),
 ]
 Floor = Annotated[float, typer.Option(metavar="LR", help="Lowest LR.")]
 Warmup = Annotated[str, typer.Option(metavar="STEPS", help="Updates of linear warmup.")]
@@ -97,7 +116,7 @@ def solve_command(
     as_json: option.AsJson = False,
     plot: option.Plot = None,
 ) -> None:
-    """Solve for the optimal schedule of the solvable model: a power law or a measured spectrum."""
+    """Solve for the optimal schedule up to --cap in the model of a power law or a spectrum."""
     option.check_plot(plot)
     option.check_task(capacity, source, spectrum)
     # Steps need no batch size, which may be infinite.
@@ -179,7 +198,7 @@ def _measured(
 def _solved(model: Model, steps: int | None, options: dict[str, Any]) -> Solution:
     from etastar import control
 
-    if options["controls"] == "lr":
+    if options["controls"] == "lr" and options["cap"] != "transient":
         # So that `seconds` is without compilation; the other solves are too long to repeat.
         control.solve(model, steps, compare=False, **options)
     return control.solve(model, steps, **options)
@@ -194,9 +213,11 @@ def _document(
     log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
     spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
-    `seconds`, for the LR alone without compilation; and `velocity`, `momentum` and `batch_size`,
-    schedules like the first, where they were optimised. With --spectrum `phase` is null where the
-    spectrum has no exponents, and else `spectrum` has them with their intervals.
+    `seconds`, for the LR below a cap without compilation; `cap`, the largest LR allowed,
+    "transient" where there was none, null where it moves with the batch size; and `velocity`,
+    `momentum` and `batch_size`, schedules like the first, where they were optimised. With
+    --spectrum `phase` is null where the spectrum has no exponents, and else `spectrum` has them
+    with their intervals.
     """
     from etastar.model import phase_of
 
@@ -212,6 +233,7 @@ def _document(
         },
         "gap": solution.gap,
         "seconds": solution.seconds,
+        "cap": "transient" if solution.transient else solution.cap,
     }
     for name in ("velocity", "momentum", "batch_size"):
         schedule = getattr(solution, name)
