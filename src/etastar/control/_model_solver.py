@@ -152,10 +152,10 @@ def _solved(
 ) -> Solution:
     began = running_seconds()
     problem = ControlProblem.checked(model, controls, budget, limits, ranges)
-    work = Work.of(problem, compare, progress)
-    momentum, batch, velocity = None, None, None
     if transient:
         check_transient(problem)
+    work = Work.of(problem, compare, progress, transient)
+    momentum, batch, velocity = None, None, None
     if "momentum" in problem.controls:
         if "velocity" in problem.controls:
             rate, velocity, momentum, final, gap = solve_velocity(problem, work.evaluated)
@@ -172,7 +172,8 @@ def _solved(
     else:
         rate, batch, final, gap = _on_knots(problem, work)
     if transient:
-        rate, final, gap = solve_transient(problem, rate)
+        rate, final, gap = solve_transient(problem, rate, work.freed)
+        work.end()
     bound = None if transient else _lower_bound(problem)
     took = running_seconds() - began
     members: tuple[Member, ...] = ()

@@ -18,6 +18,7 @@ from etastar.law import Progress
 from etastar.model import Segments
 
 from . import _momentum_solver as momentum
+from . import _transient_solver as transients
 from . import _velocity_solver as velocity
 from ._model_families import FAMILIES
 from ._model_problem import ControlProblem
@@ -49,6 +50,13 @@ update of the longest run, to which all are padded."""
 _SEGMENT, _SEGMENT_POWER = 0.06, 1.4
 """Of the loss with a velocity, with its slopes, by the number of its segments."""
 
+_FREE_UPDATE, _FREE_CALL = 0.0025, 0.3
+"""Of the exact loss of LRs without a cap, with its slopes: an update, what does not grow with them.
+"""
+
+_FREE_STARTS, _FREE_START, _FREE_MOVED = 8, 150, 40
+"""Starts without a cap, evaluations from each, and from a rearrangement."""
+
 _CALLS = 1.08
 """Evaluations of an iteration with a velocity."""
 
@@ -78,10 +86,17 @@ class Work:
         self._tell()
 
     @classmethod
-    def of(cls, problem: ControlProblem, compare: bool, progress: Progress | None) -> Work:
+    def of(
+        cls,
+        problem: ControlProblem,
+        compare: bool,
+        progress: Progress | None,
+        transient: bool = False,
+    ) -> Work:
         """The parts of a solve: minimisations, then the standard families where asked for."""
         families = [_FAMILY.get(name, _PLAIN_FAMILY) for name in FAMILIES] if compare else []
-        return cls(progress, [*_minimisations(problem), *families])
+        free = [_transient(int(problem.budget.total))] if transient else []
+        return cls(progress, [*_minimisations(problem), *free, *families])
 
     def spend(self, cost: float = _EVALUATION) -> None:
         """Tell that so much of a part is done.
@@ -112,6 +127,10 @@ class Work:
     def evaluated(self, segments: int) -> None:
         """Tell of an evaluation of the loss with a velocity."""
         self.spend(_segmented(segments))
+
+    def freed(self, updates: int) -> None:
+        """Tell of an evaluation of the exact loss of LRs without a cap."""
+        self.spend(_free(updates))
 
     def _tell(self) -> None:
         if self._progress is not None and self._total:
@@ -158,6 +177,19 @@ def _momentum(horizon: int) -> float:
     iterations = int(np.clip(momentum._WORK / horizon, 12, momentum._ITERATIONS))
     times = len(momentum._KNOTS) if horizon < momentum._LONG else 1
     return total + iterations * 2 * times * _exact(horizon, horizon)
+
+
+def _free(updates: int) -> float:
+    return _FREE_CALL + _FREE_UPDATE * updates
+
+
+def _transient(horizon: int) -> float:
+    """Of all minimisations of LRs without a cap, as `solve_transient` makes them."""
+    if horizon > transients._SOME:
+        return _transient(horizon // 4) + transients._FEW * _free(horizon)
+    starts = _FREE_STARTS if horizon <= transients._SHORT else _FREE_STARTS / 2
+    moved = transients._REARRANGED if horizon <= transients._SHORTEST else 0
+    return (starts * _FREE_START + moved * _FREE_MOVED) * _free(horizon)
 
 
 def _velocity(horizon: int) -> float:

@@ -81,15 +81,18 @@ class _End(NamedTuple):
     gained: float = 0.0
 
 
-def solve_transient(problem: ControlProblem, capped: Schedule) -> TransientEnd:
+def solve_transient(
+    problem: ControlProblem, capped: Schedule, told: Callable[[int], None] | None = None
+) -> TransientEnd:
     """The LRs of the lowest final loss found, none bounded from above, with the gap to other ends.
 
     The gap is the largest of three relative distances: to the highest of the ends of the starts,
     without those above `capped`; what rearrangements gained; and what the last quarter of the
     iterations gained. Of long runs it is that of a fraction of their length. It is evidence, not a
-    bound. The result is never worse than `capped`.
+    bound. The result is never worse than `capped`. `told` is called with the number of updates of
+    each evaluation.
     """
-    search = _Search(problem)
+    search = _Search(problem, told)
     kept = float(exact_losses(problem.model, capped)[0])
     best, gap = _found(search, capped, kept)
     rate = search.schedule(best)
@@ -144,8 +147,8 @@ def check_transient(problem: ControlProblem) -> None:
 class _Search:
     """Minimises the final loss of one horizon over the LR of every update after the warmup."""
 
-    def __init__(self, problem: ControlProblem) -> None:
-        self.problem, model = problem, problem.model
+    def __init__(self, problem: ControlProblem, told: Callable[[int], None] | None = None) -> None:
+        self.problem, self.told, model = problem, told, problem.model
         self.horizon = int(problem.budget.total)
         batch = float(model.batch_size)
         # Long steps hasten the run by less than this; losses returned have a spectrum to match.
@@ -162,7 +165,7 @@ class _Search:
         problem = self.problem
         limits = replace(problem.limits, warmup=self.warmup // 4)
         budget = Budget(float(self.horizon // 4))
-        return _Search(replace(problem, budget=budget, limits=limits))
+        return _Search(replace(problem, budget=budget, limits=limits), self.told)
 
     def starts(self, capped: Schedule) -> Iterator[Array]:
         """The closed form below the cap times patterns of steps, as far as it is near the cap.
@@ -207,6 +210,8 @@ class _Search:
 
         `free` (n,), the slope alike.
         """
+        if self.told is not None:
+            self.told(self.horizon)
         loss, slope = self.loss.slopes(np.concatenate([free[0] * self.ramp, free]))
         after = slope[self.warmup :].copy()
         after[0] += slope[: self.warmup] @ self.ramp
