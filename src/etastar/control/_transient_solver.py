@@ -52,6 +52,9 @@ _REARRANGED = 60
 _AGREED = 1e-5
 """Relative distance of the ends up to which rearrangements are not worth their time."""
 
+_SETTLED = 1e-2
+"""What the last iterations of a minimisation may gain for its end to count in the gap."""
+
 _LONGEST_STEP = 64.0
 """The longest step of a start in units of 1 / lambda_1, in batches of up to 32 samples."""
 
@@ -87,10 +90,10 @@ def solve_transient(
     """The LRs of the lowest final loss found, none bounded from above, with the gap to other ends.
 
     The gap is the largest of three relative distances: to the highest of the ends of the starts,
-    without those above `capped`; what rearrangements gained; and what the last quarter of the
-    iterations gained. Of long runs it is that of a fraction of their length. It is evidence, not a
-    bound. The result is never worse than `capped`. `told` is called with the number of updates of
-    each evaluation.
+    without those above `capped` and those that still gained a lot at their last iterations; what
+    rearrangements gained; and what the last quarter of the iterations gained. Of long runs it is
+    that of a fraction of their length. It is evidence, not a bound. The result is never worse than
+    `capped`. `told` is called with the number of updates of each evaluation.
     """
     search = _Search(problem, told)
     kept = float(exact_losses(problem.model, capped)[0])
@@ -115,7 +118,8 @@ def _found(search: _Search, capped: Schedule, kept: float) -> tuple[_End, float]
             return best, max(gap, best.gained)
     ends = [search.minimised(each) for each in search.starts(capped)]
     best = min(ends, key=lambda end: end.loss)
-    farthest = max((end.loss for end in ends if end.loss <= kept), default=best.loss)
+    settled = [end.loss for end in ends if end.loss <= kept and end.gained <= _SETTLED]
+    farthest = max(settled, default=best.loss)
     if search.horizon <= _SHORTEST and farthest > best.loss * (1.0 + _AGREED):
         best = search.rearranged(best)
     return best, max(farthest / best.loss - 1.0, best.gained)
