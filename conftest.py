@@ -63,6 +63,7 @@ LONG = {
     "test_examples_run_on_the_bundled_pilots",
     "test_moments_are_those_of_simulated_sgd",
     "test_no_free_search_is_much_better",
+    "test_no_free_search_of_every_update_is_lower_by_more_than_the_gap",
     "test_no_worse_than_a_search_over_every_update",
     "test_no_worse_than_brute_force_elsewhere",
     "test_the_gap_of_a_long_run_is_true",
@@ -70,6 +71,7 @@ LONG = {
     "test_the_posterior_by_nuts_is_that_of_the_refits",
     "test_the_slope_of_every_law_is_that_of_its_losses",
     "test_under_a_budget_of_samples_all_mixes_are_nearly_as_good",
+    "test_transient_rates_gain_what_a_free_search_does",
     "test_without_label_noise_no_start_ends_far_above_the_others",
 }
 MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}

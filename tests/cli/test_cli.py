@@ -17,6 +17,7 @@ import etastar.law
 import etastar.planning
 from etastar import cli
 from etastar._provenance import making, provenance
+from etastar.model import PowerLaw
 from etastar.schedule import InputError, Schedule, parse_schedule
 
 SPEC = "cosine:peak=0.02,horizon=4000,warmup=20"
@@ -533,14 +534,28 @@ def test_solve_prints_the_optimum_as_json(capsys):
     assert code == 0
     document = json.loads(out)
     times = ["seconds", "wall_seconds", "compile_seconds"]
-    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", *times]
+    assert list(document) == ["phase", "loss", "schedule", "baselines", "gap", *times, "cap"]
     assert document["seconds"] + document["compile_seconds"] < document["wall_seconds"]
+    assert document["cap"] == pytest.approx(PowerLaw(1.5, 1.0, 0.25, 8).max_rate)
     assert set(document["phase"]) == {"name", "xi", "delta", "loss_exponent"}
     assert set(document["baselines"]) == {"constant", "power", "linear", "cosine", "wsd"}
     assert all(set(each) == {"loss", "peak_lr"} for each in document["baselines"].values())
     assert document["loss"] <= min(each["loss"] for each in document["baselines"].values())
     assert document["gap"] < 1e-4
     assert document["schedule"]["knots"][-1][0] == 1000
+
+
+@pytest.mark.slow
+def test_solve_without_a_cap_says_so(capsys, tmp_path):
+    words = ("--capacity", 1.5, "--source", 0.2, "--noise", 0.25, "--batch", 64, "--horizon", 12)
+    page = tmp_path / "optimum.html"
+    code, out, _ = run(capsys, "solve", *words, "--cap", "transient", "--json", "--plot", page)
+    assert code == 0
+    document = json.loads(out)
+    assert document["cap"] == "transient"
+    rates = [rate for _, rate in document["schedule"]["knots"]]
+    assert max(rates) > 2 * PowerLaw(1.5, 0.2, 0.25, 64).max_rate
+    assert "the largest that is stable when held" in page.read_text()
 
 
 @pytest.mark.slow
@@ -562,6 +577,8 @@ def test_solve_prints_tables_and_draws(capsys, tmp_path):
         (("--capacity", 1.5, "--horizon", 0), "--horizon"),
         (("--capacity", 1.5, "--horizon", 1000, "--step-time", "1"), "--step-time"),
         (("--capacity", 1.5, "--horizon", 1000, "--controls", "lr,wd"), "controls"),
+        (("--capacity", 1.5, "--horizon", 1000, "--cap", "high"), "neither an LR nor transient"),
+        (("--capacity", 1.5, "--horizon", "1M", "--cap", "transient"), "largest for cap=transient"),
         (("--capacity", 1.5, "--horizon", 1000, "--controls", "lr,batch"), "give samples"),
     ],
 )

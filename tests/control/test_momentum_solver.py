@@ -111,7 +111,7 @@ def test_too_long_a_horizon_is_refused_before_computing():
 def test_the_gap_of_a_long_run_is_true(monkeypatch, model):
     """Against horizons that grow by two, with four times the iterations at each."""
     found = solve(model, 12_500, controls="lr,momentum", compare=False)
-    monkeypatch.setattr(_momentum_solver, "_RATIO", 2)
+    monkeypatch.setattr(_momentum_solver, "_RATIOS", (2, 2))
     monkeypatch.setattr(_momentum_solver, "_GROWTH", 1e6)
     monkeypatch.setattr(_momentum_solver, "_WORK", 2e6)
     better = solve(model, 12_500, controls="lr,momentum", compare=False)

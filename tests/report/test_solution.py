@@ -9,8 +9,8 @@ import pytest
 
 from etastar.control import Member, Solution
 from etastar.model import PowerLaw
-from etastar.report import solution_figure, solution_summary
-from etastar.schedule import parse_schedule
+from etastar.report import solution_figure, solution_page, solution_summary
+from etastar.schedule import parse_schedule, table
 
 MODEL = PowerLaw(1.5, 1.0, 0.25, 8)
 
@@ -60,6 +60,35 @@ def test_a_lower_bound_is_said_where_it_is_one(bound: float | None, said: bool) 
     summary: Any = solution_summary(MODEL, solution(lower_bound=bound))
     words = [str(line) for line in summary.renderables[:-2]]
     assert any("no schedule below the cap gains more than 0.5" in line for line in words) == said
+
+
+@pytest.mark.parametrize("horizon", [9, 5000])
+def test_learning_rates_above_the_cap_are_drawn_with_it(horizon: int) -> None:
+    steps = np.arange(horizon)
+    rates = np.where(steps % 3 == 1, 5.0, 0.5)
+    linear = Member("linear", parse_schedule(f"linear:peak=0.5,horizon={horizon}"), 0.2)
+    found = Solution(
+        table(steps, rates, horizon=horizon), 0.1, (linear,), 1e-3, cap=1.0, transient=True
+    )
+    figure: Any = solution_figure(found)
+    drawn = {trace.name: trace for trace in figure.data}
+    assert list(drawn) == [
+        "linear (2)",
+        "cap: largest LR stable when held",
+        "optimal, with LRs above the cap (1)",
+    ]
+    ours = np.asarray(drawn["optimal, with LRs above the cap (1)"].y)
+    assert {ours.min(), ours.max()} == {0.5, 5.0}
+    assert len(ours) <= 1300
+    assert figure.layout.yaxis.type == "log"
+    assert np.asarray(drawn["linear (2)"].y).min() > 0
+    summary: Any = solution_summary(MODEL, found)
+    said = " ".join(str(line) for line in summary.renderables[:-2])
+    assert "33% of the LRs are above 1, the largest that is stable when held" in said
+    assert "left to gain" not in said
+    parts = cells(summary.renderables[-1])
+    assert set(parts["highest LR"]) <= {"5", "0.5"}
+    assert "cap: largest LR stable when held" in solution_page(MODEL, found)
 
 
 def test_a_standard_schedule_of_another_length_is_not_drawn() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etastar._checks import shown
 from etastar._compiling import running_seconds
 from etastar._errors import InputError
 from etastar._files import write_text
@@ -67,8 +68,26 @@ Seconds = Annotated[
 StepTime = Annotated[
     str, typer.Option(metavar="T0,T1", help="An update takes T0 + T1 * batch size seconds.")
 ]
+
+
+def _cap(value: object) -> float | str:
+    """What `--cap` says: a number, or that there is none."""
+    try:
+        return "transient" if value == "transient" else option.number(value)
+    except typer.BadParameter:
+        raise typer.BadParameter(f"{shown(value)} is neither an LR nor transient") from None
+
+
 Cap = Annotated[
-    float | None, typer.Option(metavar="LR", help="Highest LR; by default the stable one.")
+    Any,
+    typer.Option(
+        parser=_cap,
+        metavar="LR|transient",
+        help="Highest LR; by default one that is stable where it is held. With transient there is"
+        " none: single LRs may be far larger, and the run diverges where features have heavier"
+        " tails.",
+        show_default=False,
+    ),
 ]
 Floor = Annotated[float, typer.Option(metavar="LR", help="Lowest LR.")]
 Warmup = Annotated[str, typer.Option(metavar="STEPS", help="Updates of linear warmup.")]
@@ -103,7 +122,7 @@ def solve_command(
     as_json: option.AsJson = False,
     plot: option.Plot = None,
 ) -> None:
-    """Solve for the optimal schedule of the solvable model: a power law or a measured spectrum."""
+    """Solve for the optimal schedule up to --cap in the model of a power law or a spectrum."""
     option.check_plot(plot)
     task.check_task(capacity, source, spectrum)
     counted, steps, samples = _counts(horizon, samples, unit, batch, epoch_size, controls)
@@ -207,7 +226,9 @@ def _document(
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
     spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
     `seconds`, of the solve without compilation and baselines; `wall_seconds`, of all that the
-    command waited for, and `compile_seconds`, the part of it that was compilation; and `velocity`,
+    command waited for, and `compile_seconds`, the part of it that was compilation; `cap`, the
+    largest LR allowed, "transient" where there was none, null where it moves with the batch size;
+    and `velocity`,
     `momentum` and `batch_size`, schedules like the first, where they were optimised. With
     --spectrum `phase` is null where the spectrum has no exponents, and else `spectrum` has them
     with their intervals.
@@ -228,6 +249,7 @@ def _document(
         "seconds": solution.seconds,
         "wall_seconds": solution.wall_seconds,
         "compile_seconds": solution.compile_seconds,
+        "cap": "transient" if solution.transient else solution.cap,
     }
     for name in ("velocity", "momentum", "batch_size"):
         schedule = getattr(solution, name)

@@ -250,7 +250,7 @@ def _capped(limits: Limits, spectrum: Spectrum, batch: float | None) -> Limits:
     critical = spectrum.critical_rate(batch)
     if limits.cap >= critical:
         raise InputError(
-            f"cap {limits.cap:g} is not stable: at batch size {batch:g} the loss diverges from the"
-            f" LR {critical:.4g} on"
+            f"cap {limits.cap:g} is not stable: at batch size {batch:g} a constant LR diverges from"
+            f" {critical:.4g} on; lower it, or free LRs above it with cap=transient"
         )
     return limits

@@ -22,6 +22,7 @@ from functools import partial
 
 import numpy as np
 
+from etastar._checks import shown
 from etastar._compiling import compiling_seconds, running_seconds
 from etastar._errors import InputError
 from etastar.law import Progress
@@ -39,6 +40,7 @@ from ._model_starts import starts
 from ._model_work import Work
 from ._momentum_solver import solve_momentum
 from ._solution import Member, Solution
+from ._transient_solver import TRANSIENT, check_transient, solve_transient
 from ._velocity_solver import solve_velocity
 
 _ROUNDS = 6
@@ -63,7 +65,7 @@ def solve(
     horizon: int | None = None,
     *,
     controls: str | Sequence[str] = "lr",
-    cap: float | None = None,
+    cap: float | str | None = None,
     floor: float = 0.0,
     warmup: int = 0,
     monotone: bool = False,
@@ -75,21 +77,23 @@ def solve(
     compare: bool = True,
     progress: Progress | None = None,
 ) -> Solution:
-    """The controls with the lowest final excess loss of the solvable model.
+    """The controls with the lowest final excess loss of the solvable model, below a cap of the LR.
 
     Minimises the loss of `segment_losses` over the controls at 65 knots, as the head of this module
-    says; the cost does not depend on the horizon. With "lr,momentum" (w' = w - eta v') it minimises
-    the exact loss over the controls at up to 512 knots, at a cost that grows with the horizon, to
-    1e6 updates at most. With "lr,velocity,momentum" (w' = w - eta_g g - eta_v v'; Nesterov's method
-    is a case) it minimises the loss of `VelocityLoss`, at a cost that grows with the logarithm of
-    the horizon, to 1e12 updates. With momentum the gap is how far other ends were, not a bound.
+    says; the cost does not depend on the horizon. "lr,momentum" (w' = w - eta v'): the exact loss
+    over up to 512 knots, to 1e6 updates, at a cost that grows with them. "lr,velocity,momentum" (w'
+    = w - eta_g g - eta_v v'): the loss of `VelocityLoss`, to 1e12 updates.
+
+    Optimal means: no LR is above the cap, by default one that is stable where it is held. Single
+    LRs may be larger: cap="transient" frees that of every update, to 1e5 updates, for "lr". The
+    loss is lower, much so in large batches, but the run diverges where features have heavier tails
+    than the model's. There, and with momentum, the gap is how far other ends were, not a bound.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
-        horizon: number of updates, at least 1; None where another budget is given, as it must be
-            with "batch".
+        horizon: number of updates, at least 1; None where another budget is given, as for "batch".
         controls: "lr", "lr,momentum", "lr,velocity,momentum" or "lr,batch".
-        cap: largest LR; by default the largest stable one, which moves with the batch size.
+        cap: largest LR; by default `Spectrum.max_rate` of the batch size; or "transient", none.
         floor: smallest LR (0 with "batch").
         warmup: updates of linear warmup from 0 (0 with "batch").
         monotone: whether the LR may not rise after the warmup; with "batch", eta / B.
@@ -97,12 +101,12 @@ def solve(
         seconds: budget of time, in place of the horizon, with `step_time` = (t0, t1): an update of
             batch size B takes t0 + t1 B.
         max_batch, max_momentum: largest batch size and momentum.
-        compare: whether to find the standard families' best members too, and to return the best of
-            them should it be better.
+        compare: whether to find the best standard schedules below the cap, and return a better one.
         progress: is told how much of the one stage "solving" is done, in expected milliseconds.
 
     Returns: a `Solution`; losses by `etastar.model.loss`, to a relative 1e-4 (3e-3 where the
-    controls are too steep for that, as without label noise at source exponents above 2).
+    controls are too steep for that, as without label noise at source exponents above 2), and by
+    `exact_losses` with cap="transient".
     Raises: InputError for limits out of range or at odds with each other, naming them.
     Source: arXiv 2602.04774 (LR and batch size), 2505.16098 (momentum).
 
@@ -112,12 +116,10 @@ def solve(
     >>> easy.loss < min(best.values()), easy.gap < 1e-4
     (True, True)
     """
-    if cap is not None and not (cap > 0 and math.isfinite(cap)):
-        raise InputError(f"cap must be above 0 and finite, got {cap!r}")
-    limits = Limits(math.inf if cap is None else float(cap), floor, warmup, monotone)
+    limits = Limits(_largest_rate(cap), floor, warmup, monotone)
     budget = Budget.of(horizon, samples, seconds, step_time)
-    ranges = Ranges(max_batch, max_momentum)
-    return _timed(lambda: _solved(model, controls, budget, limits, ranges, compare, progress))
+    asked = (model, controls, budget, limits, Ranges(max_batch, max_momentum), compare)
+    return _timed(lambda: _solved(*asked, cap == TRANSIENT, progress))
 
 
 def _timed(solve: Callable[[], Solution]) -> Solution:
@@ -129,6 +131,15 @@ def _timed(solve: Callable[[], Solution]) -> Solution:
     return replace(found, wall_seconds=waited, compile_seconds=compiled)
 
 
+def _largest_rate(cap: float | str | None) -> float:
+    """The cap that an argument names; infinite where it is the stable one, at first."""
+    if cap is None or cap == TRANSIENT:
+        return math.inf
+    if isinstance(cap, str) or not (cap > 0 and math.isfinite(cap)):
+        raise InputError(f"cap must be a finite number above 0, or 'transient', got {shown(cap)}")
+    return float(cap)
+
+
 def _solved(
     model: Model,
     controls: str | Sequence[str],
@@ -136,12 +147,15 @@ def _solved(
     limits: Limits,
     ranges: Ranges,
     compare: bool,
+    transient: bool = False,
     progress: Progress | None = None,
 ) -> Solution:
     began = running_seconds()
     problem = ControlProblem.checked(model, controls, budget, limits, ranges)
-    work = Work.of(problem, compare, progress)
+    work = Work.of(problem, compare, transient, progress)
     momentum, batch, velocity = None, None, None
+    if transient:
+        check_transient(problem)
     if "momentum" in problem.controls:
         if "velocity" in problem.controls:
             rate, velocity, momentum, final, gap = solve_velocity(problem, work.evaluated)
@@ -157,7 +171,9 @@ def _solved(
             rate, velocity, momentum, final = plain.schedule, None, None, plain.loss
     else:
         rate, batch, final, gap = _on_knots(problem, work)
-    bound = _lower_bound(problem)
+    if transient:
+        rate, final, gap = solve_transient(problem, rate, work)
+    bound = None if transient else _lower_bound(problem)
     took = running_seconds() - began
     members: tuple[Member, ...] = ()
     if compare:
@@ -168,7 +184,10 @@ def _solved(
         if nearest.loss < final:
             rate, final = nearest.schedule, nearest.loss
             velocity, momentum, batch = None, None, None
-    return Solution(rate, final, members, gap, momentum, batch, bound, took, velocity)
+    largest = None if problem.batched else problem.limits.cap
+    return Solution(
+        rate, final, members, gap, momentum, batch, bound, took, velocity, largest, transient
+    )
 
 
 def _on_knots(

@@ -3,7 +3,7 @@
 The best runs go in cycles. For a while momentum near one gathers pace; then the LR rises to a burst
 that moves the slow modes far and leaves the fast ones noisy; then some plain SGD cools these.
 The optimum of a short run, stretched, is a start for a longer one: from some hundred updates on the
-horizon grows by four at a time, and two optima are carried along, each in a thread of its own.
+horizon grows step by step, and two optima are carried along, each in a thread of its own.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ LONGEST = 10**6
 """The largest horizon: each update is computed, some 3 microseconds for loss and slopes."""
 
 _SHORTEST = 400
-_RATIO = 4
+_RATIOS = (2, 4)
+"""Growth of the horizon: up to `_LONG`, and beyond."""
+
 _KNOTS = (64, 128, 256, 512)
-_GROWING = 256
-"""Knots while the horizon grows."""
+"""Knots of the last minimisations; of a long horizon the last number alone."""
 
 _ITERATIONS = 400
 _WORK = 1.5e6
@@ -111,8 +112,8 @@ def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) ->
             " every update is computed"
         )
     lengths = [horizon]
-    while lengths[0] > _RATIO * _SHORTEST / 2:
-        lengths.insert(0, round(lengths[0] / _RATIO))
+    while lengths[0] > 2 * _SHORTEST:
+        lengths.insert(0, round(lengths[0] / _RATIOS[lengths[0] > _LONG]))
     search = _Search(problem, lengths[0], told)
     runs = search.best([run.on(search.even(64)) for run in search.starts()], 120)
     for before, length in itertools.pairwise(lengths):
@@ -122,7 +123,7 @@ def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) ->
         runs = [run.stretched(factor, part) for run in runs for part in parts]
         if length < horizon or length < _LONG:
             iterations = int(np.clip(_GROWTH / length, 12, 60))
-            runs = search.best([run.on(search.knots(_GROWING, run)) for run in runs], iterations)
+            runs = search.best([run.on(search.knots(_KNOTS[2], run)) for run in runs], iterations)
     return search.finished(runs)
 
 

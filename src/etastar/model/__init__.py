@@ -3,6 +3,7 @@
 from ._averaging import averaged_losses
 from ._exact import exact_losses, update_moments
 from ._loss import loss, segments_of
+from ._normalised import adam_losses, sign_losses
 from ._phase import Phase, phase
 from ._power_law import LinearModel, Model, Modes, PowerLaw, modes_of
 from ._segments import Cells, Drift, segment_loss, segment_losses
@@ -25,6 +26,7 @@ __all__ = [
     "Spectrum",
     "SpectrumFit",
     "VelocityLoss",
+    "adam_losses",
     "averaged_losses",
     "exact_losses",
     "fit_spectrum",
@@ -38,6 +40,7 @@ __all__ = [
     "segment_loss",
     "segment_losses",
     "segments_of",
+    "sign_losses",
     "simulate",
     "update_moments",
 ]

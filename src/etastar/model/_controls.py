@@ -107,6 +107,17 @@ def speed(controls: Controls, step: NDArray[np.float64]) -> float:
     return float(1.0 / (1.0 - momentum.max()))
 
 
+def reach(controls: Controls) -> float:
+    """The number of updates at a stable LR that take the slow modes at least as far as this run.
+
+    Stable LRs are below 2 / lambda_1, where lambda_1 is 1 as in a power law; single ones may be
+    larger, and momentum hastens all.
+    """
+    horizon = max(controls.horizon, 1)
+    higher = min(max(controls.rate.peak / 2.0, 1.0), horizon)
+    return horizon * higher * speed(controls, np.array(controls.breakpoints()))
+
+
 def steps_asked(at: object, horizon: int) -> NDArray[np.float64]:
     """The numbers of updates after which a loss is wanted, whole and within the horizon."""
     if at is None:

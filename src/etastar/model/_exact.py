@@ -15,7 +15,7 @@ import etastar._precision  # noqa: F401  # first: double precision
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._controls import Control, Controls, speed, steps_asked
+from ._controls import Control, Controls, reach, steps_asked
 from ._power_law import Model, Modes, modes_of
 
 _LONGEST = 10**8
@@ -68,8 +68,7 @@ def exact_losses(
     """
     controls = Controls.make(model, schedule, momentum, batch_size, velocity)
     asked = steps_asked(at, schedule.horizon)
-    reach = max(schedule.horizon, 1) * speed(controls, np.array(controls.breakpoints()))
-    modes = modes_of(model.spectrum_to(reach))
+    modes = modes_of(model.spectrum_to(reach(controls)))
     advance = _sgd if controls.momentum is None else _momentum
     zero = jnp.zeros_like(modes.target)
     state, losses = (jnp.asarray(modes.target), zero, zero), np.empty(len(asked))
@@ -104,8 +103,8 @@ def finite(losses: NDArray[np.float64], max_rate: float) -> NDArray[np.float64]:
     """Refuse losses that overflowed."""
     if not np.all(np.isfinite(losses)):
         raise InputError(
-            f"the loss overflows: the learning rate is unstable (without momentum the stable ones "
-            f"are below {max_rate:.4g}): lower the peak"
+            "the loss overflows: the learning rate is unstable (without momentum every constant one"
+            f" below {max_rate:.4g} is stable): lower the peak"
         )
     return losses
 

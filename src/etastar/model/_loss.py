@@ -15,7 +15,7 @@ from etastar._checks import above, whole
 from etastar._errors import InputError
 from etastar.schedule import Schedule
 
-from ._controls import Control, Controls, speed, steps_asked
+from ._controls import Control, Controls, reach, steps_asked
 from ._exact import finite
 from ._mesh import Grading, make_cells
 from ._power_law import Model, modes_of
@@ -101,8 +101,7 @@ def loss(
     asked = steps_asked(at, schedule.horizon)
     unique = np.unique(asked)
     kept = unique
-    reach = schedule.horizon * speed(controls, np.array(controls.breakpoints()))
-    modes = modes_of(model.spectrum_to(reach))
+    modes = modes_of(model.spectrum_to(reach(controls)))
     if velocity is not None:
         found = _with_velocity(model, controls, modes, asked, tolerance)
         return float(found[0]) if at is None else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from ._notebook import Shown
 from ._numbers import duration_text, steps_text
 from ._page import section
 from ._phase import momentum_line, phase_line, spectrum_lines
-from ._schedule import rate_axis, schedule_name
+from ._schedule import RATE, rate_axis, schedule_name
 from ._style import STEP, standard_style
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 MOMENTUM = "1 - momentum"
 SHOWN = (0.0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """Parts of the horizon at which the table gives the controls."""
+
+_DRAWN = 1200
+"""LRs above the cap that a figure shows at most."""
 
 
 def solution_summary(
@@ -72,14 +76,29 @@ def _words(model: Model, solution: Solution, fitted: SpectrumFit | None) -> list
         f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in"
         f" {_time_text(solution)}",
     ]
+    if solution.transient and solution.cap is not None:
+        lines.append(_above(solution, solution.cap))
     if solution.lower_bound is not None and solution.lower_bound < solution.loss:
         part = 1.0 - solution.lower_bound / solution.loss
         lines.append(f"no schedule below the cap gains more than {part:.2g}: lower bound")
     return lines
 
 
+def _above(solution: Solution, cap: float) -> str:
+    """How far LRs lie above the stable one, and what that rests on."""
+    steps = np.arange(solution.schedule.horizon)
+    part = float(np.mean(solution.schedule(steps) > cap))
+    return (
+        f"{part:.0%} of the LRs are above {cap:.4g}, the largest that is stable when held, the"
+        f" highest {solution.schedule.peak / cap:.3g} times it: the run diverges where features"
+        " have heavier tails"
+    )
+
+
 def _left(solution: Solution) -> str:
-    """What the gap says: with momentum it is no bound."""
+    """What the gap says: with momentum or LRs above the cap it is no bound."""
+    if solution.transient:
+        return f"other starts ended within {solution.gap:.1g} of it"
     if solution.momentum is not None:
         return f"other starts and coarser knots ended within {solution.gap:.1g} of it"
     return f"at most {solution.gap:.1g} of it left to gain"
@@ -118,6 +137,8 @@ def _shape(schedule: Schedule) -> str:
 
 
 def _controls(solution: Solution) -> Table:
+    if solution.transient:
+        return _ranges(solution.schedule)
     rows = Table(box=box.SIMPLE_HEAD)
     columns = {"LR": solution.schedule, **_other_controls(solution)}
     for name in ("step", *columns):
@@ -127,6 +148,19 @@ def _controls(solution: Solution) -> Table:
         values = [(name, float(schedule(step))) for name, schedule in columns.items()]
         cells = (f"{1 - value if name == MOMENTUM else value:.4g}" for name, value in values)
         rows.add_row(steps_text(step), *cells)
+    return rows
+
+
+def _ranges(schedule: Schedule) -> Table:
+    """The lowest and the highest LR of each part of the run: single ones say little."""
+    rows = Table(box=box.SIMPLE_HEAD)
+    for name in ("from step", "to step", "lowest LR", "highest LR"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    ends = sorted({round(part * schedule.horizon) for part in SHOWN})
+    for first, last in itertools.pairwise(ends):
+        rates = schedule(np.arange(first, last))
+        values = (f"{rates.min():.4g}", f"{rates.max():.4g}")
+        rows.add_row(steps_text(first), steps_text(last - 1), *values)
     return rows
 
 
@@ -236,6 +270,8 @@ def _charts(solution: Solution) -> list[Chart]:
             name = f"{member.family} ({member.loss / solution.loss:.3g})"
             color, dash = standard_style(i)
             lines.append(replace(_line(member.schedule, name), color=color, width=1.6, dash=dash))
+    if solution.transient and solution.cap is not None:
+        return [_transient_chart(solution, solution.cap, lines)]
     lines.append(_line(solution.schedule, "optimal (1)"))
     # The first updates of a power of time lie far above all others.
     peaks = [
@@ -247,6 +283,29 @@ def _charts(solution: Solution) -> list[Chart]:
         line = _line(schedule, name, rest=name == MOMENTUM)
         charts.append(Chart(Axis(STEP, tight=True), Axis(name, log=True), [line], height=220))
     return charts
+
+
+def _transient_chart(solution: Solution, cap: float, others: list[Line]) -> Chart:
+    """LRs that rise far above the cap: on a logarithmic axis, with the cap as a line."""
+    schedule = solution.schedule
+    steps = np.arange(schedule.horizon)
+    rates = schedule(steps)
+    if len(steps) > _DRAWN:
+        # The lowest and the highest of each part, in their order.
+        parts = np.array_split(steps, _DRAWN // 2)
+        ends = [[part[rates[part].argmin()], part[rates[part].argmax()]] for part in parts]
+        steps = np.unique(ends)
+    lines = []
+    for line in others:
+        seen = np.asarray(line.y) > 0  # on a logarithmic axis
+        lines.append(replace(line, x=np.asarray(line.x)[seen], y=np.asarray(line.y)[seen]))
+    limit = Line("cap: largest LR stable when held", [0, schedule.horizon], [cap, cap], "grey", 1.6)
+    lines += [
+        replace(limit, dash="dash"),
+        Line("optimal, with LRs above the cap (1)", steps, rates[steps], "accent", 1.2),
+    ]
+    axis = Axis(RATE, log=True, format="rate", tip="rate", range=(0.01 * cap, 1.2 * schedule.peak))
+    return Chart(Axis(STEP, tight=True), axis, lines)
 
 
 def _line(schedule: Schedule, name: str, rest: bool = False) -> Line:
