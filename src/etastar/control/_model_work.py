@@ -18,6 +18,7 @@ from etastar.law import Progress
 from etastar.model import Segments
 
 from . import _momentum_solver as momentum
+from . import _transient_solver as transient
 from . import _velocity_solver as velocity
 from ._model_families import FAMILIES
 from ._model_problem import ControlProblem
@@ -45,6 +46,10 @@ _PLAIN_FAMILY = 60.0
 _UPDATE, _CALL, _PADDED = 0.003, 0.7, 1.2e-5
 """Of an exact loss with momentum, with its slopes: an update, what does not grow with them, and an
 update of the longest run, to which all are padded."""
+
+_STEP, _SPENT = 0.0015, 0.6
+"""An update of an exact loss without momentum, with its slopes, and the part of the iterations that
+minimisations without a cap take before they have converged."""
 
 _SEGMENT, _SEGMENT_POWER = 0.06, 1.4
 """Of the loss with a velocity, with its slopes, by the number of its segments."""
@@ -78,10 +83,17 @@ class Work:
         self._tell()
 
     @classmethod
-    def of(cls, problem: ControlProblem, compare: bool, progress: Progress | None) -> Work:
-        """The parts of a solve: minimisations, then the standard families where asked for."""
+    def of(
+        cls, problem: ControlProblem, compare: bool, free: bool, progress: Progress | None
+    ) -> Work:
+        """The parts of a solve: minimisations, then the standard families where asked for.
+
+        `free` says that the LRs have no cap.
+        """
         families = [_FAMILY.get(name, _PLAIN_FAMILY) for name in FAMILIES] if compare else []
-        return cls(progress, [*_minimisations(problem), *families])
+        return cls(
+            progress, [*_minimisations(problem), *(_uncapped(problem) if free else ()), *families]
+        )
 
     def spend(self, cost: float = _EVALUATION) -> None:
         """Tell that so much of a part is done.
@@ -112,6 +124,10 @@ class Work:
     def evaluated(self, segments: int) -> None:
         """Tell of an evaluation of the loss with a velocity."""
         self.spend(_segmented(segments))
+
+    def stepped(self, updates: int) -> None:
+        """Tell of an evaluation of the exact loss without momentum."""
+        self.spend(_stepped(updates))
 
     def _tell(self) -> None:
         if self._progress is not None and self._total:
@@ -158,6 +174,28 @@ def _momentum(horizon: int) -> float:
     iterations = int(np.clip(momentum._WORK / horizon, 12, momentum._ITERATIONS))
     times = len(momentum._KNOTS) if horizon < momentum._LONG else 1
     return total + iterations * 2 * times * _exact(horizon, horizon)
+
+
+def _stepped(updates: int) -> float:
+    return _CALL + _STEP * updates
+
+
+def _uncapped(problem: ControlProblem) -> list[float]:
+    """Of each start of LRs without a cap, and of what follows them: rearrangements or nothing."""
+    horizon, before = int(problem.budget.total), []
+    # A long run is stretched from one a quarter as long, again and again.
+    while horizon > transient._SOME:
+        before.insert(0, _SPENT * transient._FEW * _stepped(horizon))
+        horizon //= 4
+    starts = 4
+    if horizon <= transient._SHORT:
+        whole = 2 ** math.ceil(math.log2(max(horizon - problem.limits.warmup, 2)))
+        starts = 5 + len({min(32, whole), max(whole // 2, 2), whole})
+    most = np.clip(transient._WORK / horizon, transient._FEWEST, transient._MOST)
+    start = _SPENT * float(most) * _stepped(horizon)
+    again = min(transient._REARRANGED, 2 * horizon) if horizon <= transient._SHORTEST else 0
+    rearranged = _SPENT * again * transient._AGAIN * _stepped(horizon)
+    return [*[start] * starts, rearranged, *before]
 
 
 def _velocity(horizon: int) -> float:

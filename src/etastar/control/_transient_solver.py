@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from ._budget import Budget
 from ._model_problem import ControlProblem
 from ._transient_loss import TransientLoss
 from ._transient_starts import chebyshev, silver, stretched
+
+if TYPE_CHECKING:
+    from ._model_work import Work
 
 Array = NDArray[np.float64]
 
@@ -81,15 +84,15 @@ class _End(NamedTuple):
     gained: float = 0.0
 
 
-def solve_transient(problem: ControlProblem, capped: Schedule) -> TransientEnd:
+def solve_transient(problem: ControlProblem, capped: Schedule, work: Work) -> TransientEnd:
     """The LRs of the lowest final loss found, none bounded from above, with the gap to other ends.
 
     The gap is the largest of three relative distances: to the highest of the ends of the starts,
     without those above `capped`; what rearrangements gained; and what the last quarter of the
     iterations gained. Of long runs it is that of a fraction of their length. It is evidence, not a
-    bound. The result is never worse than `capped`.
+    bound. The result is never worse than `capped`. `work` hears of every evaluation.
     """
-    search = _Search(problem)
+    search = _Search(problem, work)
     kept = float(exact_losses(problem.model, capped)[0])
     best, gap = _found(search, capped, kept)
     rate = search.schedule(best)
@@ -109,12 +112,14 @@ def _found(search: _Search, capped: Schedule, kept: float) -> tuple[_End, float]
         start = stretched(end.rate, search.horizon - search.warmup)
         if search.slopes(start)[0] < _HUGE * search.loss.initial:
             best = search.minimised(start, _FEW)
+            search.work.end()
             return best, max(gap, best.gained)
-    ends = [search.minimised(each) for each in search.starts(capped)]
+    ends = [search.minimised(each) for each in search.work.each(search.starts(capped))]
     best = min(ends, key=lambda end: end.loss)
     farthest = max((end.loss for end in ends if end.loss <= kept), default=best.loss)
     if search.horizon <= _SHORTEST and farthest > best.loss * (1.0 + _AGREED):
         best = search.rearranged(best)
+    search.work.end()
     return best, max(farthest / best.loss - 1.0, best.gained)
 
 
@@ -144,8 +149,8 @@ def check_transient(problem: ControlProblem) -> None:
 class _Search:
     """Minimises the final loss of one horizon over the LR of every update after the warmup."""
 
-    def __init__(self, problem: ControlProblem) -> None:
-        self.problem, model = problem, problem.model
+    def __init__(self, problem: ControlProblem, work: Work) -> None:
+        self.problem, self.work, model = problem, work, problem.model
         self.horizon = int(problem.budget.total)
         batch = float(model.batch_size)
         # Long steps hasten the run by less than this; losses returned have a spectrum to match.
@@ -162,7 +167,7 @@ class _Search:
         problem = self.problem
         limits = replace(problem.limits, warmup=self.warmup // 4)
         budget = Budget(float(self.horizon // 4))
-        return _Search(replace(problem, budget=budget, limits=limits))
+        return _Search(replace(problem, budget=budget, limits=limits), self.work)
 
     def starts(self, capped: Schedule) -> Iterator[Array]:
         """The closed form below the cap times patterns of steps, as far as it is near the cap.
@@ -208,6 +213,7 @@ class _Search:
         `free` (n,), the slope alike.
         """
         loss, slope = self.loss.slopes(np.concatenate([free[0] * self.ramp, free]))
+        self.work.stepped(self.horizon)
         after = slope[self.warmup :].copy()
         after[0] += slope[: self.warmup] @ self.ramp
         return loss, after
