@@ -47,9 +47,9 @@ _UPDATE, _CALL, _PADDED = 0.003, 0.7, 1.2e-5
 """Of an exact loss with momentum, with its slopes: an update, what does not grow with them, and an
 update of the longest run, to which all are padded."""
 
-_STEP, _SPENT = 0.0015, 0.6
-"""An update of an exact loss without momentum, with its slopes, and the part of the iterations that
-minimisations without a cap take before they have converged."""
+_STEP, _SPENT = 0.0015, 1.0
+"""An update of an exact loss without momentum, with its slopes, and evaluations for each iteration
+that a minimisation without a cap may take; it may converge long before."""
 
 _SEGMENT, _SEGMENT_POWER = 0.06, 1.4
 """Of the loss with a velocity, with its slopes, by the number of its segments."""
