@@ -31,6 +31,7 @@ from etastar.schedule import Schedule, table
 
 from ._budget import Budget
 from ._engine import Rates, minimise
+from ._few_updates import each_update
 from ._limits import Limits
 from ._model_families import FAMILIES, baselines
 from ._model_mesh import KnotMesh
@@ -171,6 +172,9 @@ def _solved(
             rate, velocity, momentum, final = plain.schedule, None, None, plain.loss
     else:
         rate, batch, final, gap = _on_knots(problem, work)
+        better = None if problem.batched else each_update(problem, rate, final)
+        if better is not None:
+            rate, final, gap = better
     if transient:
         rate, final, gap = solve_transient(problem, rate, work)
     bound = None if transient else _lower_bound(problem)

@@ -43,7 +43,7 @@ def stretched(rate: Array, count: int) -> Array:
     >>> stretched(np.tile([2.0, 1.0], 16), 6)
     array([2., 1., 2., 1., 2., 1.])
     """
-    back, longer = np.arange(len(rate), 0, -1), np.arange(count, 0, -1)
+    back, longer = np.arange(len(rate), 0.0, -1), np.arange(count, 0.0, -1)
     last = max(int(math.log2(len(rate))) - _FOUND, 0)
     kind, asked = (np.minimum(_divisions(place, 2), last) for place in (back, longer))
     found = np.empty(count)
