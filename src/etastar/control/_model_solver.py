@@ -153,10 +153,10 @@ def _solved(
 ) -> Solution:
     began = running_seconds()
     problem = ControlProblem.checked(model, controls, budget, limits, ranges)
-    work = Work.of(problem, compare, transient, progress)
-    momentum, batch, velocity = None, None, None
     if transient:
         check_transient(problem)
+    work = Work.of(problem, compare, transient, progress)
+    momentum, batch, velocity = None, None, None
     if "momentum" in problem.controls:
         if "velocity" in problem.controls:
             rate, velocity, momentum, final, gap = solve_velocity(problem, work.evaluated)

@@ -178,7 +178,7 @@ class _Search:
         smooth, cap = self.problem.relaxation.rate(place.astype(float)), self.problem.limits.cap
         part, count = smooth / cap, len(place)
         longest = max(_LONGEST_STEP, 2.0 * self.problem.model.batch_size)
-        ahead, back = np.arange(1.0, count + 1), np.arange(count, 0.0, -1)
+        ahead, back = np.arange(1, count + 1), np.arange(count, 0, -1)
 
         def shaped(steps: Array) -> Array:
             # A step of 1 / lambda_1 is near half of the stable LR.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 _RATIO = 1.0 + math.sqrt(2.0)
 
@@ -20,15 +21,15 @@ _FOUND = 4
 """The last line of a stretched run has at least 2 to the power of this many updates."""
 
 
-def silver(place: Array, base: int = 2) -> Array:
+def silver(place: Places, base: int = 2) -> Array:
     """Step sizes in units of 1 / lambda_1: 1 + (1 + sqrt 2)^(v - 1), where base^v divides place.
 
-    `place` holds whole numbers of at least 1. Every `base`-th step is longer than those around it,
+    `place` holds numbers of at least 1. Every `base`-th step is longer than those around it,
     every `base`^2-th longer still.
 
     Source: the silver steps of arXiv 2309.07879, for base 2.
 
-    >>> silver(np.arange(1.0, 9.0)).round(2)
+    >>> silver(np.arange(1, 9)).round(2)
     array([1.41, 2.  , 1.41, 3.41, 1.41, 2.  , 1.41, 6.83])
     """
     return 1.0 + _RATIO ** (_divisions(place, base) - 1.0)
@@ -43,7 +44,7 @@ def stretched(rate: Array, count: int) -> Array:
     >>> stretched(np.tile([2.0, 1.0], 16), 6)
     array([2., 1., 2., 1., 2., 1.])
     """
-    back, longer = np.arange(len(rate), 0.0, -1), np.arange(count, 0.0, -1)
+    back, longer = np.arange(len(rate), 0, -1), np.arange(count, 0, -1)
     last = max(int(math.log2(len(rate))) - _FOUND, 0)
     kind, asked = (np.minimum(_divisions(place, 2), last) for place in (back, longer))
     found = np.empty(count)
@@ -54,9 +55,9 @@ def stretched(rate: Array, count: int) -> Array:
     return found
 
 
-def _divisions(place: Array, base: int) -> Array:
+def _divisions(place: Places, base: int) -> Array:
     """How often `base` divides each whole number."""
-    times, rest = np.zeros(len(place)), np.asarray(place, dtype=np.int64)
+    times, rest = np.zeros(len(place)), place
     divides = np.ones(len(place), dtype=bool)
     while True:
         divides = divides & (rest % base == 0)
