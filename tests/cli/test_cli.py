@@ -564,8 +564,7 @@ def test_solve_prints_tables_and_draws(capsys, tmp_path):
     code, out, _ = run(capsys, "solve", *words, "--plot", tmp_path / "optimum.html")
     assert code == 0
     assert "hard phase" in out
-    said = " ".join(out.split())
-    assert re.search(r"solved in [\d.]+ s \([\d.e-]+ s of it compilation\)", said)
+    assert re.search(r"solved in [\d.]+ s \([\d.e-]+ s of it compilation\)", " ".join(out.split()))
     assert "inverse_sqrt" in out
     assert "Optimal schedule of the solvable model" in (tmp_path / "optimum.html").read_text()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from etastar.control import solve
+from etastar.control import _transient_solver, solve
 from etastar.control._transient_loss import TransientLoss
 from etastar.control._transient_starts import chebyshev, silver
 from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, modes_of
@@ -79,6 +79,20 @@ def test_silver_steps_are_longer_where_the_base_divides_more_often():
     assert silver(np.array([1, 2, 4, 6])) == pytest.approx([math.sqrt(2), 2, 2 + math.sqrt(2), 2])
     longer = silver(np.arange(1, 28), 3)
     assert list(np.flatnonzero(longer > 2) + 1) == [9, 18, 27]
+
+
+@pytest.mark.slow
+def test_a_long_run_is_solved_from_a_shorter_one(monkeypatch):
+    whole = solve(hard(64), 1000, compare=False)
+    monkeypatch.setattr(_transient_solver, "_SOME", 600)
+    found = solve(hard(64), 1000, cap="transient", warmup=8, compare=False)
+    assert whole.loss / found.loss > 1.19
+    assert 1e-3 < found.gap < 0.05
+    assert found.schedule.horizon == 1000
+    # In large batches the stretched run may blow up: then it starts anew.
+    monkeypatch.setattr(_transient_solver, "_HUGE", 0.0)
+    again = solve(hard(64), 1000, cap="transient", warmup=8, compare=False)
+    assert again.loss == pytest.approx(found.loss, rel=2e-3)
 
 
 GAINS = [

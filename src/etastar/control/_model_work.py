@@ -163,10 +163,7 @@ def _momentum(horizon: int) -> float:
     As `solve_momentum` makes them: four from its starts, two or four on each horizon on the way,
     and two with each number of knots on the last.
     """
-    lengths = [horizon]
-    while lengths[0] > 2 * momentum._SHORTEST:
-        ratio = momentum._RATIOS[lengths[0] > momentum._LONG]
-        lengths.insert(0, round(lengths[0] / ratio))
+    lengths = momentum.horizons_to(horizon)
     total = 120 * 4 * _exact(lengths[0], horizon)
     for length in lengths[1:]:
         if length < horizon or length < momentum._LONG:
@@ -185,15 +182,20 @@ def _stepped(updates: int) -> float:
 
 def _uncapped(problem: ControlProblem) -> list[float]:
     """Of each start of LRs without a cap, and of what follows them: rearrangements or nothing."""
-    horizon = int(problem.budget.total)
-    starts = 2 if horizon > transient._SOME else 4
+    horizon, before = int(problem.budget.total), []
+    # A long run is stretched from one a quarter as long, again and again.
+    while horizon > transient._SOME:
+        before.insert(0, _SPENT * transient._FEW * _stepped(horizon))
+        horizon //= 4
+    starts = 4
     if horizon <= transient._SHORT:
         whole = 2 ** math.ceil(math.log2(max(horizon - problem.limits.warmup, 2)))
         starts = 5 + len({min(32, whole), max(whole // 2, 2), whole})
     most = np.clip(transient._WORK / horizon, transient._FEWEST, transient._MOST)
     start = _SPENT * float(most) * _stepped(horizon)
     again = min(transient._REARRANGED, 2 * horizon) if horizon <= transient._SHORTEST else 0
-    return [*[start] * starts, _SPENT * again * transient._AGAIN * _stepped(horizon)]
+    rearranged = _SPENT * again * transient._AGAIN * _stepped(horizon)
+    return [*[start] * starts, rearranged, *before]
 
 
 def _velocity(horizon: int) -> float:

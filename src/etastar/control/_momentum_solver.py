@@ -111,9 +111,7 @@ def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) ->
             f"horizon {horizon} is above {LONGEST:g}, the largest for which momentum is optimised:"
             " every update is computed"
         )
-    lengths = [horizon]
-    while lengths[0] > 2 * _SHORTEST:
-        lengths.insert(0, round(lengths[0] / _RATIOS[lengths[0] > _LONG]))
+    lengths = horizons_to(horizon)
     search = _Search(problem, lengths[0], told)
     runs = search.best([run.on(search.even(64)) for run in search.starts()], 120)
     for before, length in itertools.pairwise(lengths):
@@ -125,6 +123,18 @@ def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) ->
             iterations = int(np.clip(_GROWTH / length, 12, 60))
             runs = search.best([run.on(search.knots(_KNOTS[2], run)) for run in runs], iterations)
     return search.finished(runs)
+
+
+def horizons_to(horizon: int) -> list[int]:
+    """The horizons on the way to one, which is the last.
+
+    >>> horizons_to(1500), horizons_to(40_000)
+    ([750, 1500], [625, 1250, 2500, 5000, 10000, 40000])
+    """
+    lengths = [horizon]
+    while lengths[0] > 2 * _SHORTEST:
+        lengths.insert(0, round(lengths[0] / _RATIOS[lengths[0] > _LONG]))
+    return lengths
 
 
 class _Search:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,9 +24,10 @@ from etastar._errors import InputError
 from etastar.model import exact_losses, modes_of
 from etastar.schedule import Schedule, table
 
+from ._budget import Budget
 from ._model_problem import ControlProblem
 from ._transient_loss import TransientLoss
-from ._transient_starts import chebyshev, silver
+from ._transient_starts import chebyshev, silver, stretched
 
 if TYPE_CHECKING:
     from ._model_work import Work
@@ -41,11 +43,11 @@ LONGEST = 10**5
 _WORK = 2e6
 """Updates times iterations of a minimisation, which keeps long horizons in time."""
 
-_FEWEST, _MOST, _AGAIN = 200, 1000, 150
-"""Iterations of a minimisation: at least, at most, and from a rearrangement."""
+_FEWEST, _MOST, _AGAIN, _FEW = 200, 1000, 150, 60
+"""Iterations of a minimisation: at least, at most, from a rearrangement, from a stretched run."""
 
 _SOME, _SHORT, _SHORTEST = 20_000, 3000, 512
-"""Horizons up to which there are more starts, all starts, and rearrangements."""
+"""Horizons up to which there are starts of their own, all of them, and rearrangements."""
 
 _REARRANGED = 60
 """Rearrangements at most; in the shortest runs two for each update."""
@@ -58,6 +60,9 @@ _LONGEST_STEP = 64.0
 
 _LEAST = 1e-14
 """The least LR above the floor, as a part of the stable one."""
+
+_HUGE = 1e9
+"""Losses over the initial one from which on a stretched run is no start."""
 
 _SPIKE = 700.0
 _TINY = 1e-300
@@ -84,21 +89,38 @@ def solve_transient(problem: ControlProblem, capped: Schedule, work: Work) -> Tr
 
     The gap is the largest of three relative distances: to the highest of the ends of the starts,
     without those above `capped`; what rearrangements gained; and what the last quarter of the
-    iterations gained. It is evidence, not a bound. The result is never worse than `capped`. `work`
-    hears of every evaluation.
+    iterations gained. Of long runs it is that of a fraction of their length. It is evidence, not a
+    bound. The result is never worse than `capped`. `work` hears of every evaluation.
     """
     search = _Search(problem, work)
     kept = float(exact_losses(problem.model, capped)[0])
-    ends = [search.minimised(each) for each in work.each(search.starts(capped))]
+    best, gap = _found(search, capped, kept)
+    rate = search.schedule(best)
+    loss = float(exact_losses(problem.model, rate)[0])
+    return TransientEnd(rate, loss, gap) if loss < kept else TransientEnd(capped, kept, gap)
+
+
+def _found(search: _Search, capped: Schedule, kept: float) -> tuple[_End, float]:
+    """The best end and its gap: from the optimum of a run a quarter as long, where both are long.
+
+    That gap is the shorter run's. In large batches the stretched run, of more long steps, may have
+    a huge loss: then from the patterns.
+    """
+    if search.horizon > _SOME:
+        shorter = search.shorter()
+        end, gap = _found(shorter, capped, math.inf)
+        start = stretched(end.rate, search.horizon - search.warmup)
+        if search.slopes(start)[0] < _HUGE * search.loss.initial:
+            best = search.minimised(start, _FEW)
+            search.work.end()
+            return best, max(gap, best.gained)
+    ends = [search.minimised(each) for each in search.work.each(search.starts(capped))]
     best = min(ends, key=lambda end: end.loss)
     farthest = max((end.loss for end in ends if end.loss <= kept), default=best.loss)
     if search.horizon <= _SHORTEST and farthest > best.loss * (1.0 + _AGREED):
         best = search.rearranged(best)
-    work.end()
-    gap = max(farthest / best.loss - 1.0, best.gained)
-    rate = search.schedule(best)
-    loss = float(exact_losses(problem.model, rate)[0])
-    return TransientEnd(rate, loss, gap) if loss < kept else TransientEnd(capped, kept, gap)
+    search.work.end()
+    return best, max(farthest / best.loss - 1.0, best.gained)
 
 
 def check_transient(problem: ControlProblem) -> None:
@@ -139,6 +161,13 @@ class _Search:
         self.ramp = np.arange(self.warmup) / max(self.warmup, 1)
         self.low = math.log(_LEAST * problem.limits.cap)
         self.high = math.log(1e12 * problem.limits.cap)
+
+    def shorter(self) -> _Search:
+        """That of a run a quarter as long."""
+        problem = self.problem
+        limits = replace(problem.limits, warmup=self.warmup // 4)
+        budget = Budget(float(self.horizon // 4))
+        return _Search(replace(problem, budget=budget, limits=limits), self.work)
 
     def starts(self, capped: Schedule) -> Iterator[Array]:
         """The closed form below the cap times patterns of steps, as far as it is near the cap.

@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 
 _RATIO = 1.0 + math.sqrt(2.0)
 
+_FOUND = 4
+"""The last line of a stretched run has at least 2 to the power of this many updates."""
+
 
 def silver(place: Array, base: int = 2) -> Array:
     """Step sizes in units of 1 / lambda_1: 1 + (1 + sqrt 2)^(v - 1), where base^v divides place.
@@ -28,12 +31,37 @@ def silver(place: Array, base: int = 2) -> Array:
     >>> silver(np.arange(1.0, 9.0)).round(2)
     array([1.41, 2.  , 1.41, 3.41, 1.41, 2.  , 1.41, 6.83])
     """
+    return 1.0 + _RATIO ** (_divisions(place, base) - 1.0)
+
+
+def stretched(rate: Array, count: int) -> Array:
+    """LRs of a longer run of `count` updates, in the order of those of a shorter one.
+
+    Counted back from the end, updates that 2 divides equally often make up a line over the run;
+    each line is stretched. Updates that 2 divides more often than any line holds are on the last.
+
+    >>> stretched(np.tile([2.0, 1.0], 16), 6)
+    array([2., 1., 2., 1., 2., 1.])
+    """
+    back, longer = np.arange(len(rate), 0, -1), np.arange(count, 0, -1)
+    last = max(int(math.log2(len(rate))) - _FOUND, 0)
+    kind, asked = (np.minimum(_divisions(place, 2), last) for place in (back, longer))
+    found = np.empty(count)
+    for times in range(last + 1):
+        known, wanted = back[kind == times][::-1], asked == times
+        line = np.log(rate[kind == times][::-1])
+        found[wanted] = np.exp(np.interp(longer[wanted] / count, known / len(rate), line))
+    return found
+
+
+def _divisions(place: Array, base: int) -> Array:
+    """How often `base` divides each whole number."""
     times, rest = np.zeros(len(place)), np.asarray(place, dtype=np.int64)
     divides = np.ones(len(place), dtype=bool)
     while True:
         divides = divides & (rest % base == 0)
         if not divides.any():
-            return 1.0 + _RATIO ** (times - 1.0)
+            return times
         times += divides
         rest = np.where(divides, rest // base, rest)
 
