@@ -5,7 +5,7 @@
 Problems drawn with seed 0: capacity 1.1 to 3, source 0.1 to 2, label noise 0 (one of ten) or 1e-3
 to 1e6, batch 1 to 4096 or infinite (one of ten); of every two horizons one is 1 to 100 updates and
 the other 100 to 1e12. Where every update can be free, up to 100 of them, the optimum is held
-against L-BFGS over their LRs (exact recursion, adjoint slopes, from four starts and from the
+against L-BFGS over their LRs (exact recursion, adjoint slopes, from 12 random starts and from the
 optimum itself), and the best constant, linear and cosine schedule against a search over 400 peaks
 by the exact recursion. Prints the worst of each and every problem beyond its allowance.
 """
@@ -52,9 +52,11 @@ def free_search(model: PowerLaw, found: Solution) -> float:
         loss, by_rate, _ = exact.slopes(rate, still)
         return math.log(loss), by_rate * rate / loss
 
-    left = 1 - np.arange(horizon) / horizon
+    random = np.random.default_rng(1)
     own = np.maximum(found.schedule(np.arange(horizon)) / cap, 1e-12)
-    starts = [own, left, 0.3 * left, 0.03 * left, 1e-3 * left]
+    starts = [own]
+    for height in np.geomspace(1e-3, 1.0, 12):
+        starts.append(height * np.exp(-random.exponential(1.0, horizon)))
     ends = [
         minimize(
             objective, np.log(start), jac=True, method="L-BFGS-B", bounds=[(-30.0, 0.0)] * horizon,

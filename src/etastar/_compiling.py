@@ -72,6 +72,6 @@ def running_seconds() -> float:
     return time.monotonic() - _SPENT.total
 
 
-def _take(event: str, seconds: float, **_: object) -> None:
+def _take(event: str, duration_secs: float, **_: object) -> None:
     if event.startswith(_COMPILING):
-        _SPENT.ended(seconds)
+        _SPENT.ended(duration_secs)

@@ -31,7 +31,7 @@ def mentioned() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "option":
                 first = node.args[0]
-                names |= {first.value} if isinstance(first, ast.Constant) else set()
+                names |= {str(first.value)} if isinstance(first, ast.Constant) else set()
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", node.value))
     with at_command_line():

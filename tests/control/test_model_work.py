@@ -33,6 +33,7 @@ class Told:
     [
         {"horizon": 1000},
         {"horizon": 1000, "compare": False},
+        {"horizon": 60, "cap": "transient", "compare": False},
         {"seconds": 300, "step_time": (1.0, 0.01), "controls": "lr,batch", "compare": False},
         {"horizon": 100, "controls": "lr,velocity,momentum", "compare": False},
     ],

@@ -11,7 +11,8 @@ import pytest
 
 from etastar.control import FAMILIES, baselines, best_member, solve, transfer
 from etastar.control._model_solver import log_loss
-from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, loss, phase
+from etastar.control._transient_loss import TransientLoss
+from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, loss, modes_of, phase
 from etastar.schedule import InputError, parse_schedule, table
 
 EASY, HARD = PowerLaw(1.5, 1.0, 0.25, 8), PowerLaw(1.5, 0.2, 0.25, 8)
@@ -131,6 +132,42 @@ def test_few_single_updates_are_optimal_each(horizon):
     bounds = [(1e-9, model.max_rate)] * horizon
     free = minimize(objective, np.full(horizon, 0.5), bounds=bounds, method="L-BFGS-B")
     assert objective(found.schedule(steps)) == pytest.approx(free.fun, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "horizon"),
+    [
+        (PowerLaw(2.4, 1.67, 178.0, math.inf), 26),
+        (PowerLaw(2.0, 0.59, 0.0, math.inf), 14),
+        (PowerLaw(1.44, 0.99, 1.4e-3, 2048), 6),
+        (PowerLaw(1.33, 0.34, 0.28, 512), 33),
+    ],
+)
+def test_few_updates_in_large_batches_are_optimal_each(model, horizon):
+    """Against the exact recursion's adjoint from random starts: a long step, then short ones."""
+    from scipy.optimize import minimize
+
+    found = solve(model, horizon, compare=False)
+    exact = TransientLoss.of(modes_of(model.spectrum_to(horizon)), model.noise, model.batch_size)
+
+    def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        rate = model.max_rate * np.exp(logs)
+        value, slope = exact.slopes(rate)
+        return math.log(value), slope * rate / value
+
+    random = np.random.default_rng(3)
+    ends = [
+        minimize(
+            objective,
+            math.log(height) - random.exponential(1.0, horizon),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-30.0, 0.0)] * horizon,
+        ).fun
+        for height in np.geomspace(1e-3, 1.0, 8)
+    ]
+    assert found.loss < math.exp(min(ends)) * (1 + 2e-4)
+    assert found.loss < math.exp(min(ends)) * (1 + found.gap + 1e-6)
 
 
 @pytest.mark.slow  # seven families

@@ -31,6 +31,7 @@ from etastar.schedule import Schedule, table
 
 from ._budget import Budget
 from ._engine import Rates, minimise
+from ._few_updates import each_update
 from ._limits import Limits
 from ._model_families import FAMILIES, baselines
 from ._model_mesh import KnotMesh
@@ -84,23 +85,24 @@ def solve(
     over up to 512 knots, to 1e6 updates, at a cost that grows with them. "lr,velocity,momentum" (w'
     = w - eta_g g - eta_v v'): the loss of `VelocityLoss`, to 1e12 updates.
 
-    Optimal means: no LR is above the cap, by default one that is stable where it is held.
-    cap="transient" frees the LR of every update, to 1e5 updates, for "lr": a lower loss, and a run
-    that diverges where features have heavier tails than the model's. There, and with momentum, the
-    gap is how far other ends were, not a bound.
+    Optimal means: no LR is above the cap, by default one that is stable where it is held. Single
+    LRs may be larger: cap="transient" frees that of every update, to 1e5 updates, for "lr". The
+    loss is lower, much so in large batches, but the run diverges where features have heavier tails
+    than the model's. There, and with momentum, the gap is how far other ends were, not a bound.
 
     Arguments:
         model: a PowerLaw or a LinearModel.
-        horizon: number of updates, at least 1; None with another budget, as "batch" needs it.
+        horizon: number of updates, at least 1; None where another budget is given, as for "batch".
         controls: "lr", "lr,momentum", "lr,velocity,momentum" or "lr,batch".
         cap: largest LR; by default `Spectrum.max_rate` of the batch size; or "transient", none.
         floor: smallest LR (0 with "batch").
         warmup: updates of linear warmup from 0 (0 with "batch").
         monotone: whether the LR may not rise after the warmup; with "batch", eta / B.
-        samples, seconds: budget of data or of time, in place of the horizon.
-        step_time: (t0, t1), where an update of batch size B takes t0 + t1 B seconds.
+        samples: budget of data, in place of the horizon.
+        seconds: budget of time, in place of the horizon, with `step_time` = (t0, t1): an update of
+            batch size B takes t0 + t1 B.
         max_batch, max_momentum: largest batch size and momentum.
-        compare: whether to find the best standard schedules too, and to return one that is better.
+        compare: whether to find the best standard schedules below the cap, and return a better one.
         progress: is told how much of the one stage "solving" is done, in expected milliseconds.
 
     Returns: a `Solution`; losses by `etastar.model.loss`, to a relative 1e-4 (3e-3 where the
@@ -117,18 +119,8 @@ def solve(
     """
     limits = Limits(_largest_rate(cap), floor, warmup, monotone)
     budget = Budget.of(horizon, samples, seconds, step_time)
-    ranges = Ranges(max_batch, max_momentum)
-    free = cap == TRANSIENT
-    return _timed(lambda: _solved(model, controls, budget, limits, ranges, compare, progress, free))
-
-
-def _largest_rate(cap: float | str | None) -> float:
-    """The cap that an argument names; infinite where it is the stable one, at first."""
-    if cap is None or cap == TRANSIENT:
-        return math.inf
-    if isinstance(cap, str) or not (cap > 0 and math.isfinite(cap)):
-        raise InputError(f"cap must be a finite number above 0, or 'transient', got {shown(cap)}")
-    return float(cap)
+    asked = (model, controls, budget, limits, Ranges(max_batch, max_momentum), compare)
+    return _timed(lambda: _solved(*asked, cap == TRANSIENT, progress))
 
 
 def _timed(solve: Callable[[], Solution]) -> Solution:
@@ -140,6 +132,15 @@ def _timed(solve: Callable[[], Solution]) -> Solution:
     return replace(found, wall_seconds=waited, compile_seconds=compiled)
 
 
+def _largest_rate(cap: float | str | None) -> float:
+    """The cap that an argument names; infinite where it is the stable one, at first."""
+    if cap is None or cap == TRANSIENT:
+        return math.inf
+    if isinstance(cap, str) or not (cap > 0 and math.isfinite(cap)):
+        raise InputError(f"cap must be a finite number above 0, or 'transient', got {shown(cap)}")
+    return float(cap)
+
+
 def _solved(
     model: Model,
     controls: str | Sequence[str],
@@ -147,14 +148,14 @@ def _solved(
     limits: Limits,
     ranges: Ranges,
     compare: bool,
-    progress: Progress | None = None,
     transient: bool = False,
+    progress: Progress | None = None,
 ) -> Solution:
     began = running_seconds()
     problem = ControlProblem.checked(model, controls, budget, limits, ranges)
     if transient:
         check_transient(problem)
-    work = Work.of(problem, compare, progress, transient)
+    work = Work.of(problem, compare, transient, progress)
     momentum, batch, velocity = None, None, None
     if "momentum" in problem.controls:
         if "velocity" in problem.controls:
@@ -171,9 +172,11 @@ def _solved(
             rate, velocity, momentum, final = plain.schedule, None, None, plain.loss
     else:
         rate, batch, final, gap = _on_knots(problem, work)
+        better = None if problem.batched else each_update(problem, rate, final)
+        if better is not None:
+            rate, final, gap = better
     if transient:
-        rate, final, gap = solve_transient(problem, rate, work.freed)
-        work.end()
+        rate, final, gap = solve_transient(problem, rate, work)
     bound = None if transient else _lower_bound(problem)
     took = running_seconds() - began
     members: tuple[Member, ...] = ()
@@ -187,9 +190,8 @@ def _solved(
             velocity, momentum, batch = None, None, None
     largest = None if problem.batched else problem.limits.cap
     return Solution(
-        rate, final, members, gap, momentum, batch, bound, took, velocity,
-        cap=largest, transient=transient,
-    )  # fmt: skip
+        rate, final, members, gap, momentum, batch, bound, took, velocity, largest, transient
+    )
 
 
 def _on_knots(

@@ -18,7 +18,7 @@ from etastar.law import Progress
 from etastar.model import Segments
 
 from . import _momentum_solver as momentum
-from . import _transient_solver as transients
+from . import _transient_solver as transient
 from . import _velocity_solver as velocity
 from ._model_families import FAMILIES
 from ._model_problem import ControlProblem
@@ -47,15 +47,12 @@ _UPDATE, _CALL, _PADDED = 0.003, 0.7, 1.2e-5
 """Of an exact loss with momentum, with its slopes: an update, what does not grow with them, and an
 update of the longest run, to which all are padded."""
 
+_STEP, _SPENT = 0.0015, 1.0
+"""An update of an exact loss without momentum, with its slopes, and evaluations for each iteration
+that a minimisation without a cap may take; it may converge long before."""
+
 _SEGMENT, _SEGMENT_POWER = 0.06, 1.4
 """Of the loss with a velocity, with its slopes, by the number of its segments."""
-
-_FREE_UPDATE, _FREE_CALL = 0.0025, 0.3
-"""Of the exact loss of LRs without a cap, with its slopes: an update, what does not grow with them.
-"""
-
-_FREE_STARTS, _FREE_START, _FREE_MOVED = 8, 150, 40
-"""Starts without a cap, evaluations from each, and from a rearrangement."""
 
 _CALLS = 1.08
 """Evaluations of an iteration with a velocity."""
@@ -87,16 +84,16 @@ class Work:
 
     @classmethod
     def of(
-        cls,
-        problem: ControlProblem,
-        compare: bool,
-        progress: Progress | None,
-        transient: bool = False,
+        cls, problem: ControlProblem, compare: bool, free: bool, progress: Progress | None
     ) -> Work:
-        """The parts of a solve: minimisations, then the standard families where asked for."""
+        """The parts of a solve: minimisations, then the standard families where asked for.
+
+        `free` says that the LRs have no cap.
+        """
         families = [_FAMILY.get(name, _PLAIN_FAMILY) for name in FAMILIES] if compare else []
-        free = [_transient(int(problem.budget.total))] if transient else []
-        return cls(progress, [*_minimisations(problem), *free, *families])
+        return cls(
+            progress, [*_minimisations(problem), *(_uncapped(problem) if free else ()), *families]
+        )
 
     def spend(self, cost: float = _EVALUATION) -> None:
         """Tell that so much of a part is done.
@@ -128,9 +125,9 @@ class Work:
         """Tell of an evaluation of the loss with a velocity."""
         self.spend(_segmented(segments))
 
-    def freed(self, updates: int) -> None:
-        """Tell of an evaluation of the exact loss of LRs without a cap."""
-        self.spend(_free(updates))
+    def stepped(self, updates: int) -> None:
+        """Tell of an evaluation of the exact loss without momentum."""
+        self.spend(_stepped(updates))
 
     def _tell(self) -> None:
         if self._progress is not None and self._total:
@@ -179,17 +176,26 @@ def _momentum(horizon: int) -> float:
     return total + iterations * 2 * times * _exact(horizon, horizon)
 
 
-def _free(updates: int) -> float:
-    return _FREE_CALL + _FREE_UPDATE * updates
+def _stepped(updates: int) -> float:
+    return _CALL + _STEP * updates
 
 
-def _transient(horizon: int) -> float:
-    """Of all minimisations of LRs without a cap, as `solve_transient` makes them."""
-    if horizon > transients._SOME:
-        return _transient(horizon // 4) + transients._FEW * _free(horizon)
-    starts = _FREE_STARTS if horizon <= transients._SHORT else _FREE_STARTS / 2
-    moved = transients._REARRANGED if horizon <= transients._SHORTEST else 0
-    return (starts * _FREE_START + moved * _FREE_MOVED) * _free(horizon)
+def _uncapped(problem: ControlProblem) -> list[float]:
+    """Of each start of LRs without a cap, and of what follows them: rearrangements or nothing."""
+    horizon, before = int(problem.budget.total), []
+    # A long run is stretched from one a quarter as long, again and again.
+    while horizon > transient._SOME:
+        before.insert(0, _SPENT * transient._FEW * _stepped(horizon))
+        horizon //= 4
+    starts = 4
+    if horizon <= transient._SHORT:
+        whole = 2 ** math.ceil(math.log2(max(horizon - problem.limits.warmup, 2)))
+        starts = 5 + len({min(32, whole), max(whole // 2, 2), whole})
+    most = np.clip(transient._WORK / horizon, transient._FEWEST, transient._MOST)
+    start = _SPENT * float(most) * _stepped(horizon)
+    again = min(transient._REARRANGED, 2 * horizon) if horizon <= transient._SHORTEST else 0
+    rearranged = _SPENT * again * transient._AGAIN * _stepped(horizon)
+    return [*[start] * starts, rearranged, *before]
 
 
 def _velocity(horizon: int) -> float:

@@ -39,11 +39,11 @@ class Solution(Displayed):
         lower_bound: where there is one, a loss that no schedule within the cap undercuts.
         seconds: the time of the solve, without compilation and without the standard families.
         velocity: LR of the velocity, where it was optimised too and gains something, else None.
-        wall_seconds: what the caller waited for: the solve, the standard families, compilation.
-        compile_seconds: the part of it in which JAX compiled, once in a process for each size.
         cap: the largest LR of an optimum of the solvable model; None where that moves with the
             batch size, and under a fitted law.
         transient: whether single LRs were free to lie above the cap.
+        wall_seconds: what the caller waited for: the solve, the standard families, compilation.
+        compile_seconds: the part of it in which JAX compiled, once in a process for each size.
 
     >>> from etastar.control import solve
     >>> from etastar.model import PowerLaw
@@ -61,10 +61,10 @@ class Solution(Displayed):
     lower_bound: float | None = None
     seconds: float = 0.0
     velocity: Schedule | None = None
-    wall_seconds: float = 0.0
-    compile_seconds: float = 0.0
     cap: float | None = None
     transient: bool = False
+    wall_seconds: float = 0.0
+    compile_seconds: float = 0.0
 
     def __repr__(self) -> str:
         schedule = self.schedule

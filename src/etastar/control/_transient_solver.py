@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from ._budget import Budget
 from ._model_problem import ControlProblem
 from ._transient_loss import TransientLoss
 from ._transient_starts import chebyshev, silver, stretched
+
+if TYPE_CHECKING:
+    from ._model_work import Work
 
 Array = NDArray[np.float64]
 
@@ -84,18 +87,16 @@ class _End(NamedTuple):
     gained: float = 0.0
 
 
-def solve_transient(
-    problem: ControlProblem, capped: Schedule, told: Callable[[int], None] | None = None
-) -> TransientEnd:
+def solve_transient(problem: ControlProblem, capped: Schedule, work: Work) -> TransientEnd:
     """The LRs of the lowest final loss found, none bounded from above, with the gap to other ends.
 
     The gap is the largest of three relative distances: to the highest of the ends of the starts,
     without those above `capped` and those that still gained a lot at their last iterations; what
     rearrangements gained; and what the last quarter of the iterations gained. Of long runs it is
     that of a fraction of their length. It is evidence, not a bound. The result is never worse than
-    `capped`. `told` is called with the number of updates of each evaluation.
+    `capped`. `work` hears of every evaluation.
     """
-    search = _Search(problem, told)
+    search = _Search(problem, work)
     kept = float(exact_losses(problem.model, capped)[0])
     best, gap = _found(search, capped, kept)
     rate = search.schedule(best)
@@ -115,13 +116,15 @@ def _found(search: _Search, capped: Schedule, kept: float) -> tuple[_End, float]
         start = stretched(end.rate, search.horizon - search.warmup)
         if search.slopes(start)[0] < _HUGE * search.loss.initial:
             best = search.minimised(start, _FEW)
+            search.work.end()
             return best, max(gap, best.gained)
-    ends = [search.minimised(each) for each in search.starts(capped)]
+    ends = [search.minimised(each) for each in search.work.each(search.starts(capped))]
     best = min(ends, key=lambda end: end.loss)
     settled = [end.loss for end in ends if end.loss <= kept and end.gained <= _SETTLED]
     farthest = max(settled, default=best.loss)
     if search.horizon <= _SHORTEST and farthest > best.loss * (1.0 + _AGREED):
         best = search.rearranged(best)
+    search.work.end()
     return best, max(farthest / best.loss - 1.0, best.gained)
 
 
@@ -151,8 +154,8 @@ def check_transient(problem: ControlProblem) -> None:
 class _Search:
     """Minimises the final loss of one horizon over the LR of every update after the warmup."""
 
-    def __init__(self, problem: ControlProblem, told: Callable[[int], None] | None = None) -> None:
-        self.problem, self.told, model = problem, told, problem.model
+    def __init__(self, problem: ControlProblem, work: Work) -> None:
+        self.problem, self.work, model = problem, work, problem.model
         self.horizon = int(problem.budget.total)
         batch = float(model.batch_size)
         # Long steps hasten the run by less than this; losses returned have a spectrum to match.
@@ -169,7 +172,7 @@ class _Search:
         problem = self.problem
         limits = replace(problem.limits, warmup=self.warmup // 4)
         budget = Budget(float(self.horizon // 4))
-        return _Search(replace(problem, budget=budget, limits=limits), self.told)
+        return _Search(replace(problem, budget=budget, limits=limits), self.work)
 
     def starts(self, capped: Schedule) -> Iterator[Array]:
         """The closed form below the cap times patterns of steps, as far as it is near the cap.
@@ -214,9 +217,8 @@ class _Search:
 
         `free` (n,), the slope alike.
         """
-        if self.told is not None:
-            self.told(self.horizon)
         loss, slope = self.loss.slopes(np.concatenate([free[0] * self.ramp, free]))
+        self.work.stepped(self.horizon)
         after = slope[self.warmup :].copy()
         after[0] += slope[: self.warmup] @ self.ramp
         return loss, after

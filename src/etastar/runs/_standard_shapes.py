@@ -123,7 +123,7 @@ def recognised(
         schedule=best.schedule(horizon),
         start_known=bool((not wide[:2].any() and not early) or step[0] <= 1),
         end_known=bool((not wide[2:4].any() and not cut) or step[-1] >= horizon),
-        warmup_known=not wide[4],
+        warmup_known=bool(best.warmup == 0 or probes[4] == 0 or not wide[4]),
     )
 
 
