@@ -175,6 +175,11 @@ def _solved(
         better = None if problem.batched else each_update(problem, rate, final)
         if better is not None:
             rate, final, gap = better
+        if problem.batched and problem.budget.per_update == 0:
+            single = _of_single_samples(problem)
+            if single.loss < final:
+                rate, final, gap = single.schedule, single.loss, single.gap
+                batch = table(np.array([0, rate.horizon]), np.ones(2))
     if transient:
         rate, final, gap = solve_transient(problem, rate, work)
     bound = None if transient else _lower_bound(problem)
@@ -207,6 +212,18 @@ def _on_knots(
         gap = max(gap, ends[1].value - ends[0].value)
     rate, batch = _schedules(problem, ends[0])
     return rate, batch, _measured(problem.model, rate, batch), gap
+
+
+def _of_single_samples(problem: ControlProblem) -> Solution:
+    """The optimum at batch size 1, where only samples cost something.
+
+    To first order in eta lambda all batch sizes are as good as each other there. Near the cap, as
+    in the hard phase, they are not: the largest stable eta / B falls as the batch grows.
+    """
+    model = replace(problem.model, batch_size=1.0)
+    steps = Budget(float(int(problem.budget.total)))
+    limits = replace(problem.limits, cap=min(problem.limits.cap, model.max_rate))
+    return _solved(model, "lr", steps, limits, problem.ranges, False)
 
 
 def _measured(model: Model, rate: Schedule, batch: Schedule | None) -> float:
