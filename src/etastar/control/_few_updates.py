@@ -29,6 +29,9 @@ _HEIGHTS = (1.0, 0.3, 0.03, 1e-3)
 _DRAWN = 6
 """Starts whose LRs are drawn: their logs fall below a height by exponential variables."""
 
+_TINY = 1e-300
+"""Stands for a loss of 0, which one mode without noise can reach."""
+
 _LOWEST = -30.0
 """The log of the least LR over the cap."""
 
@@ -51,6 +54,7 @@ def each_update(
     def objective(logs: Array) -> tuple[float, Array]:
         rate = limits.cap * np.exp(logs)
         value, slope = exact.slopes(rate)
+        value = max(value, _TINY)
         return math.log(value), slope * rate / value
 
     step = np.arange(horizon)
@@ -73,7 +77,7 @@ def each_update(
         for start in starts
     ]
     best, _, third, *_ = sorted(ends, key=lambda end: end.fun)
-    if not best.fun < math.log(loss):
+    if not best.fun < math.log(max(loss, _TINY)):
         return None
     rate = np.clip(limits.cap * np.exp(best.x), limits.floor, limits.cap)
     return table(step, rate, horizon=horizon), math.exp(best.fun), math.expm1(third.fun - best.fun)
