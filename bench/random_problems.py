@@ -73,14 +73,11 @@ def best_of_peaks(model: PowerLaw, shape: str, horizon: int) -> float:
     def after(peak: float) -> float:
         return exact_losses(model, parse_schedule(f"{shape}:peak={peak},horizon={horizon}"))[0]
 
-    cap = model.max_rate * (1 - 1e-9)
-    peaks = cap * np.geomspace(1e-8, 1.0, 200)
-    for _ in range(2):
-        values = [after(peak) for peak in peaks]
-        at = int(np.argmin(values))
-        around = peaks[max(at - 1, 0)], peaks[min(at + 1, len(peaks) - 1)]
-        peaks = np.linspace(*around, 100)
-    return min(values)
+    peaks = model.max_rate * (1 - 1e-9) * np.geomspace(1e-8, 1.0, 300)
+    values = [after(peak) for peak in peaks]
+    at = int(np.argmin(values))
+    around = peaks[max(at - 1, 0)], peaks[min(at + 1, len(peaks) - 1)]
+    return min(values[at], *(after(peak) for peak in np.linspace(*around, 100)))
 
 
 def main() -> None:

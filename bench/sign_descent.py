@@ -76,7 +76,7 @@ def best(losses: Losses, model: Model, shape: str, horizon: int, start: float) -
         return math.log(losses(model, schedule)[0])
 
     bracket = (math.log(start), math.log(start) + 0.7)
-    found = minimize_scalar(after, bracket, tol=2e-3)
+    found: Any = minimize_scalar(after, bracket, tol=2e-3)
     return Best(math.exp(found.x), math.exp(found.fun))
 
 
