@@ -87,11 +87,13 @@ def test_the_loss_is_that_of_the_exact_recursion_for_what_is_returned():
     assert found.gap < 0.01
 
 
+@pytest.mark.slow
 def test_it_is_below_the_heavy_ball():
     """0.86883 is the heavy ball's optimum there, docs/controls.md."""
     assert solve(HARD, 250, controls=CONTROLS, compare=False).loss < 0.8360
 
 
+@pytest.mark.slow
 def test_the_easy_phase_gains_next_to_nothing():
     easy = PowerLaw(1.5, 1.0, 0.25, 8)
     plain = solve(easy, 2000, compare=False).loss
