@@ -28,6 +28,7 @@ class Told:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -134,6 +134,7 @@ def test_few_single_updates_are_optimal_each(horizon):
     assert objective(found.schedule(steps)) == pytest.approx(free.fun, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "horizon"),
     [

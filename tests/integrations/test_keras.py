@@ -52,6 +52,7 @@ def _report(backend: str) -> str:
 backends = pytest.mark.parametrize("backend", ["torch", "jax"])
 
 
+@pytest.mark.slow
 @backends
 def test_every_shape_is_the_schedule_to_the_last_bit_of_the_float(backend: str) -> None:
     shapes = measured(backend)["shapes"]
