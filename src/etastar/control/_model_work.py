@@ -166,14 +166,10 @@ def _momentum(horizon: int) -> float:
     lengths = momentum.horizons_to(horizon)
     total = 120 * 4 * _exact(lengths[0], horizon)
     for length in lengths[1:]:
-        if length < horizon or length < momentum._LONG:
-            iterations = int(np.clip(momentum._GROWTH / length, 12, 60))
-            total += (
-                iterations * (4 if length < momentum._LONG / 4 else 2) * _exact(length, horizon)
-            )
-    iterations = int(np.clip(momentum._WORK / horizon, 12, momentum._ITERATIONS))
-    times = len(momentum._KNOTS) if horizon < momentum._LONG else 1
-    return total + iterations * 2 * times * _exact(horizon, horizon)
+        parts, iterations = momentum.on_the_way(length, horizon)
+        total += 2 * len(parts) * iterations * _exact(length, horizon)
+    counts, iterations = momentum.at_the_end(horizon)
+    return total + 2 * len(counts) * iterations * _exact(horizon, horizon)
 
 
 def _stepped(updates: int) -> float:

@@ -116,11 +116,9 @@ def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) ->
     runs = search.best([run.on(search.even(64)) for run in search.starts()], 120)
     for before, length in itertools.pairwise(lengths):
         search, factor = _Search(problem, length, told), length / before
-        # Both are tried where that takes no time.
-        parts = (0.5, 1.0) if length < _LONG / 4 else (1.0,)
+        parts, iterations = on_the_way(length, horizon)
         runs = [run.stretched(factor, part) for run in runs for part in parts]
-        if length < horizon or length < _LONG:
-            iterations = int(np.clip(_GROWTH / length, 12, 60))
+        if iterations:
             runs = search.best([run.on(search.knots(_KNOTS[2], run)) for run in runs], iterations)
     return search.finished(runs)
 
@@ -135,6 +133,23 @@ def horizons_to(horizon: int) -> list[int]:
     while lengths[0] > 2 * _SHORTEST:
         lengths.insert(0, round(lengths[0] / _RATIOS[lengths[0] > _LONG]))
     return lengths
+
+
+def on_the_way(length: int, horizon: int) -> tuple[tuple[float, ...], int]:
+    """Of a horizon on the way: the parts of `_Run.stretched` to try, and iterations from each.
+
+    Both parts are tried where that takes no time. A long run's last horizon has no iterations but
+    those of `at_the_end`.
+    """
+    parts = (0.5, 1.0) if length < _LONG / 4 else (1.0,)
+    goes_on = length < horizon or length < _LONG
+    return parts, int(np.clip(_GROWTH / length, 12, 60)) if goes_on else 0
+
+
+def at_the_end(horizon: int) -> tuple[tuple[int, ...], int]:
+    """Numbers of knots of the last minimisations, and the iterations with each."""
+    iterations = int(np.clip(_WORK / horizon, 12, _ITERATIONS))
+    return _KNOTS if horizon < _LONG else _KNOTS[-1:], iterations
 
 
 class _Search:
@@ -261,8 +276,8 @@ class _Search:
 
     def finished(self, runs: list[_Run]) -> MomentumEnd:
         """Refine the knots of the two best, the last time around where the controls change."""
-        gain, iterations = 0.0, int(np.clip(_WORK / self.horizon, 12, _ITERATIONS))
-        for count in _KNOTS if self.horizon < _LONG else _KNOTS[-1:]:
+        gain, (counts, iterations) = 0.0, at_the_end(self.horizon)
+        for count in counts:
             before = min(run.loss for run in runs)  # infinite where the stretched runs are next
             runs = self.best([run.on(self.knots(count, run)) for run in runs], iterations)
             gain = before / runs[0].loss - 1.0 if math.isfinite(before) else 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -53,9 +52,8 @@ def run_pilots(
         show: where to tell what happens; by default lines on stderr.
         ahead: what the runs so far say of the horizon, for the display and `interval`; by default
             a fit of the law.
-        options: `horizon` and `budget`, and any of `peaks`, `warmup`, `interval`, `seed`, `jobs`,
-            `ray`, `slurm`, `slurm_options`, `cpus`, `gpus`, `results`, `patience`, `retries`,
-            `reading` and `force`. They are the fields of `SweepConfig`, which explains each.
+        options: `horizon` and `budget`, and any other field of `SweepConfig`, which explains each;
+            for instance `jobs`, `peaks`, `ray`, `slurm` or `reading`.
 
     Returns: a `SweepResult`; its runs are also in `out`.
 
@@ -81,7 +79,8 @@ def run_pilots(
     designer = _designer(config, command) if designer is None else designer
     shown = PlainLines() if show is None else show
     ahead = _look_ahead(config) if ahead is None else ahead
-    with _store(Path(out), config, command) as store:
+    identity = config.identity(command.words)
+    with open_store(Path(out), identity, config.force, config.reading) as store:
         workers = _workers(config, store)
         try:
             return Sweep(config, command, store, workers, designer, ahead, shown).run()
@@ -133,13 +132,6 @@ def _look_ahead(config: SweepConfig) -> LookAhead:
     from ._law_outlook import law_outlook
 
     return partial(law_outlook, horizon=config.horizon, warmup=config.warmup)
-
-
-def _store(
-    folder: Path, config: SweepConfig, command: TrainingCommand
-) -> contextlib.AbstractContextManager[PilotStore]:
-    """The folder of the sweep, while it is open."""
-    return open_store(folder, config.identity(command.words), config.force, config.reading)
 
 
 def _workers(config: SweepConfig, store: PilotStore) -> Workers:

@@ -26,6 +26,7 @@ from ._mlflow import is_run_folder, run_folder_of
 from ._mlflow import tables_of_database as tables_of_mlflow
 from ._tensorboard import PREFIX, has_events
 from ._tensorboard_csv import downloads_in, is_download, is_loss, read_downloads, run_and_tag
+from ._tracker import Tracker
 from ._trackio import is_trackio, tables_in_database
 from ._trackio import tables_of_database as tables_of_trackio
 from ._wandb import SUFFIX as WANDB_FILE
@@ -155,22 +156,24 @@ def check_source(source: str | os.PathLike[str]) -> None:
     (None, None)
     """
     name = os.fspath(source)
-    if not _names_tracker(name):
+    if _tracker_of(name) is None:
         _paths(name)
 
 
-def _names_tracker(name: str) -> bool:
-    prefix, colon, _ = name.partition(":")
-    known = any(tracker.prefix == prefix for tracker in TRACKERS)
-    return bool(colon) and known and not os.path.exists(name)
+def _tracker_of(name: str) -> tuple[Tracker, str] | None:
+    """The tracker and the address in a name such as `wandb:ENTITY/PROJECT`; None for a path."""
+    prefix, colon, address = name.partition(":")
+    if not colon or os.path.exists(name):
+        return None
+    return next(((each, address) for each in TRACKERS if each.prefix == prefix), None)
 
 
 def _of_tracker(name: str) -> list[Source]:
     """The runs of a name such as `wandb:ENTITY/PROJECT`; none where it is a path."""
-    prefix, _, address = name.partition(":")
-    if not _names_tracker(name):
+    found = _tracker_of(name)
+    if found is None:
         return []
-    tracker = next(tracker for tracker in TRACKERS if tracker.prefix == prefix)
+    tracker, address = found
     tables = tracker.tables(address)
     note_address(name)
     return [Source(table.path, None, table=table) for table in tables]
