@@ -52,8 +52,10 @@ def run_pilots(
         show: where to tell what happens; by default lines on stderr.
         ahead: what the runs so far say of the horizon, for the display and `interval`; by default
             a fit of the law.
-        options: `horizon` and `budget`, and any other field of `SweepConfig`, which explains each;
-            for instance `jobs`, `peaks`, `ray`, `slurm` or `reading`.
+        options: the fields of `SweepConfig`, which explains each. `horizon` and `budget` have to
+            be given. What to try: `warmup`, `interval`, `peaks`, `patience`, `seed`. How to run
+            it: `jobs`, `retries`, `force`. Where: `ray` with `cpus`, `gpus` and `results`, or
+            `slurm` with `slurm_options`. How to read the logs: `reading`.
 
     Returns: a `SweepResult`; its runs are also in `out`.
 
