@@ -50,12 +50,10 @@ def run_pilots(
         out: the folder; `etastar plan` reads it at any moment.
         designer: chooses the pilots; by default `make_designer` with the options below.
         show: where to tell what happens; by default lines on stderr.
-        ahead: what the runs so far say of the horizon, for the display and `interval`; by default
-            a fit of the law.
-        options: the fields of `SweepConfig`, which explains each. `horizon` and `budget` have to
-            be given. What to try: `warmup`, `interval`, `peaks`, `patience`, `seed`. How to run
-            it: `jobs`, `retries`, `force`. Where: `ray` with `cpus`, `gpus` and `results`, or
-            `slurm` with `slurm_options`. How to read the logs: `reading`.
+        ahead: what the runs so far say of the horizon; by default a fit of the law says it.
+        options: the fields of `SweepConfig`, which explains each: `horizon` and `budget`, and if
+            wanted `warmup`, `interval`, `peaks`, `patience`, `seed`, `jobs`, `retries`, `force`,
+            `ray`, `cpus`, `gpus`, `results`, `slurm`, `slurm_options`, `reading`.
 
     Returns: a `SweepResult`; its runs are also in `out`.
 
