@@ -2,7 +2,7 @@
 
     python bench/momentum.py --longest 1000 --figure momentum.html
 
-LR and momentum are optimised together by `solve`, for horizons from 250 to 128,000, through the
+LR and momentum are optimised together by `solve`, for horizons from 250 to 256,000, through the
 exact recursion of the three moments. Prints loss, slope and its standard error beside
 the optimum of plain SGD, and 1 - mu in the middle of the run. Batch 8; label noise 0.25, and none
 at a = 2, s = 0.25.
@@ -23,7 +23,7 @@ TASKS = {
     "hard, a = 2, s = 0.25, no noise": PowerLaw(2.0, 0.25, 0.0, 8),
     "easy, a = 1.5, s = 1": PowerLaw(1.5, 1.0, 0.25, 8),
 }
-HORIZONS = (250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000)
+HORIZONS = (250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000)
 
 
 def slope(horizons, losses) -> tuple[float, float]:

@@ -113,6 +113,36 @@ def images_decay() -> Iterator[Training]:
     return images("5e-4")
 
 
+def text() -> Iterator[Training]:
+    """Shape x peak LR x horizon for the small GPT on bytes, AdamW, one window of 64 in an update.
+
+    The batch is that small so that the noise of the gradients, not the first descent, decides the
+    loss within a pass over the corpus. A constant LR's run holds the shorter horizons.
+    """
+    ladder = ("1.25e-4", "2.5e-4", "5e-4", "1e-3", "2e-3", "4e-3", "8e-3")
+    horizons = (4000, 8000, 16000, 32000, 64000)
+    for seed in range(3):
+        turn = 4 * seed + 1
+        for peak in ladder:
+            yield text_training("constant", peak, horizons[-1], seed, turn)
+        for peak, horizon in itertools.product(ladder, horizons):
+            yield text_training("linear", peak, horizon, seed, turn)
+    for seed, shape in itertools.product(range(2), ("cosine", "wsd")):
+        for peak, horizon in itertools.product(ladder[1:6], (4000, 16000)):
+            yield text_training(shape, peak, horizon, seed, 4 * seed + 3)
+
+
+def text_training(shape: str, peak: str, horizon: int, seed: int, turn: int) -> Training:
+    cooldown = ",cooldown=0.2" if shape == "wsd" else ""
+    schedule = f"{shape}:peak={peak},horizon={horizon},warmup=200{cooldown}"
+    every = 800 if shape == "constant" else horizon // 20
+    command = [sys.executable, "-m", "etastar.train.gpt", "--device", "cpu", "--threads", "1"]
+    command += ["--schedule", schedule, "--seed", str(seed), "--batch", "1", "--context", "64"]
+    command += ["--eval-every", str(every), "--checkpoint-every", str(horizon // 10)]
+    name = f"{shape}_p{peak}_t{horizon}_s{seed}"
+    return Training(name, command, "text", horizon, 2e-3 * horizon + 0.25 * horizon / every, turn)
+
+
 def image_training(
     shape: str, peak: str, horizon: int, seed: int, turn: int, decay: str, noise: str = "0"
 ) -> Training:
@@ -151,6 +181,7 @@ GROUPS: dict[str, Callable[[], Iterator[Training]]] = {
     "images_decay": images_decay,
     "momentum": momentum,
     "ramp_images": ramp_images,
+    "text": text,
 }
 
 

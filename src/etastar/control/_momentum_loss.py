@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,9 @@ Array = NDArray[np.float64]
 
 _PIECE = 256
 """Updates between the states that are kept: those between are done again on the way back."""
+
+_UNROLLED = 2
+"""Updates in one turn of a compiled loop: a fifth faster than one, and than four."""
 
 _WIDTH = 32
 """Numbers of modes are multiples of this, so that few shapes are compiled."""
@@ -60,19 +64,21 @@ def _loss_and_slopes(modes: Modes, noise: Any, batch: Any, pieces: Any, count: A
         after = update_moments(modes, noise, state, control[0], batch, control[1])
         return after, (*state, after[2])
 
+    scan = partial(jax.lax.scan, unroll=_UNROLLED)
+
     def piece(i: Any) -> tuple[Any, Any]:
         return pieces[0, i], pieces[1, i]
 
     def forward(i: Any, carry: Any) -> Any:
         state, kept = carry
         kept = kept.at[i].set(jnp.stack(state))
-        return jax.lax.scan(lambda s, c: (update(s, c)[0], None), state, piece(i))[0], kept
+        return scan(lambda s, c: (update(s, c)[0], None), state, piece(i))[0], kept
 
     def backward(j: Any, carry: Any) -> Any:
         adjoint, slopes = carry
         i = count - 1 - j
-        _, states = jax.lax.scan(update, tuple(kept[i]), piece(i))
-        adjoint, slope = jax.lax.scan(
+        _, states = scan(update, tuple(kept[i]), piece(i))
+        adjoint, slope = scan(
             lambda a, s: _undo(modes, batch, a, s), adjoint, (*piece(i), *states), reverse=True
         )
         return adjoint, slopes.at[:, i].set(jnp.stack(slope))

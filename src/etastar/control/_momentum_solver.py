@@ -29,12 +29,15 @@ Array = NDArray[np.float64]
 LONGEST = 10**6
 """The largest horizon: each update is computed, some 3 microseconds for loss and slopes."""
 
-_SHORTEST = 400
+_SHORTEST = 50
 _RATIOS = (2, 4)
 """Growth of the horizon: up to `_LONG`, and beyond."""
 
-_KNOTS = (64, 128, 256, 512)
-"""Knots of the last minimisations; of a long horizon the last number alone."""
+_KNOTS = 256
+"""Knots while the horizon grows. Fewer lose what the shorter run had found."""
+
+_LAST_KNOTS, _LONG_KNOTS = (256, 512, 1024), (512,)
+"""Knots of the last minimisations, the second of a long horizon."""
 
 _ITERATIONS = 400
 _WORK = 1.5e6
@@ -119,7 +122,7 @@ def solve_momentum(problem: ControlProblem, told: Callable[[int, int], None]) ->
         parts, iterations = on_the_way(length, horizon)
         runs = [run.stretched(factor, part) for run in runs for part in parts]
         if iterations:
-            runs = search.best([run.on(search.knots(_KNOTS[2], run)) for run in runs], iterations)
+            runs = search.best([run.on(search.knots(_KNOTS, run)) for run in runs], iterations)
     return search.finished(runs)
 
 
@@ -127,7 +130,7 @@ def horizons_to(horizon: int) -> list[int]:
     """The horizons on the way to one, which is the last.
 
     >>> horizons_to(1500), horizons_to(40_000)
-    ([750, 1500], [625, 1250, 2500, 5000, 10000, 40000])
+    ([94, 188, 375, 750, 1500], [78, 156, 312, 625, 1250, 2500, 5000, 10000, 40000])
     """
     lengths = [horizon]
     while lengths[0] > 2 * _SHORTEST:
@@ -138,10 +141,10 @@ def horizons_to(horizon: int) -> list[int]:
 def on_the_way(length: int, horizon: int) -> tuple[tuple[float, ...], int]:
     """Of a horizon on the way: the parts of `_Run.stretched` to try, and iterations from each.
 
-    Both parts are tried where that takes no time. A long run's last horizon has no iterations but
-    those of `at_the_end`.
+    Both parts are tried where that takes no time beside the rest. A long run's last horizon has no
+    iterations but those of `at_the_end`.
     """
-    parts = (0.5, 1.0) if length < _LONG / 4 else (1.0,)
+    parts = (0.5, 1.0) if length < _LONG / 4 and horizon < _LONG else (1.0,)
     goes_on = length < horizon or length < _LONG
     return parts, int(np.clip(_GROWTH / length, 12, 60)) if goes_on else 0
 
@@ -149,7 +152,7 @@ def on_the_way(length: int, horizon: int) -> tuple[tuple[float, ...], int]:
 def at_the_end(horizon: int) -> tuple[tuple[int, ...], int]:
     """Numbers of knots of the last minimisations, and the iterations with each."""
     iterations = int(np.clip(_WORK / horizon, 12, _ITERATIONS))
-    return _KNOTS if horizon < _LONG else _KNOTS[-1:], iterations
+    return _LAST_KNOTS if horizon < _LONG else _LONG_KNOTS, iterations
 
 
 class _Search:

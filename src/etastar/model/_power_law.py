@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import etastar._precision  # noqa: F401  # first: double precision
 from etastar._checks import above, at_least
 from etastar._errors import InputError
 
+from ._merge import merged
 from ._spectrum import GAUSSIAN, Spectrum
 
 _SHAPE = 192
@@ -89,8 +91,12 @@ class LinearModel:
         at_least("batch_size", self.batch_size, 1.0, infinite=True)
 
     def spectrum_to(self, horizon: float) -> Spectrum:
-        """The spectrum that serves runs of up to `horizon` updates: here always the same."""
-        return self.spectrum
+        """The spectrum that serves runs of any number of updates, its many modes merged."""
+        return self._merged
+
+    @cached_property
+    def _merged(self) -> Spectrum:
+        return merged(self.spectrum)
 
     @property
     def max_rate(self) -> float:
