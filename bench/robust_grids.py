@@ -5,8 +5,8 @@ gives the mean over its beginnings of the best loss on the grid over the best of
 over seeds, with the jackknife's standard error over seeds, and in brackets the same of the
 last-iterate bound (docs/robust.md). The bound grows with a base LR that is rho times the best like
 rho^(1/(2p+1)) where the LR ends like the p-th power of the updates to go, and like rho where it
-does not fall to 0. The last table has that exponent: the slope of log loss against log LR, from 4
-times the best base LR to 64 times, or to the largest that was tried.
+does not fall to 0. So the last tables have the loss at rho times the best base LR over the loss at
+the best, beside the bound's.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from etastar.schedule import Schedule
 
 RATIOS = (2, 4, 8, 16, 32, 64)
 LOSSES = ("training loss", "test loss")
-SLOPE = (2, 6)
-"""Octaves above the best base LR between which the slope is measured."""
+LARGE = 100
+"""A loss so many times the best is that of a net that no longer learns: only this is printed."""
 
 COLORS = {
     "fixed": "#64748b",
@@ -54,25 +54,23 @@ class Grid:
     accuracy: np.ndarray
 
 
-def slope_above(losses: np.ndarray, best: int) -> tuple[float, float, int]:
-    """Slope of log loss against log LR above the LR at place `best`, its standard error, and at how
-    many octaves above the best it ends; NaN where there are fewer than two LRs.
+def inflated(losses: np.ndarray, best: int, octaves: int) -> tuple[float, float]:
+    """Loss `octaves` above the base LR at place `best` over the loss there, and its standard error.
 
-    Losses are (seeds, LRs); the slope is that of their mean over seeds.
+    Losses are (seeds, LRs); of their means over seeds. NaN where no such LR was tried, infinite
+    where a seed diverged.
     """
-    last = min(best + SLOPE[1], losses.shape[1] - 1)
-    places = np.arange(best + SLOPE[0], last + 1)
-    if len(places) < 2:
-        return np.nan, np.nan, last - best
+    if best + octaves >= losses.shape[1]:
+        return np.nan, np.nan
+    if not np.isfinite(losses[:, best + octaves]).all():  # a seed diverged
+        return np.inf, np.nan
 
-    def slope(rows: np.ndarray) -> np.ndarray:
-        mean = rows[:, places].mean(axis=0)
-        if not np.isfinite(mean).all():
-            return np.array([np.inf])
-        return np.polyfit(places, np.log2(mean), 1)[:1]
+    def ratio(rows: np.ndarray) -> np.ndarray:
+        mean = rows.mean(axis=0)
+        return mean[best + octaves] / mean[best]
 
-    value, error = jackknife(losses, slope)
-    return float(value[0]), float(error[0]), last - best
+    value, error = jackknife(losses, ratio)
+    return float(value), float(error)
 
 
 def print_grids(grids: Mapping[str, Grid]) -> None:
@@ -96,16 +94,15 @@ def print_grids(grids: Mapping[str, Grid]) -> None:
         for ratio in RATIOS:
             cells = [cell(grid, kind, ratio) for grid in grids.values()]
             print(f"{ratio:>6} " + " ".join(f"{each:>23}" for each in cells))
-    print("\nslope of log loss against log LR, between 4 times the best LR and that many times")
-    print(f"{'':<14}" + "".join(f"{kind:>26}" for kind in LOSSES) + f"{'bound, large rho':>18}")
-    for name, grid in grids.items():
-        cells = []
-        for kind in LOSSES:
-            losses = grid.losses[kind]
-            slope, error, octaves = slope_above(losses, int(losses.mean(axis=0).argmin()))
-            cells.append(f"{slope:.3f} +- {error:.3f} (to {2.0**octaves:g})")
-        line = "".join(f"{each:>26}" for each in cells)
-        print(f"{name:<14}{line}{last_iterate(grid.schedule).exponent:>18.3f}")
+    for kind in LOSSES:
+        print(f"\n{kind} at rho times the best base LR over that at the best (bound)")
+        print(f"{'rho':>6} " + " ".join(f"{name:>24}" for name in grids))
+        for rho in RATIOS:
+            cells = [inflation_cell(grid, kind, rho) for grid in grids.values()]
+            print(f"{rho:>6} " + " ".join(f"{each:>24}" for each in cells))
+    exponents = (f"{last_iterate(grid.schedule).exponent:.3f}" for grid in grids.values())
+    print("exponent of rho in the bound, rho large")
+    print(" " * 7 + " ".join(f"{each:>24}" for each in exponents))
 
 
 def mean_error(values: np.ndarray) -> str:
@@ -117,6 +114,17 @@ def cell(grid: Grid, kind: str, ratio: int) -> str:
     (mean, _), (error, _) = with_error(grid.losses[kind], stride)
     bound, _ = predicted(grid.schedule, stride, per_octave=1)
     return f"{mean:.3f} +- {error:.3f} ({bound:.2f})"
+
+
+def inflation_cell(grid: Grid, kind: str, rho: int) -> str:
+    losses = grid.losses[kind]
+    best = int(losses.mean(axis=0).argmin())
+    value, error = inflated(losses, best, rho.bit_length() - 1)
+    if np.isnan(value):
+        return "not tried"
+    bound = float(last_iterate(grid.schedule).inflation(float(rho)))
+    shown = f"{value:.2f} +- {error:.2f}" if value < LARGE else f"above {LARGE}"
+    return f"{shown} ({bound:.2f})"
 
 
 def figure(grids: Mapping[str, Grid]) -> go.Figure:

@@ -126,16 +126,16 @@ def test_bound_of_a_grid_is_that_of_the_inflation(bench_script):
     assert mean == pytest.approx(sum(found) / 5, rel=1e-12)
 
 
-def test_slope_above_the_best_is_that_of_a_power(bench_script):
+def test_loss_above_the_best_lr_against_counting_by_hand(bench_script):
     grids = bench_script("robust_grids")
-    lrs = np.arange(-6.0, 7.0)
-    level = np.array([[1.0], [2.0], [4.0]])
-    losses = level * np.where(lrs < -1, 2.0 ** -(lrs + 1), 2.0 ** (0.3 * (lrs + 1)))
-    slope, error, octaves = grids.slope_above(losses, int(losses.mean(axis=0).argmin()))
-    assert slope == pytest.approx(0.3)
-    assert error == pytest.approx(0.0, abs=1e-12)
-    assert octaves == 6
-    assert np.isnan(grids.slope_above(losses, len(lrs) - 2)[0])
+    losses = np.array([[4.0, 1.0, 1.5, 3.0], [5.0, 1.2, 1.4, np.inf], [6.0, 0.9, 2.0, 5.0]])
+    left_out = [(1.4 + 2.0) / (1.2 + 0.9), (1.5 + 2.0) / (1.0 + 0.9), (1.5 + 1.4) / (1.0 + 1.2)]
+    spread = 2 / 3 * sum((each - sum(left_out) / 3) ** 2 for each in left_out)
+    value, error = grids.inflated(losses, 1, 1)
+    assert value == pytest.approx(4.9 / 3.1)
+    assert error == pytest.approx(spread**0.5)
+    assert grids.inflated(losses, 1, 2)[0] == np.inf
+    assert np.isnan(grids.inflated(losses, 1, 3)[0])
 
 
 def test_seeds_without_all_their_runs_are_left_out(bench_script):
