@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,20 +100,29 @@ def on_grid(values: np.ndarray, stride: int) -> tuple[float, float]:
     return float(best.mean()), float(best.max())
 
 
+def jackknife(
+    rows: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic of all rows, and its standard error from leaving out one row at a time."""
+    count = len(rows)
+    left_out = np.array([statistic(np.delete(rows, i, axis=0)) for i in range(count)])
+    spread = (count - 1) / count * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
+    return statistic(rows), np.sqrt(spread)
+
+
 def with_error(losses: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
     """`on_grid` of the mean over seeds (seeds, LRs), and its jackknife standard error."""
-    count = len(losses)
-    total = losses.sum(axis=0)
-    left_out = np.array([on_grid((total - one) / (count - 1), stride) for one in losses])
-    spread = (count - 1) / count * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
-    return np.array(on_grid(losses.mean(axis=0), stride)), np.sqrt(spread)
+    return jackknife(losses, lambda rows: np.array(on_grid(rows.mean(axis=0), stride)))
 
 
-def predicted(schedule: Schedule, stride: int) -> tuple[float, float]:
-    """`on_grid` of the bound, its best LR at a random place between two of the lattice."""
+def predicted(schedule: Schedule, stride: int, per_octave: int = 4) -> tuple[float, float]:
+    """`on_grid` of the bound, its best LR at a random place between two of the lattice.
+
+    The lattice has `per_octave` LRs between one and its double, and the grid every `stride`-th.
+    """
     curve = last_iterate(schedule)
-    shifts = np.linspace(-0.125, 0.125, 5)
-    lattice = np.arange(-60, 61) / 4
+    shifts = np.linspace(-0.5, 0.5, 5) / per_octave
+    lattice = np.arange(-15 * per_octave, 15 * per_octave + 1) / per_octave
     found = [on_grid(curve.inflation(2.0 ** (lattice + shift)), stride) for shift in shifts]
     return float(np.mean([f[0] for f in found])), float(np.max([f[1] for f in found]))
 

