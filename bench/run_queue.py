@@ -155,11 +155,24 @@ def image_training(
     return Training(name, command, "images", horizon, seconds, turn)
 
 
+def value() -> Iterator[Training]:
+    """The seven trainings of `bench/value.py`, each with its pilots, its plan and its long runs.
+
+    Those that the work may have been tuned on come first. About 54 horizons are trained each.
+    """
+    from value_trainings import KINDS  # PyTorch takes seconds to load
+
+    for turn, (name, kind) in enumerate(KINDS.items()):
+        command = [sys.executable, str(Path(__file__).with_name("value.py")), "run"]
+        yield Training(name, command, name, 54 * kind.horizon, 54 * 60, turn)
+
+
 GROUPS: dict[str, Callable[[], Iterator[Training]]] = {
     "gpt_batch": gpt_batch,
     "images": images,
     "images_decay": images_decay,
     "text": text,
+    "value": value,
 }
 
 

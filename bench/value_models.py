@@ -83,9 +83,10 @@ class TableNetwork(nn.Module):
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
-        self.embeddings = nn.ModuleList(nn.Embedding(n, embedding) for n in CATEGORIES)
-        for each in self.embeddings:
+        embeddings = [nn.Embedding(n, embedding) for n in CATEGORIES]
+        for each in embeddings:
             nn.init.normal_(each.weight, std=0.1)
+        self.embeddings = nn.ModuleList(embeddings)
         inputs = NUMBERS + embedding * len(CATEGORIES)
         self.layers = nn.Sequential(
             nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),

@@ -37,6 +37,7 @@ from etastar.train.terminal import Parser, number, run_command, run_name
 
 Batch = tuple[Tensor, ...]
 OPTIMIZERS = ("own", "schedule-free", "prodigy")
+CHECKPOINT_EVERY = 2000
 TRAINING, VALIDATION = 0, 1
 """Second number of a stream's key; the first is the seed, 0 for validation."""
 
@@ -76,7 +77,7 @@ class Kind:
         prodigy: options of Prodigy that its documentation recommends for such a training.
     """
 
-    begin: Callable[[Kind, int, Schedule], Task]
+    begin: Callable[..., Task]
     batch: int
     horizon: int
     warmup: int
@@ -99,7 +100,7 @@ def gpt_settings(kind: Kind, seed: int, schedule: Schedule) -> gpt.Settings:
     )  # fmt: skip
 
 
-def begin_gpt(corpus: Callable[[], Any]) -> Callable[[Kind, int, Schedule], Task]:
+def begin_gpt(corpus: Callable[[], Any]) -> Callable[..., Task]:
     def begin(kind: Kind, seed: int, schedule: Schedule) -> Task:
         settings, text = gpt_settings(kind, seed, schedule), corpus()
         batches = gpt.Batches(text.train, settings)
@@ -109,7 +110,7 @@ def begin_gpt(corpus: Callable[[], Any]) -> Callable[[Kind, int, Schedule], Task
         return Task(
             model,
             batches,
-            lambda model, batch: gpt.cross_entropy(model, *batch, settings),
+            lambda model, batch: gpt.cross_entropy(model, batch[0], batch[1], settings),
             lambda model: gpt.evaluate(model, windows, settings),  # type: ignore[arg-type]
         )
 
@@ -267,14 +268,14 @@ def make_optimizer(name: str, model: nn.Module, kind: Kind) -> torch.optim.Optim
         return torch.optim.AdamW(groups, lr=0.0, betas=kind.betas, fused=True)
     try:
         if name == "prodigy":
-            from prodigyopt import Prodigy
+            from prodigyopt import Prodigy  # pyright: ignore[reportMissingImports]
 
             return Prodigy(groups, **dict(kind.prodigy))
-        from schedulefree import AdamWScheduleFree, SGDScheduleFree
+        import schedulefree  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         needed = "pip install schedulefree prodigyopt"
         raise InputError(f"--optimizer {name}: {error.name} is missing: {needed}") from None
-    chosen = SGDScheduleFree if kind.sgd else AdamWScheduleFree
+    chosen = schedulefree.SGDScheduleFree if kind.sgd else schedulefree.AdamWScheduleFree
     return chosen(groups, warmup_steps=kind.warmup)
 
 
@@ -315,7 +316,7 @@ def describe_run(name: str, chosen: Chosen) -> dict[str, str]:
     """What the run computes, as a row of `runs.csv`; equal rows stand for the same run."""
     kind, schedule = KINDS[chosen.kind], chosen.schedule
     own = chosen.optimizer == "own"
-    rate = {"momentum": 0.9} if kind.sgd else dict(zip(("beta1", "beta2"), kind.betas, strict=True))
+    betas = {"beta1": kind.betas[0], "beta2": kind.betas[1]}
     values = {
         "run": name,
         "schedule": schedule.spec,
@@ -324,7 +325,7 @@ def describe_run(name: str, chosen: Chosen) -> dict[str, str]:
         "seed": chosen.seed,
         "kind": chosen.kind,
         "optimizer": ("sgd" if kind.sgd else "adamw") if own else chosen.optimizer,
-        **(rate if own else {}),
+        **({} if not own else {"momentum": 0.9} if kind.sgd else betas),
         "weight_decay": kind.weight_decay,
         "clip": kind.clip,
         "eval_every": evaluation_interval(schedule, chosen.eval_every),
@@ -369,7 +370,7 @@ def run(chosen: Chosen, out: Path, name: str) -> str:
             evaluate=lambda: evaluate(task, optimizer),
             update=lambda state, lr: update(task, state, kind.clip, lr),
             eval_every=chosen.eval_every,
-            checkpoint_every=2000,
+            checkpoint_every=CHECKPOINT_EVERY,
             note=f"{chosen.kind}, {chosen.optimizer} optimiser",
         )
 
