@@ -36,7 +36,7 @@ from etastar.train.loop import csv_text, declare_run, read_table
 ROOT = Path(__file__).parent
 OUT = ROOT / "runs" / "value"
 ROWS = 20
-"""Rows in the log of a long run."""
+"""Rows in the log of a long run; a trial has two, as evaluations would take most of its time."""
 
 
 def run_pilots(place: Place) -> int:
@@ -72,7 +72,8 @@ def run_long(place: Place) -> int:
             return 0
         arguments = [place.name, "--schedule", run.schedule, "--seed", str(run.seed)]
         arguments += ["--optimizer", run.optimizer, "--out", str(place.long), "--name", run.name]
-        arguments += ["--eval-every", str(max(1, place.kind.horizon // ROWS))]
+        rows = ROWS if place.scale == 1.0 else 2
+        arguments += ["--eval-every", str(max(1, place.kind.horizon // rows))]
         code = value_trainings.main(arguments)
         if code:
             return code

@@ -19,9 +19,9 @@ the pilots have other seeds. The ways, beside the plan and the standard schedule
   seed 0. That is a choice made at full length, in its favour, and is counted in its cost.
 - `prodigy`: the published optimiser (PyPI prodigyopt) by its defaults with cosine to zero, one of
   the two schedules that its page recommends, and without warmup, of which the page warns.
-- `grid_*`: the reference, the best peak of cosine and of WSD-20 % at full length in ratio 2: all of
-  `Kind.grid` with seed 0, extended until the best is inside, and the other seeds at the best
-  and its neighbours.
+- `grid_*`: the reference, the best peak of cosine and of WSD-20 % at full length in ratio 2: with
+  seed 0 all of the range of `Kind.peaks`, extended until the best is inside; with the others the
+  best and its neighbours.
 """
 
 from __future__ import annotations
@@ -210,7 +210,9 @@ def grid_run(place: Place, shape: str, peak: float, seed: int) -> LongRun:
 
 def grid_peaks(place: Place, shape: str, losses: dict[str, float]) -> list[float]:
     """Peaks of the grid at seed 0, with the next one where the best known is at an end."""
-    peaks = list(place.kind.grid)
+    peaks, highest = [place.kind.peaks[0]], place.kind.peaks[1]
+    while peaks[-1] * 1.5 < highest:
+        peaks.append(peaks[-1] * 2)
     while True:
         names = [grid_run(place, shape, peak, SEEDS[0]).name for peak in peaks]
         if any(name not in losses for name in names):
