@@ -61,7 +61,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Kind:
-    """A training and its settings, all of which were chosen before any plan was made.
+    """A training and its settings, all chosen before a plan at full length was made.
 
     Attributes:
         begin: makes the task for a seed and a schedule.
