@@ -164,7 +164,7 @@ def value() -> Iterator[Training]:
 
     for turn, (name, kind) in enumerate(KINDS.items()):
         command = [sys.executable, str(Path(__file__).with_name("value.py")), "run"]
-        yield Training(name, command, name, 54 * kind.horizon, 54 * 60, turn)
+        yield Training(name, command, name, 54 * kind.horizon, 54 * 50, turn)
 
 
 GROUPS: dict[str, Callable[[], Iterator[Training]]] = {
