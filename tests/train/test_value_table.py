@@ -8,6 +8,8 @@ import pytest
 
 from etastar.schedule import parse_schedule
 
+pytest.importorskip("torch")  # which the scripts import
+
 SCRIPTS = ("value_models", "value_trainings", "value_places", "loss_exponents", "value_table")
 PILOT = "wsd:peak=4e-3,horizon=4000,warmup=100,cooldown=0.4"
 
