@@ -175,6 +175,18 @@ def controlled(arms: list[Arm]) -> Iterator[Training]:
         yield Training(name, [*start, *options], "images", updates, seconds, seed)
 
 
+def value() -> Iterator[Training]:
+    """The seven trainings of `bench/value.py`, each with its pilots, its plan and its long runs.
+
+    Those that the work may have been tuned on come first. About 54 horizons are trained each.
+    """
+    from value_trainings import KINDS  # PyTorch takes seconds to load
+
+    for turn, (name, kind) in enumerate(KINDS.items()):
+        command = [sys.executable, str(Path(__file__).with_name("value.py")), "run"]
+        yield Training(name, command, name, 54 * kind.horizon, 54 * 50, turn)
+
+
 GROUPS: dict[str, Callable[[], Iterator[Training]]] = {
     "gpt_batch": gpt_batch,
     "images": images,
@@ -182,6 +194,7 @@ GROUPS: dict[str, Callable[[], Iterator[Training]]] = {
     "momentum": momentum,
     "ramp_images": ramp_images,
     "text": text,
+    "value": value,
 }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,11 +17,11 @@ BENCH = Path(__file__).parents[1] / "bench"
 
 
 @pytest.fixture
-def bench_script(monkeypatch):
+def bench_script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """Loads a script of bench/ by its name, as a module."""
     monkeypatch.syspath_prepend(str(BENCH))  # scripts import each other
 
-    def load(name):
+    def load(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
