@@ -27,7 +27,7 @@ from ._momentum_loss import MomentumLoss
 Array = NDArray[np.float64]
 
 LONGEST = 10**6
-"""The largest horizon: each update is computed, some 3 microseconds for loss and slopes."""
+"""The largest horizon: each update is computed, some 2 microseconds for loss and slopes."""
 
 _SHORTEST = 50
 _RATIOS = (2, 4)
