@@ -50,3 +50,9 @@ def test_without_noise_a_decay_alone_is_limited_by_early_noise():
 def test_bad_exponents_are_refused(capacity, source):
     with pytest.raises(InputError):
         phase(capacity, source)
+
+
+@pytest.mark.parametrize(("source", "noise"), [(1 / 3, True), (1 - 1 / 1.5, True), (7 / 3, False)])
+def test_a_source_on_the_boundary_is_on_it_whatever_the_rounding(source, noise):
+    found = phase(1.5, source, noise=noise)
+    assert (found.name, found.xi, found.distance) == ("easy", 0.0, 0.0)

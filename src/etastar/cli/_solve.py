@@ -31,9 +31,6 @@ EXAMPLES = (
 SOLVING = "solving"
 """The stage of which `etastar.control.solve` tells."""
 
-REPORTED = ("constant", "power", "linear", "cosine", "wsd")
-"""The baselines that other programs read."""
-
 Noise = Annotated[float, typer.Option(metavar="SIGMA2", help="Variance of the label noise.")]
 Batch = Annotated[
     float,
@@ -224,14 +221,14 @@ def _document(
     Keys: `phase {name, xi, delta, loss_exponent}`, or with momentum `phase {name, loss_exponent,
     log_exponent}`, where the loss falls as T^-loss_exponent (log T)^-log_exponent at best; `loss`,
     the excess loss at the end; `schedule`, as knots [step, lr] to be joined by straight lines, or a
-    spec; `baselines {constant, power, linear, cosine, wsd: {loss, peak_lr}}`; `gap`, relative;
-    `seconds`, of the solve without compilation and baselines; `wall_seconds`, of all that the
-    command waited for, and `compile_seconds`, the part of it that was compilation; `cap`, the
-    largest LR allowed, "transient" where there was none, null where it moves with the batch size;
-    and `velocity`,
-    `momentum` and `batch_size`, schedules like the first, where they were optimised. With
-    --spectrum `phase` is null where the spectrum has no exponents, and else `spectrum` has them
-    with their intervals.
+    spec; `baselines {constant, power, linear, cosine, wsd, ...: {loss, peak_lr, spec}}`; `gap`,
+    relative, an estimate; `lower_bound`, a loss that no schedule below the cap goes under, null
+    where none is known; `seconds`, of the solve without compilation and baselines; `wall_seconds`,
+    of all that the command waited for, and `compile_seconds`, the part of it that was compilation;
+    `cap`, the largest LR allowed, "transient" where there was none, null where it moves with the
+    batch size; and `velocity`, `momentum` and `batch_size`, schedules like the first, where they
+    were optimised. With --spectrum `phase` is null where the spectrum has no exponents, and else
+    `spectrum` has them with their intervals.
     """
     from etastar.model import phase_of
 
@@ -241,11 +238,15 @@ def _document(
         "loss": solution.loss,
         "schedule": solution.schedule.to_dict(),
         "baselines": {
-            member.family: {"loss": member.loss, "peak_lr": member.schedule.peak}
+            member.family: {
+                "loss": member.loss,
+                "peak_lr": member.schedule.peak,
+                "spec": member.schedule.spec,
+            }
             for member in solution.baselines
-            if member.family in REPORTED
         },
         "gap": solution.gap,
+        "lower_bound": solution.lower_bound,
         "seconds": solution.seconds,
         "wall_seconds": solution.wall_seconds,
         "compile_seconds": solution.compile_seconds,

@@ -83,8 +83,13 @@ class Budget:
         return self.total / self.cost(batch_size)
 
     def whole_updates(self, batch_size: float) -> int:
-        """How many whole updates of `batch_size` there are."""
-        return int(self.updates(batch_size) * (1 + 1e-12))
+        """How many whole updates of `batch_size` there are.
+
+        >>> Budget(1e12).whole_updates(8), Budget(0.3, 0.1).whole_updates(1)
+        (1000000000000, 3)
+        """
+        count = self.updates(batch_size)
+        return int(count + min(1e-12 * count, 1e-3))
 
     def allows(self, batch_size: Any) -> Any:
         """Whether there are 8 updates of `batch_size`, a number or an array, as a run needs."""

@@ -34,7 +34,7 @@ _DRAWN = 6
 """Starts whose LRs are drawn: their logs fall below a height by exponential variables."""
 
 _POLISHED = 3
-"""Ends whose steps are exchanged, where they differ by more than `_AGREE`."""
+"""Ends whose steps are exchanged; the best alone where they agree to `_AGREE`."""
 
 _AGREE = 1e-6
 
@@ -86,9 +86,9 @@ def each_update(
 
     step = np.arange(horizon)
     ends = _sorted([minimised(start) for start in _starts(found(step) / limits.cap)])
-    if ends[_POLISHED - 1].fun - ends[0].fun > _AGREE:
-        polished = [_exchanged(end, objective, minimised) for end in ends[:_POLISHED]]
-        ends = _sorted(polished + ends[_POLISHED:])
+    count = _POLISHED if ends[_POLISHED - 1].fun - ends[0].fun > _AGREE else 1
+    polished = [_exchanged(end, objective, minimised) for end in ends[:count]]
+    ends = _sorted(polished + ends[count:])
     best, third = ends[0], ends[2]
     if not best.fun < math.log(max(loss, _TINY)):
         return None

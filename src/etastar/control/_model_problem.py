@@ -100,6 +100,11 @@ class ControlProblem:
         steps = budget.updates(least)
         hastened = min(1.0 / (1.0 - ranges.max_momentum), steps) if momentum else 1.0
         spectrum = model.spectrum_to(steps * hastened)
+        if not spectrum.target.any():
+            raise InputError(
+                "the target has no power on any mode: there is nothing to learn, and the best LR is"
+                " 0; give at least one target above 0"
+            )
         limits = _capped(limits, spectrum, None if batched else model.batch_size)
         modes = Modes(*(jnp.asarray(values) for values in modes_of(spectrum)))
         return cls(model, controls, budget, limits, ranges, spectrum, modes)

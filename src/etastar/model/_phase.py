@@ -89,14 +89,15 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
     source = above("source", source, 0.0)
     inverse = 1.0 / capacity
     delta = 2.0 * capacity - 1.0
-    distance, far = source - (1.0 - inverse), source * (2.0 - inverse)
+    distance, far = _beyond(source, 1.0 - inverse), source * (2.0 - inverse)
     if not noise:
         boundary = 3.0 - inverse
-        name = "easy" if source >= boundary else "hard"
+        edge = _beyond(source, boundary)
+        name = "easy" if edge >= 0 else "hard"
         annealed = (1.0 - inverse) / (2.0 - inverse)
-        power, logarithm = min(source, boundary), source if source < boundary else 0.0
+        power, logarithm = min(source, boundary), source if edge < 0 else 0.0
         reached = far if distance < 0 else power
-        edge, even = source - boundary, (0.0, min(source, 2.0 - inverse), 0.0)
+        even = (0.0, min(source, 2.0 - inverse), 0.0)
         return Phase(name, 0.0, delta, power, annealed, edge, power, logarithm, reached, *even)
     total, even = source + inverse, (source / (1.0 + source),) * 3
     power = source / total
@@ -105,3 +106,9 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
         return Phase("easy", xi, delta, power, 0.0, distance, power, 0.0, power, *even)
     annealed, reached = -distance / (2.0 - inverse), min(far, power)
     return Phase("hard", 0.0, delta, source, annealed, distance, source, source, reached, *even)
+
+
+def _beyond(source: float, boundary: float) -> float:
+    """How far a source lies beyond the boundary; 0 where it is on it but for rounding."""
+    distance = source - boundary
+    return 0.0 if abs(distance) < 1e-12 else distance

@@ -103,8 +103,8 @@ def phase_line(found: Phase) -> str:
     """
     return (
         f"{found.name} phase ({found.distance:+.3g} from the boundary in s): peak LR ~ "
-        f"T^-{found.xi:.3g}, annealed as the remaining time to the power {found.delta:.3g}, loss ~ "
-        f"T^-{found.loss_exponent:.3g}"
+        f"T^{0.0 - found.xi:.3g}, annealed as the remaining time to the power {found.delta:.3g},"
+        f" loss ~ T^-{found.loss_exponent:.3g}"
     )
 
 
@@ -147,7 +147,7 @@ def phase_page(
     ]
     numbers = [
         ("phase", found.name, ""),
-        ("peak LR", f"T^-{found.xi:.3g}", "T is the number of updates"),
+        ("peak LR", f"T^{0.0 - found.xi:.3g}", "T is the number of updates"),
         ("excess loss", f"T^-{found.loss_exponent:.3g}", ""),
     ]
     diagram = section(

@@ -72,7 +72,7 @@ def _words(model: Model, solution: Solution, fitted: SpectrumFit | None) -> list
     elif exponents is not None:
         lines.append(momentum_line(exponents, solution.velocity is not None))
     lines += [
-        f"loss {solution.loss:.5g} after {steps_text(solution.schedule.horizon)} updates, peak LR "
+        f"loss {solution.loss:.5g} after {_updates_text(solution.schedule.horizon)}, peak LR "
         f"{solution.schedule.peak:.4g}; {_left(solution)}, solved in"
         f" {_time_text(solution)}",
     ]
@@ -80,8 +80,15 @@ def _words(model: Model, solution: Solution, fitted: SpectrumFit | None) -> list
         lines.append(_above(solution, solution.cap))
     if solution.lower_bound is not None and solution.lower_bound < solution.loss:
         part = 1.0 - solution.lower_bound / solution.loss
-        lines.append(f"no schedule below the cap gains more than {part:.2g}: lower bound")
+        lines.append(
+            f"a bound that is proven: no schedule below the cap ends below"
+            f" {solution.lower_bound:.5g}, which is {part:.2g} of the loss lower"
+        )
     return lines
+
+
+def _updates_text(count: float) -> str:
+    return "1 update" if count == 1 else f"{steps_text(count)} updates"
 
 
 def _above(solution: Solution, cap: float) -> str:
@@ -96,12 +103,12 @@ def _above(solution: Solution, cap: float) -> str:
 
 
 def _left(solution: Solution) -> str:
-    """What the gap says: with momentum or LRs above the cap it is no bound."""
+    """What the gap says, which is an estimate and no bound."""
     if solution.transient:
         return f"other starts ended within {solution.gap:.1g} of it"
     if solution.momentum is not None:
         return f"other starts and coarser knots ended within {solution.gap:.1g} of it"
-    return f"at most {solution.gap:.1g} of it left to gain"
+    return f"an estimated {solution.gap:.1g} of it left to gain"
 
 
 def _time_text(solution: Solution) -> str:
@@ -144,7 +151,7 @@ def _controls(solution: Solution) -> Table:
     for name in ("step", *columns):
         rows.add_column(name, justify="right", no_wrap=True)
     horizon = solution.schedule.horizon
-    for step in sorted({round(part * horizon) for part in SHOWN}):
+    for step in sorted({min(round(part * horizon), int(horizon) - 1) for part in SHOWN}):
         values = [(name, float(schedule(step))) for name, schedule in columns.items()]
         cells = (f"{1 - value if name == MOMENTUM else value:.4g}" for name, value in values)
         rows.add_row(steps_text(step), *cells)
