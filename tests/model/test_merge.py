@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from etastar.control import solve
-from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses
-from etastar.model._merge import MANY, merged
+from etastar.model import LinearModel, PowerLaw, Spectrum, exact_losses, merged, sign_losses
+from etastar.model._merge import MANY
 from etastar.schedule import parse_schedule
 
 
@@ -50,8 +50,23 @@ def test_the_exact_losses_are_those_of_all_modes(monkeypatch, peak, momentum):
     schedule = parse_schedule(f"cosine:peak={peak * spectrum.max_rate(8.0)},horizon=400")
     model = LinearModel(spectrum, 0.1, 8.0)
     few = exact_losses(model, schedule, momentum=momentum)
-    monkeypatch.setattr(LinearModel, "spectrum_to", lambda self, horizon: self.spectrum)
+    monkeypatch.setattr("etastar.model._power_law.merged", lambda spectrum: spectrum)
     np.testing.assert_allclose(few, exact_losses(model, schedule, momentum=momentum), rtol=1e-4)
+
+
+def test_normalised_updates_look_at_every_mode():
+    """Each weight has a step of its own size, which the mean of a bin does not have."""
+    spectrum = rough(600, 6)
+    split = Spectrum(
+        np.repeat(spectrum.eigenvalue, 2),
+        np.repeat(spectrum.target / 2, 2),
+        np.repeat(spectrum.multiplicity / 2, 2),
+    )
+    schedule = parse_schedule("linear:peak=0.01,horizon=50")
+    found, expected = (
+        sign_losses(LinearModel(each, 0.1, 8.0), schedule)[0] for each in (split, spectrum)
+    )
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_few_modes_are_left_as_they_are():

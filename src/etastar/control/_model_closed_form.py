@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etastar._checks import whole
-from etastar.model import Model, Spectrum, loss
+from etastar.model import Model, Spectrum, loss, merged
 from etastar.schedule import Schedule, table
 
 from ._closed_form import both_ends
@@ -121,7 +121,7 @@ class _Problem(NamedTuple):
 
     @classmethod
     def of(cls, model: Model, horizon: int) -> _Problem:
-        spectrum, batch = model.spectrum_to(horizon), float(model.batch_size)
+        spectrum, batch = merged(model.spectrum_to(horizon)), float(model.batch_size)
         cap = spectrum.max_rate(batch)
         unit = 0.1 / float(spectrum.eigenvalue.max())
         place = np.linspace(0.0, math.log1p(cap * horizon / unit), _TABLE)

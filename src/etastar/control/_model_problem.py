@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etastar._errors import InputError
-from etastar.model import Model, Modes, Spectrum, modes_of
+from etastar.model import Model, Modes, Spectrum, merged, modes_of
 
 from ._budget import Budget
 from ._closed_form import Relaxed, relaxed
@@ -99,7 +99,7 @@ class ControlProblem:
         _check(limits, ranges, budget, batched)
         steps = budget.updates(least)
         hastened = min(1.0 / (1.0 - ranges.max_momentum), steps) if momentum else 1.0
-        spectrum = model.spectrum_to(steps * hastened)
+        spectrum = merged(model.spectrum_to(steps * hastened))
         if not spectrum.target.any():
             raise InputError(
                 "the target has no power on any mode: there is nothing to learn, and the best LR is"

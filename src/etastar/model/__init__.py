@@ -3,6 +3,7 @@
 from ._averaging import averaged_losses
 from ._exact import exact_losses, update_moments
 from ._loss import loss, segments_of
+from ._merge import merged
 from ._normalised import adam_losses, sign_losses
 from ._phase import Phase, phase
 from ._power_law import LinearModel, Model, Modes, PowerLaw, modes_of
@@ -31,6 +32,7 @@ __all__ = [
     "exact_losses",
     "fit_spectrum",
     "loss",
+    "merged",
     "modes_of",
     "phase",
     "phase_of",

@@ -87,8 +87,7 @@ def phase(capacity: float, source: float, noise: bool = True) -> Phase:
     """
     capacity = above("capacity", capacity, 1.0, hint="at 1 the trace is infinite")
     source = above("source", source, 0.0)
-    inverse = 1.0 / capacity
-    delta = 2.0 * capacity - 1.0
+    inverse, delta = 1.0 / capacity, 2.0 * capacity - 1.0
     distance, far = _beyond(source, 1.0 - inverse), source * (2.0 - inverse)
     if not noise:
         boundary = 3.0 - inverse

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -91,12 +90,8 @@ class LinearModel:
         at_least("batch_size", self.batch_size, 1.0, infinite=True)
 
     def spectrum_to(self, horizon: float) -> Spectrum:
-        """The spectrum that serves runs of any number of updates, its many modes merged."""
-        return self._merged
-
-    @cached_property
-    def _merged(self) -> Spectrum:
-        return merged(self.spectrum)
+        """The spectrum that serves runs of up to `horizon` updates: here always the same."""
+        return self.spectrum
 
     @property
     def max_rate(self) -> float:
@@ -177,6 +172,8 @@ Model = LinearModel | PowerLaw
 def modes_of(spectrum: Spectrum) -> Modes:
     """The arrays of a spectrum, the floor among them, padded to a multiple of 192 modes.
 
+    They are for recursions that are linear in the modes: more than 512 modes are `merged`.
+
     Arguments:
         spectrum: the eigenvalues and the target's power on them.
 
@@ -185,6 +182,7 @@ def modes_of(spectrum: Spectrum) -> Modes:
     >>> modes_of(Spectrum([1.0], [2.0], multiplicity=[3.0], floor=0.5)).eigenvalue.shape
     (192,)
     """
+    spectrum = merged(spectrum)
     eigenvalue = np.append(spectrum.eigenvalue, 0.0)
     square = np.append(spectrum.multiplicity * spectrum.eigenvalue**2, 0.0)
     target = np.append(spectrum.target, spectrum.floor)

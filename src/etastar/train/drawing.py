@@ -90,7 +90,9 @@ def background(numbers: Numbers, grid: Array) -> Array:
     """A colour with a wave of another, (count, 3, pixels)."""
     colour = numbers(0.25, 0.55) + numbers(-0.1, 0.1, 3)
     image = np.repeat(colour[:, :, None], grid.shape[1], axis=2)
-    wave = numbers(-4.0, 4.0, 2) @ grid + numbers(0.0, 6.2832)
+    # No product of matrices: its rounding depends on how many images there are.
+    along, across = np.split(numbers(-4.0, 4.0, 2), 2, axis=1)
+    wave = along * grid[0] + across * grid[1] + numbers(0.0, 6.2832)
     image += numbers(-0.1, 0.1, 3)[:, :, None] * np.sin(wave)[:, None, :]
     return image
 
