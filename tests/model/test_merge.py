@@ -33,6 +33,7 @@ def test_bias_and_kernel_are_those_of_all_modes(spectrum):
     for of_few, of_all in ((few.bias, spectrum.bias), (few.kernel, spectrum.kernel)):
         np.testing.assert_allclose(of_few(time), of_all(time), rtol=3e-4, atol=0)
         assert np.abs(of_few(time) - of_all(time)).max() < 2e-6 * of_all(0.0)
+        assert (of_few(time) <= of_all(time) * (1 + 1e-13)).all()  # bounds rest on it
 
 
 @pytest.mark.parametrize("spectrum", [rough(3000, 3), clustered()])

@@ -1,8 +1,6 @@
 """The reference training: deterministic, resumable bit by bit, with a log that readers take."""
 
 import csv
-import hashlib
-import os
 import random
 import signal
 import subprocess
@@ -31,22 +29,6 @@ def command(out: Path, name: str, *more: str, spec: str = SPEC) -> list[str]:
 def rows(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def last_weights(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Checksums of the weights at the end of each training in this test."""
-    checksums = []
-    train = loop.train
-
-    def spy(state, *arguments, **options):
-        status = train(state, *arguments, **options)
-        parts = [p.detach().numpy().tobytes() for p in state.model.parameters()]
-        checksums.append(hashlib.sha256(b"".join(parts)).hexdigest())
-        return status
-
-    monkeypatch.setattr(loop, "train", spy)
-    return checksums
 
 
 def test_same_seed_gives_the_same_log_and_another_seed_another(tmp_path, last_weights):
@@ -128,21 +110,13 @@ def test_killed_run_goes_on_bit_by_bit(tmp_path, last_weights):
 
 
 def test_interruption_leaves_a_checkpoint_and_says_how_to_go_on(
-    tmp_path, capsys, monkeypatch, last_weights
+    tmp_path, capsys, interrupted, last_weights
 ):
     assert gpt.main(command(tmp_path, "whole")) == 0
-    update = gpt.update
-
-    def interrupting(state, *arguments):
-        if state.step == 33:
-            os.kill(os.getpid(), signal.SIGINT)
-        return update(state, *arguments)
-
-    monkeypatch.setattr(gpt, "update", interrupting)
-    assert gpt.main(command(tmp_path, "a")) == 130
+    with interrupted(gpt, 33):
+        assert gpt.main(command(tmp_path, "a")) == 130
     assert "a: stopped at step 34 of 60; the same command goes on" in capsys.readouterr().out
     assert rows(tmp_path / "runs.csv")[1]["status"] == "interrupted"
-    monkeypatch.setattr(gpt, "update", update)
     assert gpt.main(command(tmp_path, "a")) == 0
     assert "goes on from step 34" in capsys.readouterr().out
     assert last_weights[0] == last_weights[2]

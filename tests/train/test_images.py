@@ -1,8 +1,6 @@
 """The training on images: deterministic, resumable bit by bit, with labels that may be wrong."""
 
 import csv
-import hashlib
-import os
 import signal
 import subprocess
 import sys
@@ -32,22 +30,6 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def settings(**more) -> images.ImageSettings:
     return images.ImageSettings(parse_schedule(SPEC), **{"size": 8, "batch": 4, **more})
-
-
-@pytest.fixture
-def last_weights(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Checksums of the weights at the end of each training in this test."""
-    checksums = []
-    train = loop.train
-
-    def spy(state, *arguments, **options):
-        status = train(state, *arguments, **options)
-        parts = [p.detach().numpy().tobytes() for p in state.model.parameters()]
-        checksums.append(hashlib.sha256(b"".join(parts)).hexdigest())
-        return status
-
-    monkeypatch.setattr(loop, "train", spy)
-    return checksums
 
 
 def test_same_seed_gives_the_same_log_and_another_seed_another(tmp_path, last_weights):
@@ -81,20 +63,12 @@ def test_killed_run_goes_on_bit_by_bit(tmp_path, last_weights):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_interrupted_run_goes_on_bit_by_bit(tmp_path, capsys, monkeypatch, last_weights, optimizer):
+def test_interrupted_run_goes_on_bit_by_bit(tmp_path, capsys, interrupted, last_weights, optimizer):
     more = ["--optimizer", optimizer, "--label-noise=0.2", "--eval-every=10"]
     assert images.main(command(tmp_path, "whole", *more)) == 0
-    update = images.update
-
-    def interrupting(state, *arguments):
-        if state.step == 13:
-            os.kill(os.getpid(), signal.SIGINT)
-        return update(state, *arguments)
-
-    monkeypatch.setattr(images, "update", interrupting)
-    assert images.main(command(tmp_path, "a", *more)) == 130
+    with interrupted(images, 13):
+        assert images.main(command(tmp_path, "a", *more)) == 130
     assert "a: stopped at step 14 of 40; the same command goes on" in capsys.readouterr().out
-    monkeypatch.setattr(images, "update", update)
     assert images.main(command(tmp_path, "a", *more)) == 0
     assert "goes on from step 14" in capsys.readouterr().out
     assert last_weights[0] == last_weights[2] != last_weights[1]
@@ -112,19 +86,11 @@ CONTROLS = {
 
 
 @pytest.mark.parametrize("name", CONTROLS)
-def test_run_with_other_controls_goes_on_bit_by_bit(tmp_path, monkeypatch, last_weights, name):
+def test_run_with_other_controls_goes_on_bit_by_bit(tmp_path, interrupted, last_weights, name):
     more = [*CONTROLS[name], "--eval-every=10", "--label-noise=0.2"]
     assert images.main(command(tmp_path, "whole", *more)) == 0
-    update = images.update
-
-    def interrupting(state, *arguments):
-        if state.step == 13:
-            os.kill(os.getpid(), signal.SIGINT)
-        return update(state, *arguments)
-
-    monkeypatch.setattr(images, "update", interrupting)
-    assert images.main(command(tmp_path, "a", *more)) == 130
-    monkeypatch.setattr(images, "update", update)
+    with interrupted(images, 13):
+        assert images.main(command(tmp_path, "a", *more)) == 130
     assert images.main(command(tmp_path, "a", *more)) == 0
     assert last_weights[0] == last_weights[2] != last_weights[1]
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -1,7 +1,6 @@
 """The seven trainings of bench/value_trainings.py: as the library's own, and resumable exactly."""
 
 import csv
-import hashlib
 import os
 import signal
 
@@ -11,7 +10,7 @@ import torch
 
 from etastar import InputError
 from etastar.schedule import parse_schedule
-from etastar.train import gpt, images, loop
+from etastar.train import gpt, images
 
 SPEC = "cosine:peak=1e-3,horizon=12,warmup=2"
 KINDS = ("mixer", "table", "gru", "denoiser")
@@ -21,22 +20,6 @@ KINDS = ("mixer", "table", "gru", "denoiser")
 def trainings(bench_script):
     bench_script("value_models")
     return bench_script("value_trainings")
-
-
-@pytest.fixture
-def last_weights(monkeypatch):
-    """Checksums of the weights at the end of each training in this test."""
-    checksums = []
-    train = loop.train
-
-    def spy(state, *arguments, **options):
-        status = train(state, *arguments, **options)
-        parts = [p.detach().numpy().tobytes() for p in state.model.parameters()]
-        checksums.append(hashlib.sha256(b"".join(parts)).hexdigest())
-        return status
-
-    monkeypatch.setattr(loop, "train", spy)
-    return checksums
 
 
 def command(kind, out, name, *more, every="12"):

@@ -99,14 +99,15 @@ class ControlProblem:
         _check(limits, ranges, budget, batched)
         steps = budget.updates(least)
         hastened = min(1.0 / (1.0 - ranges.max_momentum), steps) if momentum else 1.0
-        spectrum = merged(model.spectrum_to(steps * hastened))
+        whole = model.spectrum_to(steps * hastened)
+        spectrum = merged(whole)
         if not spectrum.target.any():
             raise InputError(
                 "the target has no power on any mode: there is nothing to learn, and the best LR is"
                 " 0; give at least one target above 0"
             )
         limits = _capped(limits, spectrum, None if batched else model.batch_size)
-        modes = Modes(*(jnp.asarray(values) for values in modes_of(spectrum)))
+        modes = Modes(*(jnp.asarray(values) for values in modes_of(whole)))
         return cls(model, controls, budget, limits, ranges, spectrum, modes)
 
     @property

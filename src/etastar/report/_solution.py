@@ -81,8 +81,8 @@ def _words(model: Model, solution: Solution, fitted: SpectrumFit | None) -> list
     if solution.lower_bound is not None and solution.lower_bound < solution.loss:
         part = 1.0 - solution.lower_bound / solution.loss
         lines.append(
-            f"a bound that is proven: no schedule below the cap ends below"
-            f" {solution.lower_bound:.5g}, which is {part:.2g} of the loss lower"
+            f"proven bound: no schedule below the cap ends below {solution.lower_bound:.5g}, a part"
+            f" of {part:.2g} under this loss"
         )
     return lines
 
