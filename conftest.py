@@ -35,6 +35,7 @@ FRAMEWORKS = (
     "transformers",
     "wandb",
 )
+TRAIN = Path(__file__).parent / "src" / "etastar" / "train"
 # Examples in docstrings that are marked as slow, by the name of what they show.
 SLOW_EXAMPLES = {"compute_optimal", "segment_loss", "segment_losses"}
 # Tests of processes that wait for each other, which a crowded machine makes miss a moment: what
@@ -95,7 +96,10 @@ MISSING = {name for name in FRAMEWORKS if find_spec(name) is None}
 
 
 def missing_frameworks(path: Path) -> list[str]:
-    """The frameworks that a file imports at its top, itself or by `etastar.integrations.NAME`."""
+    """The missing frameworks that a file imports at its top, itself or by a module of ours.
+
+    The modules: `etastar.integrations.NAME`, and what `etastar.train` holds.
+    """
     imported: set[str] = set()
     statements = list(ast.parse(path.read_bytes()).body)
     for statement in statements:
@@ -106,6 +110,9 @@ def missing_frameworks(path: Path) -> list[str]:
             imported.update(*(name.name.split(".") for name in statement.names))
         elif isinstance(statement, ast.ImportFrom) and statement.module:
             imported.update(statement.module.split("."))
+            if statement.module == "etastar.train":
+                files = (TRAIN / f"{name.name}.py" for name in statement.names)
+                imported.update(*(missing_frameworks(file) for file in files if file.exists()))
     return sorted(MISSING & imported)
 
 
