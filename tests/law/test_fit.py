@@ -10,7 +10,7 @@ import pytest
 
 from etastar.law import backtest, fit
 from etastar.law._forms import FORMS
-from etastar.law._points import MOST_POINTS, make_arrays, thinned
+from etastar.law._points import FEW_POINTS, MOST_POINTS, make_arrays, thinned
 from etastar.model import PowerLaw, loss
 from etastar.runs import Run
 from etastar.schedule import InputError, parse_schedule
@@ -150,14 +150,53 @@ def test_what_cannot_be_fitted_is_refused(runs, message):
 
 def test_long_logs_are_averaged_to_a_fixed_number_of_points():
     run = make_run("cosine:peak=1e-3,horizon=4000,warmup=100", every=1)
-    step, loss = thinned(run.step, run.loss)
-    assert len(step) == MOST_POINTS
+    used = run.step >= 100
+    step, loss, count = thinned(run.step[used], run.loss[used], run.schedule)
+    assert MOST_POINTS - 4 <= len(step) <= MOST_POINTS
     assert step[-1] == 4000
-    assert loss[-1] == run.loss[-1]
+    assert loss[-1] == pytest.approx(run.loss[-1])
     assert np.all(np.diff(step) > 0)
+    assert count.sum() == used.sum()
+    np.testing.assert_allclose(count @ np.log(loss), np.log(run.loss[used]).sum())
     truth = true_losses(run.schedule, step)
-    # Each point is the mean of 62, off by 5e-4 each.
-    assert np.abs(loss / truth - 1)[5:-1].mean() < 2e-4
+    # Each row is off by 5e-4, each point by what is left in the mean of its rows.
+    assert np.abs((loss / truth - 1) * np.sqrt(count))[1:].mean() < 6e-4
+
+
+@pytest.mark.parametrize("most", [FEW_POINTS, MOST_POINTS])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "step:peak=1,horizon=8000,warmup=50,at=3001,factor=0.1",
+        "wsd:peak=1,horizon=8000,warmup=50,cooldown=0.2",
+        "constant:peak=1,horizon=8000",
+    ],
+)
+def test_no_point_mixes_rows_before_and_after_a_break(spec, most):
+    schedule = parse_schedule(spec)
+    step = np.arange(51.0, 8001.0)
+    breaks = [b for b in schedule.breakpoints if step[0] < b < step[-1]]
+    piece = np.searchsorted(breaks, step).astype(float)
+    mean = np.log(thinned(step, np.exp(piece), schedule, most)[1])
+    np.testing.assert_allclose(mean, mean.round(), atol=1e-9)
+    assert set(mean.round()) == set(range(len(breaks) + 1))
+
+
+@pytest.mark.parametrize("rows", [65, 70, 100, 1000])
+def test_a_log_with_few_rows_more_than_points_loses_few(rows):
+    schedule = parse_schedule("wsd:peak=1,horizon=8000,warmup=50,cooldown=0.2")
+    step = np.linspace(51, 8000, rows)
+    count = thinned(step, np.ones(rows), schedule)[2]
+    assert len(count) >= MOST_POINTS - 8
+    assert count.sum() == rows
+
+
+def test_an_averaged_power_law_is_the_same_power_law():
+    schedule = parse_schedule("constant:peak=1,horizon=100000")
+    step = np.arange(1.0, 100001.0)
+    mean_step, mean_loss, _ = thinned(step, (step + 1) ** -0.5, schedule)
+    assert mean_step[0] < 10  # of 100,000: early rows, where the loss falls fast, are few in a point
+    np.testing.assert_allclose(mean_loss, (mean_step + 1) ** -0.5, rtol=1e-9)
 
 
 def test_every_run_counts_the_same(pilots):

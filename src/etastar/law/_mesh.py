@@ -81,6 +81,35 @@ def make_mesh(
     return ScheduleMesh(node, rate, length, _means(batch_size, node, length)[last])
 
 
+def bin_starts(schedule: Schedule, step: Float[np.ndarray, " rows"], most: int) -> np.ndarray:
+    """The first row of each of at most `most` bins of a log, the last row being one of its own.
+
+    No bin holds rows before and after a break. Otherwise a row takes a part of a bin in proportion
+    to the cells of a mesh that it covers, and at most a whole one.
+
+    Arguments:
+        schedule: the LR of every update.
+        step: of the rows, rising, more than `most` of them.
+        most: the number of bins, at least 4.
+    """
+    sharp = _edges(schedule, float(step[-1]))[1][1:-1]
+    sharp = sharp[sharp > step[0]][: most // 2]
+    density = _Density(np.concatenate([[0.0], sharp, step[-1:]]), float(step[-1]))
+    wanted = np.append(np.inf, np.diff(density.integral(step[:-1])))
+    free, left = np.isfinite(wanted), most - len(sharp) - 1
+    while True:  # ends, as each round gives whole bins to more rows
+        scale = (left - np.sum(~free)) / wanted[free].sum()
+        more = free & (scale * wanted >= 1)
+        if not more.any():
+            break
+        free &= ~more
+    part = np.where(free, scale * np.where(free, wanted, 0.0), 1.0)
+    place = np.floor(np.cumsum(part) - 0.5 * part)
+    piece = np.searchsorted(sharp, step[:-1])
+    new = (np.diff(place, prepend=-1) > 0) | (np.diff(piece, prepend=0) > 0)
+    return np.append(np.flatnonzero(new), len(step) - 1)
+
+
 def _means(schedule: Schedule, node: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Mean of a schedule over every cell; 0 in padding."""
     mean = np.diff(schedule.intrinsic_time(node)) / np.where(length > 0, length, 1.0)

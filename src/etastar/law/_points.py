@@ -14,7 +14,7 @@ from etastar.runs import Run
 from etastar.schedule import Schedule
 
 from ._forms import At, Form, Mesh
-from ._mesh import BatchSize, ScheduleMesh, make_mesh
+from ._mesh import BatchSize, ScheduleMesh, bin_starts, make_mesh
 
 MOST_POINTS = 64
 """Points of one run that the fit sees; a longer log is averaged in bins."""
@@ -182,8 +182,8 @@ def make_arrays(
         # A row of a sweep's summary is a run with one point.
         if usable.sum() < min(2, len(run.step)):
             continue
-        step, loss = thinned(run.step[usable], run.loss[usable], most)
-        squared = np.clip(step / step[-1], 0.02, 1.0)
+        step, loss, count = thinned(run.step[usable], run.loss[usable], run.schedule, most)
+        squared = count * np.clip(step / step[-1], 0.02, 1.0)
         kept.append(run)
         steps.append(step)
         losses.append(loss)
@@ -203,16 +203,20 @@ def make_arrays(
 
 
 def thinned(
-    step: np.ndarray, loss: np.ndarray, most: int = MOST_POINTS
-) -> tuple[np.ndarray, np.ndarray]:
-    """At most `most` points: means over bins of equal count, the last point kept as it is.
+    step: np.ndarray, loss: np.ndarray, schedule: Schedule, most: int = MOST_POINTS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """At most `most` points, and how many rows each stands for; the last row stays as it is.
 
-    The mean of the logarithm, because the fit measures relative errors.
+    Points are means over bins of rows. None mixes rows before and after a jump of the LR, and bins
+    are short where the loss moves fast. Steps and losses are averaged as logarithms, so that a
+    power of the step stays one.
     """
     if len(step) <= most:
-        return step, loss
-    edges = np.linspace(0, len(step) - 1, most).astype(int)
-    count = np.diff(edges)
-    mean_step = np.add.reduceat(step[:-1], edges[:-1]) / count
-    mean_loss = np.exp(np.add.reduceat(np.log(loss[:-1]), edges[:-1]) / count)
-    return np.append(mean_step, step[-1]), np.append(mean_loss, loss[-1])
+        return step, loss, np.ones(len(step))
+    first = bin_starts(schedule, step, most)
+    count = np.append(np.diff(first), 1)
+    mean_step, mean_loss = (
+        np.add.reduceat(x, first) / count for x in (np.log1p(step), np.log(loss))
+    )
+    mean_step = np.where(count > 1, np.expm1(mean_step), step[first])
+    return mean_step, np.exp(mean_loss), count
