@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from etastar.control import Limits, Past, best_members, optimal_schedule, steps_to_match
+from etastar.control._law_schedule import LawGrid
 from etastar.law import fit
 from etastar.schedule import InputError, make_schedule, table
 from tests.helpers.laws import compilations
@@ -174,3 +175,49 @@ def test_random_ways_to_go_on_are_not_better(law):
     for _ in range(100):
         rate = np.sort(random.uniform(0, law.peak_range[1], 10))[::-1]
         assert law.final_losses([DONE.then(table(step, rate))])[0] > found.loss
+
+
+@pytest.mark.parametrize("floor", [0.0, 2e-5])
+@pytest.mark.parametrize("monotone", [True, False])
+def test_an_annealed_end_falls_to_the_floor_and_is_the_best_such_end(
+    law, solution, floor, monotone
+):
+    part = 0.1
+    within = limits(law, floor=floor, warmup=WARMUP, monotone=monotone, annealed=part)
+    found = optimal_schedule(law, HORIZON, within)
+    assert found.schedule(HORIZON) == pytest.approx(floor, abs=1e-12)
+    begin = HORIZON - part * (HORIZON - WARMUP)
+    late = np.arange(int(begin) + 1, HORIZON + 1)
+    line = (HORIZON - late) / (HORIZON - begin)
+    assert np.all(found.schedule(late) - floor <= law.peak_range[1] * line * (1 + 1e-3))
+    # The end costs something, and less than the same end put on the free optimum or on others.
+    assert found.loss >= solution.loss - 1e-9
+    step = np.unique(np.round(np.linspace(WARMUP, HORIZON, 400)))
+    taper = np.minimum((HORIZON - step) / (HORIZON - begin), 1.0)
+    peak = law.peak_range[1]
+    bases = [solution.schedule(step), np.full(len(step), 0.5 * peak), peak * (1 - step / HORIZON)]
+    for base in bases:
+        rate = floor + np.maximum(base - floor, 0.0) * taper
+        other = table(np.append(0, step).astype(int), np.append(0.0, rate))
+        assert found.loss <= law.final_losses([other])[0] + 1e-6
+
+
+def test_slopes_of_an_annealed_end_match_differences(law):
+    within = limits(law, floor=1e-5, warmup=WARMUP, annealed=0.2)
+    grid = LawGrid.make(law, HORIZON, within)
+    x = grid.sampled(make_schedule("cosine", peak=1e-3, horizon=HORIZON, warmup=WARMUP))
+    x = np.clip(x + 0.05, *grid.rates.bounds(len(x)))
+    slope = grid.log_loss(x)[1]
+    for i in range(0, len(x), 6):
+        step = np.zeros(len(x))
+        step[i] = 1e-5
+        by_difference = (grid.log_loss(x + step)[0] - grid.log_loss(x - step)[0]) / 2e-5
+        assert slope[i] == pytest.approx(by_difference, rel=1e-4, abs=1e-9)
+    reported = law.final_losses([grid.schedule(x)])[0]
+    assert np.exp(grid.log_loss(x)[0]) == pytest.approx(reported, rel=1e-9)
+
+
+def test_an_annealed_part_that_is_none_is_refused():
+    for part in (-0.1, 1.5, float("nan")):
+        with pytest.raises(InputError, match="annealed must be a part from 0 to 1"):
+            Limits(1.0, annealed=part)

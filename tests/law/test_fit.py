@@ -195,7 +195,9 @@ def test_an_averaged_power_law_is_the_same_power_law():
     schedule = parse_schedule("constant:peak=1,horizon=100000")
     step = np.arange(1.0, 100001.0)
     mean_step, mean_loss, _ = thinned(step, (step + 1) ** -0.5, schedule)
-    assert mean_step[0] < 10  # of 100,000: early rows, where the loss falls fast, are few in a point
+    assert (
+        mean_step[0] < 10
+    )  # of 100,000: early rows, where the loss falls fast, are few in a point
     np.testing.assert_allclose(mean_loss, (mean_step + 1) ** -0.5, rtol=1e-9)
 
 

@@ -108,7 +108,7 @@ class JointGrid:
         """Log of the final loss, and its slope by the variables."""
         grid, budget = self.grid, self.budget
         rate, length, batch, cap = self.controls(x)
-        found = grid.law.final_loss_and_slopes(grid.spread @ rate, length, batch)
+        found = grid.law.final_loss_and_slopes(grid.done + grid.spread @ rate, length, batch)
         if not found.loss > 0:
             return np.inf, np.zeros_like(x)
         by_log_rate = grid.spread.T @ found.rate * (rate - grid.rates.floor)

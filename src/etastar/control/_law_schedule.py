@@ -190,8 +190,9 @@ class LawGrid:
     """Knots of the schedule on the law's mesh, and the map from variables to rates.
 
     `length` and `batch` are those of the cells, in updates and in samples an update. The mean rates
-    of the cells are `done + spread @ rates at the knots`; `done` (CELLS,) are what the past alone
-    decides. The knots begin after the warmup.
+    of the cells are `done + spread @ rates`; `done` (CELLS,) are what the limits alone decide. The
+    rates at the knots are those times `taper`, counted from the floor: it falls to 0 over the part
+    of the run that is `limits.annealed`. The knots begin after the warmup.
     """
 
     law: LossLaw
@@ -199,6 +200,7 @@ class LawGrid:
     limits: Limits
     rates: Rates
     step: Float[np.ndarray, " knots"]
+    taper: Float[np.ndarray, " knots"]
     done: Float[np.ndarray, " cells"]
     spread: Float[np.ndarray, "cells knots"]
     length: Float[np.ndarray, " cells"]
@@ -238,14 +240,21 @@ class LawGrid:
         spread[over] = 0.0
         done[over] = mesh.rate[over]
         rates = Rates(limits.cap, limits.floor, limits.monotone)
-        return cls(law, horizon, limits, rates, step, done, spread, mesh.length, mesh.batch)
+        taper = np.ones(len(step))
+        if limits.annealed > 0:
+            taper = np.minimum((horizon - step) / (limits.annealed * (horizon - start)), 1.0)
+            done += spread @ (limits.floor * (1 - taper))
+            spread = spread * taper
+        return cls(law, horizon, limits, rates, step, taper, done, spread, mesh.length, mesh.batch)
 
     def sampled(self, schedule: Schedule) -> np.ndarray:
         return self.variables(schedule(self.step))
 
     def variables(self, rate: np.ndarray) -> np.ndarray:
         """Those of a start with these rates at the knots, none of them too small to grow."""
-        return self.rates.variables(np.maximum(rate, LEAST * self.rates.cap))
+        floor, cap = self.rates.floor, self.rates.cap
+        above = (rate - floor) / np.where(self.taper > 0, self.taper, 1.0)
+        return self.rates.variables(np.clip(floor + above, LEAST * cap, cap))
 
     def log_loss(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         rate = self.rates.rates(x)
@@ -280,8 +289,8 @@ class LawGrid:
         return part * memory.power * level / loss / units.batch_ratio(self.batch)
 
     def schedule(self, x: np.ndarray) -> Schedule:
-        rate = np.minimum(self.rates.rates(x), self.rates.cap)
-        return _knotted(self.step, rate, self.limits)
+        floor, rate = self.rates.floor, np.minimum(self.rates.rates(x), self.rates.cap)
+        return _knotted(self.step, floor + (rate - floor) * self.taper, self.limits)
 
 
 def _knotted(step: np.ndarray, rate: np.ndarray, limits: Limits) -> Schedule:

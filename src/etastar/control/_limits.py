@@ -61,9 +61,12 @@ class Limits:
         warmup: updates of linear warmup, from 0 or from the LR that the past has come to.
         monotone: whether the LR may not rise after the warmup.
         past: what a run has done already: only the LRs from `past.step` on are free.
+        annealed: part of the free updates, from 0 to 1: over the last of them the LR that is chosen
+            is multiplied by a line from 1 to 0 (counted from the floor). 0 leaves the end free.
+            Standard schedules are not changed.
 
-    Raises: InputError where the cap is not above 0, the floor not from 0 to below the cap, or the
-        warmup negative.
+    Raises: InputError where the cap is not above 0, the floor not from 0 to below the cap, the
+        warmup negative, or the annealed part not from 0 to 1.
 
     >>> from etastar.schedule import parse_schedule
     >>> limits = Limits(cap=0.01, floor=1e-3, warmup=50)
@@ -76,6 +79,7 @@ class Limits:
     warmup: int = 0
     monotone: bool = True
     past: Past | None = None
+    annealed: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.cap > 0:
@@ -85,6 +89,8 @@ class Limits:
             raise InputError(f"floor must be at least 0{below}, got {self.floor!r}")
         if self.warmup < 0:
             raise InputError(f"warmup must be at least 0 updates, got {self.warmup!r}")
+        if not 0 <= self.annealed <= 1:
+            raise InputError(f"annealed must be a part from 0 to 1, got {self.annealed!r}")
 
     @property
     def done(self) -> int:

@@ -28,6 +28,11 @@ from ._within import batch_map_of, within_of
 
 MOST_STEPS = 10**13
 
+ANNEALED = 0.1
+"""Part of a run, at its end, over which a plan multiplies the LR by a line to 0. Logs with a row
+every few hundred updates do not show how fast the noise of the last ones fades. A law fitted to
+them may then end at some percent of the peak, at no visible cost. Real trainings pay for that."""
+
 
 @one_thread
 def plan(
@@ -104,7 +109,8 @@ def _task(
 ) -> Task:
     """What is to be trained, with the warmup of the pilots and without a time of updates."""
     past = None if continued is None else past_of(continued)
-    limits = Limits(law.peak_range[1] if peak_cap is None else peak_cap, floor, 0, monotone, past)
+    cap = law.peak_range[1] if peak_cap is None else peak_cap
+    limits = Limits(cap, floor, 0, monotone, past, ANNEALED)
     used = [run for run in runs if run.name in law.residuals and not run.diverged]
     sizes = sizes_asked(batch_size, used, law, budget, continued)
     if sizes is not None and continued is None:
