@@ -25,12 +25,15 @@ def end_misfit(problem: LeastSquares, constants: np.ndarray) -> float:
 def _ends(problem: LeastSquares, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean relative error of every run's last tenth, and its variance for independent points."""
     ratio = problem.ratio(constants)
-    index, step = problem.run, problem.step
-    ends = [
-        ratio[(index == i) & (step >= 0.9 * step[index == i].max())] for i in range(index.max() + 1)
-    ]
-    variance = [end.var(ddof=1) / len(end) if len(end) > 1 else 0.0 for end in ends]
-    return np.array([end.mean() for end in ends]), np.array(variance)
+    index, step, squared = problem.run, problem.step, problem.arrays.weight**2
+    means, variances = [], []
+    for i in range(index.max() + 1):
+        late = (index == i) & (step >= 0.9 * step[index == i].max())
+        part = squared[late] / squared[late].sum()
+        means.append(part @ ratio[late])
+        several = max(1 - part @ part, 1e-12)  # 0 for a single point, whose variance is not known
+        variances.append(part**2 @ (ratio[late] - means[-1]) ** 2 / several)
+    return np.array(means), np.array(variances)
 
 
 def hindcast(problem: LeastSquares, constants: np.ndarray) -> float:
@@ -56,12 +59,13 @@ def hindcast_errors(problem: LeastSquares, constants: np.ndarray) -> dict[int, f
     weight = np.zeros_like(arrays.weight)
     for i in np.unique(index[early]):
         here = np.flatnonzero(early & (index == i))
-        squared = step[here]
+        squared = arrays.weight[here] ** 2
         weight[here] = np.sqrt(squared / squared.sum())
     half = replace(problem, arrays=replace(arrays, weight=weight), cache={})
     found = polish(half, constants, tolerance=1e-4)
     ratio = half.ratio(found.x)
-    return {
-        int(i): float(ratio[(index == i) & (step >= 0.95 * step[index == i].max())].mean())
-        for i in np.unique(index[~early])
-    }
+    ends = {}
+    for i in np.unique(index[~early]):
+        late = (index == i) & (step >= 0.95 * step[index == i].max())
+        ends[int(i)] = float(np.average(ratio[late], weights=arrays.weight[late] ** 2))
+    return ends

@@ -22,6 +22,9 @@ MOST_POINTS = 64
 FEW_POINTS = 16
 """The same of a first fit from many starts, which the final one goes on from."""
 
+LEAST_WEIGHT = 0.02
+"""The squared weight of a row is its step over the last of its run's, and no less than this."""
+
 
 @dataclass(frozen=True)
 class Units:
@@ -183,7 +186,7 @@ def make_arrays(
         if usable.sum() < min(2, len(run.step)):
             continue
         step, loss, count = thinned(run.step[usable], run.loss[usable], run.schedule, most)
-        squared = count * np.clip(step / step[-1], 0.02, 1.0)
+        squared = count * np.clip(step / step[-1], LEAST_WEIGHT, 1.0)
         kept.append(run)
         steps.append(step)
         losses.append(loss)

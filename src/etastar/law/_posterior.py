@@ -26,7 +26,7 @@ from etastar.runs import Run
 from ._forms import FLOOR_PRIOR
 from ._least_squares import LeastSquares
 from ._misfit import alike, misfit_place
-from ._points import longest_of
+from ._points import LEAST_WEIGHT, longest_of
 
 MISFIT = np.geomspace(3e-4, 6e-2, 9)
 MISFIT_PRIOR = (2e-3, 1.0)
@@ -284,17 +284,19 @@ def _observed(
     rows = []
     for i, run in enumerate(runs):
         here = np.flatnonzero(problem.run == i)
+        squared, at = problem.weight[here] ** 2, problem.step[here]
+        # A squared weight goes as the rows that a point stands for, times its step.
+        per_row = np.clip(at / at[-1], LEAST_WEIGHT, 1.0) / squared
         # Neighbouring points differ by their scatter, and by little else.
-        between = np.diff(residual[here])
-        scatter = 0.5 * np.mean(between**2) if len(here) > 2 else 0.0
-        for part in np.array_split(here, min(bins, len(here))):
-            weight = problem.weight[part] ** 2
-            weight = weight / weight.sum()
-            step = np.exp(weight @ np.log(problem.step[part]))
+        between = np.diff(residual[here]) ** 2 / (per_row[1:] + per_row[:-1])
+        scatter = np.mean(between) if len(here) > 2 else 0.0
+        for part in np.array_split(np.arange(len(here)), min(bins, len(here))):
+            weight = squared[part] / squared[part].sum()
+            step = np.exp(weight @ np.log(at[part]))
             ratio = units.batch_ratio(batch[i])
             place = misfit_place(run.schedule, np.array([step]), ratio, longest)[0]
             rows.append((
-                weight @ residual[part], (weight @ by_constants[part]) * width,
-                scatter * (weight @ weight) + 1e-10, place, i, step,
+                weight @ residual[here[part]], (weight @ by_constants[here[part]]) * width,
+                scatter * (weight**2 @ per_row[part]) + 1e-10, place, i, step,
             ))  # fmt: skip
     return Observations(*(np.array(column) for column in zip(*rows, strict=True)))
