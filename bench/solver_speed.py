@@ -58,7 +58,7 @@ def exact_descent(model: PowerLaw, horizon: int, goal: float, limit: float) -> N
     import optax
 
     modes = modes_of(model.spectrum_to(horizon))
-    eigenvalue, square, target = (jnp.asarray(values) for values in modes)
+    eigenvalue, square, target = (jnp.asarray(values) for values in modes[:3])
     batch, top = model.batch_size, model.max_rate
 
     def log_final(logs):
