@@ -1,4 +1,4 @@
-"""`etastar phase` and `etastar solve` of a measured spectrum."""
+"""`etastar phase`, `solve` and `transfer` of a measured spectrum."""
 
 from __future__ import annotations
 
@@ -109,3 +109,32 @@ def test_a_wrong_file_is_named_with_its_line(capsys, tmp_path, spectrum):
     assert_wrong_input(run(capsys, "phase", "--spectrum", path), "bad.csv: 1 modes")
     words = ("--noise", 1, "--batch", 8, "--horizon", 100, "--width", 10)
     assert_wrong_input(run(capsys, "solve", "--spectrum", spectrum, *words), "--width")
+
+
+def test_transfer_takes_the_measured_spectrum_itself(capsys, spectrum):
+    from etastar.control import transfer
+    from etastar.model import LinearModel, read_spectrum
+
+    words = ("--spectrum", spectrum, "--noise", 1, "--batch", 8, "--horizons", "100,400")
+    code, out, _ = run(capsys, "transfer", *words, "--shapes", "linear", "--json")
+    document = json.loads(out)
+    assert code == 0
+    expected = transfer(LinearModel(read_spectrum(spectrum), 1.0, 8.0), "linear", [100, 400])
+    assert document["shapes"]["linear"]["peaks"] == pytest.approx(expected.peaks.tolist())
+    # The exponents are those fitted to the spectrum: easy, with xi below one half.
+    assert 0 < document["theory"]["xi"] < 0.5
+
+
+def test_transfer_of_a_spectrum_without_exponents_has_no_theory(capsys, tmp_path):
+    path = tmp_path / "few.csv"
+    path.write_text("eigenvalue,target\n1,1\n0.5,0.3\n0.1,0.2\n")
+    words = ("--spectrum", path, "--noise", 1, "--batch", 8, "--horizons", "100,400")
+    code, out, err = run(capsys, "transfer", *words, "--shapes", "linear", "--json")
+    assert code == 0
+    assert json.loads(out)["theory"] is None
+    assert "no exponents and no phase" in err
+
+
+def test_transfer_of_two_tasks_is_refused(capsys, spectrum):
+    words = ("--spectrum", spectrum, "--capacity", 1.5, "--noise", 1, "--batch", 8)
+    assert_wrong_input(run(capsys, "transfer", *words), "both say what the task is")

@@ -10,6 +10,8 @@ import typer
 
 from etastar._errors import InputError
 
+from ._terminal import note
+
 if TYPE_CHECKING:
     from etastar import model
 
@@ -56,6 +58,39 @@ def check_task(capacity: float | None, source: float | None, spectrum: Path | No
         missing = {"--capacity", "--source"} - set(given)
         what = f"{' and '.join(sorted(missing))} {'are' if len(missing) > 1 else 'is'} missing"
         raise InputError(f"{what}: give --capacity A and --source S, or --spectrum FILE")
+
+
+def model_of(
+    capacity: float | None,
+    source: float | None,
+    spectrum: Path | None,
+    noise: float,
+    batch: float,
+    features: int | None = None,
+) -> tuple[model.Model, model.SpectrumFit | None]:
+    """The model of two exponents, or of a measured spectrum with those fitted to it.
+
+    An optimum does not need the exponents: a spectrum that is no power law is solved all the same,
+    and a note says that it has none.
+    """
+    from etastar.model import LinearModel, PowerLaw, read_spectrum
+
+    if spectrum is None:
+        assert capacity is not None
+        assert source is not None
+        return PowerLaw(capacity, source, noise, batch, features), None
+    if features is not None:
+        raise InputError(
+            "--width cuts a power law: with --spectrum, leave it out and give a file with as many"
+            " modes as there are features"
+        )
+    measured = read_spectrum(spectrum)
+    linear = LinearModel(measured, noise, batch)
+    try:
+        return linear, fitted_spectrum(spectrum, measured, noise)
+    except InputError as error:
+        note([f"no exponents and no phase: {error}"])
+        return linear, None
 
 
 def fitted_spectrum(path: Path, spectrum: model.Spectrum, noise: float) -> model.SpectrumFit:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from etastar._checks import shown
 from etastar._compiling import running_seconds
-from etastar._errors import InputError
 from etastar._files import write_text
 from etastar._provenance import provenance
 
 from . import _model_options as task
 from . import _options as option
-from ._terminal import note, print_json, show, working
+from ._terminal import print_json, show, working
 
 if TYPE_CHECKING:
     from etastar.control import Solution
@@ -82,7 +80,7 @@ Cap = Annotated[
         metavar="LR|transient",
         help="Highest LR; by default one that is stable where it is held. With transient there is"
         " none: single LRs may be far larger, and the run diverges where features have heavier"
-        " tails.",
+        " tails. It takes horizons to 100,000, and minutes there.",
         show_default=False,
     ),
 ]
@@ -139,7 +137,7 @@ def solve_command(
     with working({SOLVING: 1.0}, running_seconds) as progress:
         from etastar.control import solve
 
-        model, fitted = _task(capacity, source, spectrum, noise, batch, features)
+        model, fitted = task.model_of(capacity, source, spectrum, noise, batch, features)
         solution = solve(model, steps, **options, progress=progress)
     if plot is not None:
         from etastar.report import solution_page
@@ -170,47 +168,6 @@ def _counts(
         of_samples = option.unit_of(unit, 1.0, epoch_size)
         return counted, None, of_samples.updates(option.positive_of("--horizon", str(horizon)))
     return counted, steps, samples
-
-
-def _task(
-    capacity: float | None,
-    source: float | None,
-    spectrum: Path | None,
-    noise: float,
-    batch: float,
-    features: int | None,
-) -> tuple[Model, SpectrumFit | None]:
-    """The model of two exponents, or of a measured spectrum with those fitted to it."""
-    from etastar.model import PowerLaw
-
-    if spectrum is not None:
-        return _measured(spectrum, noise, batch, features)
-    assert capacity is not None
-    assert source is not None
-    return PowerLaw(capacity, source, noise, batch, features), None
-
-
-def _measured(
-    path: Path, noise: float, batch: float, features: int | None
-) -> tuple[Model, SpectrumFit | None]:
-    """The model of a measured spectrum, and its exponents where it has some.
-
-    The optimum does not need them: a spectrum that is no power law is solved all the same.
-    """
-    from etastar.model import LinearModel, read_spectrum
-
-    if features is not None:
-        raise InputError(
-            "--width cuts a power law: with --spectrum, leave it out and give a file with as many"
-            " modes as there are features"
-        )
-    spectrum = read_spectrum(path)
-    model = LinearModel(spectrum, noise, batch)
-    try:
-        return model, task.fitted_spectrum(path, spectrum, noise)
-    except InputError as error:
-        note([f"no exponents and no phase: {error}"])
-        return model, None
 
 
 def _document(

@@ -18,6 +18,7 @@ from ._terminal import print_json, show, working
 EXAMPLES = (
     "etastar transfer --capacity 1.5 --source 0.2 --noise 1 --batch 8 --horizons 1k,10k,100k",
     "etastar transfer --capacity 1.5 --source 1 --noise 1 --batch 8 --shapes cosine,constant",
+    "etastar transfer --spectrum spectrum.csv --noise 1 --batch 8 --horizons 1k,10k",
 )
 COMPUTE_EXAMPLES = (
     "etastar compute --capacity 1.5 --source 0.5 --noise 1 --batch 8 --budget 1e9",
@@ -57,15 +58,17 @@ Budget = Annotated[
 
 
 def transfer_command(
-    capacity: task.Capacity,
-    source: task.Source,
     noise: Noise,
     batch: Batch,
+    capacity: task.CapacityOrSpectrum = None,
+    source: task.SourceOrSpectrum = None,
+    spectrum: task.Spectrum = None,
     horizons: Horizons = "1k,10k,100k,1M",
     shapes: Shapes = "optimal,constant,linear,cosine,wsd",
     as_json: option.AsJson = False,
 ) -> None:
     """Say how the best base LR of each shape moves with the horizon."""
+    task.check_task(capacity, source, spectrum)
     steps = [option.count_of("--horizons", text) for text in horizons.split(",")]
     names = [name.strip() for name in shapes.split(",")]
     if len(steps) < 2 or any(after <= before for before, after in pairwise(steps)):
@@ -74,10 +77,10 @@ def transfer_command(
     weights = {name: WEIGHTS.get(name, PLAIN_WEIGHT) for name in names}
     with working(weights, running_seconds) as progress:
         from etastar.control import transfer
-        from etastar.model import PowerLaw, phase
+        from etastar.model import phase_of
 
-        model = PowerLaw(capacity, source, noise, batch)
-        exponents = phase(capacity, source, noise > 0)
+        model, fitted = task.model_of(capacity, source, spectrum, noise, batch)
+        exponents = phase_of(model, fitted)
         found = [transfer(model, name, steps, progress=progress) for name in names]
     if as_json:
         print_json(_document(found, exponents))
@@ -91,8 +94,12 @@ def _document(found: Any, exponents: Any) -> dict[str, Any]:
     """What `--json` prints.
 
     Keys: `shapes {name: {horizons, peaks, losses, xi, loss_exponent}}`, the exponents from the last
-    two horizons; `theory {xi, constant_xi}`, what `etastar phase` derives.
+    two horizons; `theory {xi, constant_xi}`, what `etastar phase` derives, null for a spectrum that
+    has no exponents.
     """
+    theory = None
+    if exponents is not None:
+        theory = {"xi": exponents.xi, "constant_xi": exponents.constant_xi}
     return {
         "shapes": {
             each.family: {
@@ -104,7 +111,7 @@ def _document(found: Any, exponents: Any) -> dict[str, Any]:
             }
             for each in found
         },
-        "theory": {"xi": exponents.xi, "constant_xi": exponents.constant_xi},
+        "theory": theory,
     }
 
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from etastar.control import Allocation, Transfer
 
 
-def transfer_summary(found: Sequence[Transfer], exponents: Phase) -> RenderableType:
+def transfer_summary(found: Sequence[Transfer], exponents: Phase | None) -> RenderableType:
     """The best peak LR of each shape at each horizon, and how it moves.
 
     Arguments:
         found: one for each shape, all at the same horizons.
-        exponents: of the task, from `etastar.model.phase`.
+        exponents: of the task, from `etastar.model.phase_of`; None where it has none.
 
     Returns: a table and lines for a terminal (rich renderables); LRs in units of 1 / eigenvalue.
     Raises: nothing.
@@ -43,6 +43,8 @@ def transfer_summary(found: Sequence[Transfer], exponents: Phase) -> RenderableT
     rows.add_section()
     rows.add_row("peak ~", *(f"T^{_signed(each.xi)}" for each in found))
     rows.add_row("loss ~", *(f"T^{_signed(each.loss_exponent)}" for each in found))
+    if exponents is None:
+        return rows
     line = (
         f"theory: the best peak goes as T^{_signed(exponents.xi)}, of a constant LR as"
         f" T^{_signed(exponents.constant_xi)}"
