@@ -3,11 +3,11 @@
     python bench/value.py run [--name TRAINING ...] [--out FOLDER] [--scale PART]
     python bench/value.py table [--name TRAINING ...] [--out FOLDER] [--json FILE] [--figure FILE]
 
-`run` makes all that is missing, one process at a time: of each training the pilots, with `etastar
-pilot`; the plan, as `etastar plan` makes it; and the long runs that `bench/value_places.py`
-explains. After Ctrl-C or kill -9 the same command goes on. It takes about 50 minutes of one core a
-training. `bench/run_queue.py value` calls it. `--scale 0.05` tries the whole chain at a twentieth
-of the length, in a folder of its own.
+`run` makes all that is missing, one process at a time: of each training the long runs of a grid,
+which need no plan; the pilots, with `etastar pilot`; the plan, as `etastar plan` makes it; and the
+long runs of it and of the other ways (`bench/value_places.py`). After Ctrl-C or kill -9 the
+same command goes on. It takes about 50 minutes of one core a training. `bench/run_queue.py value`
+calls it. `--scale 0.05` tries the whole chain at a twentieth of the length, in a folder of its own.
 
 `table` prints what is measured so far, and what the plan and the law said before
 (`bench/value_table.py`).
@@ -81,7 +81,7 @@ def run_long(place: Place) -> int:
 
 def keep_journal(place: Place, losses: dict[str, float]) -> None:
     """Write FOLDER/TRAINING.csv: updates done after each long run, for the queue's estimate."""
-    rows, done = [["step", "loss", "run"]], place.paid
+    rows, done = [["step", "loss", "run"]], place.paid if place.planned else 0
     for name, loss in losses.items():
         done += place.kind.horizon
         rows.append([str(done), f"{loss:.6f}", name])
@@ -97,12 +97,12 @@ def run(place: Place) -> int:
         return 0
     place.folder.mkdir(parents=True, exist_ok=True)
     declare_run(place.root, {**row, "status": "running"})
-    if not place.planned:
-        code = run_pilots(place)
-        if code:
-            return code
-        make_plan(place)
     code = run_long(place)
+    if code == 0 and not place.planned:
+        code = run_pilots(place)
+        if code == 0:
+            make_plan(place)
+            code = run_long(place)
     if code == 0:
         rows = read_table(place.long / "runs.csv")[1]
         seconds = sum(float(each["seconds"]) for each in rows)

@@ -244,10 +244,11 @@ GRID_SHAPES = ("cosine", "wsd")
 
 
 def wanted(place: Place, losses: dict[str, float]) -> Iterator[LongRun]:
-    """All long runs, in the order to make them, as far as the losses tell."""
-    for contender in contenders(place, losses):
-        yield from contender.runs
+    """All long runs, in the order to make them, as far as the losses tell; the grid first."""
     for shape in GRID_SHAPES:
         table = grid(place, shape, losses)
         for seed in SEEDS:
             yield from (run for runs in table for run in runs if run.seed == seed)
+    if place.planned:
+        for contender in contenders(place, losses):
+            yield from contender.runs

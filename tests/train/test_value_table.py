@@ -232,6 +232,7 @@ def test_an_interrupted_benchmark_goes_on_and_ends(driver, place, pretended):
 
 def test_failing_pilots_end_the_benchmark(driver, place, monkeypatch):
     (place.plan / "plan.json").unlink()
+    monkeypatch.setattr(driver, "run_long", lambda place: 0)  # the grid is there
     monkeypatch.setattr(driver, "run_pilots", lambda place: 2)
     assert driver.run(place) == 2
     assert not place.planned
