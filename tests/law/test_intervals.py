@@ -7,7 +7,6 @@ import pytest
 
 from etastar.law import fit, forecast_running, transient_of
 from etastar.law._misfit import alike, misfit_place
-from etastar.law._points import thinned
 from etastar.schedule import parse_schedule
 from tests.helpers.laws import make_run
 
@@ -149,9 +148,7 @@ def test_misfits_have_the_size_that_the_weights_of_the_fit_take_them_for(law, sw
     size = np.sqrt(np.diag(alike(place, place)))
     # Up to the clipping of the weights of the very first steps.
     late = step > 0.02 * step[-1]
-    used = law.runs[run].step >= step[0] * (1 - 1e-9)
-    log = law.runs[run].step[used], law.runs[run].loss[used]
-    rows = thinned(*log, law.runs[run].schedule)[2]
+    rows = problem.arrays.rows[here]
     np.testing.assert_allclose((size * weight / np.sqrt(rows))[late], weight[-1], rtol=1e-9)
     beyond = misfit_place(law.runs[run].schedule, step, batch=9.0, longest=8 * step[-1])
     assert beyond[-1, 4] == 1.0

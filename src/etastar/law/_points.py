@@ -22,9 +22,6 @@ MOST_POINTS = 64
 FEW_POINTS = 16
 """The same of a first fit from many starts, which the final one goes on from."""
 
-LEAST_WEIGHT = 0.02
-"""The squared weight of a row is its step over the last of its run's, and no less than this."""
-
 
 @dataclass(frozen=True)
 class Units:
@@ -79,9 +76,9 @@ class Points:
 
 @dataclass(frozen=True)
 class Arrays:
-    """What a fit is made to: points and `step`, `loss`, `weight` (P,) at them, in `units`.
+    """What a fit is made to: points and `step`, `loss`, `weight`, `rows` (P,) at them, in `units`.
 
-    The squared weights of a run sum to 1.
+    A point is the mean of `rows` rows of its log. The squared weights of a run sum to 1.
     """
 
     units: Units
@@ -89,6 +86,7 @@ class Arrays:
     step: np.ndarray
     loss: np.ndarray
     weight: np.ndarray
+    rows: np.ndarray
 
 
 def stack_meshes(meshes: Sequence[ScheduleMesh], units: Units) -> Mesh:
@@ -178,7 +176,7 @@ def make_arrays(
     """
     if not runs:
         raise InputError("no runs to fit: name at least one training log")
-    kept, steps, losses, weights = [], [], [], []
+    kept, steps, losses, weights, rows = [], [], [], [], []
     of_all = units_of(runs)
     for run in runs:
         usable = run.step >= transient_end(run, transient, of_all)
@@ -186,10 +184,11 @@ def make_arrays(
         if usable.sum() < min(2, len(run.step)):
             continue
         step, loss, count = thinned(run.step[usable], run.loss[usable], run.schedule, most)
-        squared = count * np.clip(step / step[-1], LEAST_WEIGHT, 1.0)
+        squared = count * np.clip(step / step[-1], 0.02, 1.0)
         kept.append(run)
         steps.append(step)
         losses.append(loss)
+        rows.append(count)
         weights.append(np.sqrt(squared / squared.sum()))
     points = sum(len(step) for step in steps)
     if points < 12:
@@ -201,8 +200,8 @@ def make_arrays(
     units = units_of(kept) if units is None else units
     batch_sizes = [run.batch_size for run in kept]
     placed = place([run.schedule for run in kept], steps, units, batch_sizes)
-    step, loss, weight = (np.concatenate(parts) for parts in (steps, losses, weights))
-    return Arrays(units, placed, step, loss, weight), kept
+    columns = (np.concatenate(parts) for parts in (steps, losses, weights, rows))
+    return Arrays(units, placed, *columns), kept
 
 
 def thinned(

@@ -26,7 +26,7 @@ from etastar.runs import Run
 from ._forms import FLOOR_PRIOR
 from ._least_squares import LeastSquares
 from ._misfit import alike, misfit_place
-from ._points import LEAST_WEIGHT, longest_of
+from ._points import longest_of
 
 MISFIT = np.geomspace(3e-4, 6e-2, 9)
 MISFIT_PRIOR = (2e-3, 1.0)
@@ -285,9 +285,8 @@ def _observed(
     for i, run in enumerate(runs):
         here = np.flatnonzero(problem.run == i)
         squared, at = problem.weight[here] ** 2, problem.step[here]
-        # A squared weight goes as the rows that a point stands for, times its step.
-        per_row = np.clip(at / at[-1], LEAST_WEIGHT, 1.0) / squared
-        # Neighbouring points differ by their scatter, and by little else.
+        # Neighbouring points differ by the scatter of their rows, and by little else.
+        per_row = 1 / problem.arrays.rows[here]
         between = np.diff(residual[here]) ** 2 / (per_row[1:] + per_row[:-1])
         scatter = np.mean(between) if len(here) > 2 else 0.0
         for part in np.array_split(np.arange(len(here)), min(bins, len(here))):
